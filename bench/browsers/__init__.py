@@ -1,0 +1,1 @@
+"""Finds, starts and probes real browsers; one file a browser."""

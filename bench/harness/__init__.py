@@ -1,0 +1,1 @@
+"""Drives one run through its stages: server, session, watchdog, outcome."""

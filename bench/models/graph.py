@@ -1,0 +1,156 @@
+"""The graph (IR): what a model family yields and every backend executes.
+
+Activations are two-dimensional float tensors `[rows, features]`; a sequence of B sentences with T tokens has
+`B * T` rows. Graph inputs are int32 `[B, T]`. Weights stand by name; matrices are `[out, in]` (or `[vocab,
+hidden]` for tables) and may be quantized along their last axis, vectors never are.
+
+Operators (inputs -> output; weights; attrs):
+
+| op             | inputs                        | weights           | attrs                                  |
+|----------------|-------------------------------|-------------------|----------------------------------------|
+| embedding      | ids [B,T] -> [B*T,H]          | table [V,H]       |                                        |
+| add            | a, b -> same shape            |                   |                                        |
+| layer_norm     | x [R,H] -> [R,H]              | gamma [H], beta   | epsilon                                |
+| linear         | x [R,K] -> [R,N]              | W [N,K], (bias N) |                                        |
+| activation     | x -> same shape               |                   | kind: gelu, gelu_tanh, relu, tanh      |
+| attention      | q, k, v [B*T,H], mask [B,T]   |                   | heads, scale, batch, sequence          |
+| mean_pool      | x [B*T,H], mask [B,T] -> [B,H]|                   | batch, sequence                        |
+| first_token    | x [B*T,H] -> [B,H]            |                   | batch, sequence                        |
+| l2_normalize   | x [R,H] -> [R,H]              |                   | epsilon                                |
+| softmax        | x [R,H] -> [R,H] (last axis)  |                   |                                        |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+FORMAT = "webquant.graph/1"
+
+Op = Literal[
+    "embedding",
+    "add",
+    "layer_norm",
+    "linear",
+    "activation",
+    "attention",
+    "mean_pool",
+    "first_token",
+    "l2_normalize",
+    "softmax",
+]
+Role = Literal["attention", "embedding", "feed_forward", "head", "vector"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """A graph input; always int32 here. `maximum` is the first value that is out of range."""
+
+    name: str
+    shape: tuple[int, ...]
+    maximum: int
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A parameter. `role` is what mixed precision decides by; a `vector` is never quantized."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+
+    @property
+    def parameters(self) -> int:
+        """Number of elements."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. `inputs` are graph inputs or outputs of earlier nodes."""
+
+    op: Op
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    shape: tuple[int, int]
+    weights: tuple[str, ...] = ()
+    attrs: Mapping[str, int | float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model at one batch size and sequence length. Nodes stand in execution order."""
+
+    name: str
+    family: str
+    inputs: tuple[Input, ...]
+    weights: tuple[Weight, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters over all weights."""
+        return sum(weight.parameters for weight in self.weights)
+
+    def weight(self, name: str) -> Weight:
+        """The weight of that name; KeyError where there is none."""
+        for weight in self.weights:
+            if weight.name == name:
+                return weight
+        raise KeyError(name)
+
+    def check(self) -> None:
+        """Raise ValueError unless each name is defined once and before its use."""
+        known = {item.name for item in self.inputs}
+        weights = {item.name for item in self.weights}
+        if len(weights) != len(self.weights):
+            raise ValueError("a weight stands twice")
+        for node in self.nodes:
+            for name in node.inputs:
+                if name not in known:
+                    raise ValueError(f"{node.name}: input {name} is not defined before it")
+            for name in node.weights:
+                if name not in weights:
+                    raise ValueError(f"{node.name}: weight {name} is not declared")
+            if node.output in known:
+                raise ValueError(f"{node.name}: {node.output} is defined twice")
+            known.add(node.output)
+        for name in self.outputs:
+            if name not in known:
+                raise ValueError(f"output {name} is not defined")
+
+    def to_json(self) -> dict[str, Any]:
+        """The graph as plain JSON types; `from_json` gives it back."""
+        return {"format": FORMAT, **json.loads(json.dumps(asdict(self)))}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Graph:
+        """Read what `to_json` wrote; ValueError for another format."""
+        if data.get("format") != FORMAT:
+            raise ValueError(f"not a {FORMAT} graph: {data.get('format')!r}")
+        return cls(
+            name=data["name"],
+            family=data["family"],
+            inputs=tuple(Input(i["name"], tuple(i["shape"]), i["maximum"]) for i in data["inputs"]),
+            weights=tuple(Weight(w["name"], tuple(w["shape"]), w["role"]) for w in data["weights"]),
+            nodes=tuple(
+                Node(
+                    n["op"],
+                    n["name"],
+                    tuple(n["inputs"]),
+                    n["output"],
+                    (n["shape"][0], n["shape"][1]),
+                    tuple(n["weights"]),
+                    n["attrs"],
+                )
+                for n in data["nodes"]
+            ),
+            outputs=tuple(data["outputs"]),
+        )

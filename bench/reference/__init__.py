@@ -1,0 +1,1 @@
+"""PURE. The graph executed in NumPy: the truth that every kernel is held to."""

@@ -1,0 +1,1 @@
+"""PURE. Intervals, warm-up and summaries of samples."""
