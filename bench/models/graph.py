@@ -6,18 +6,18 @@ hidden]` for tables) and may be quantized along their last axis, vectors never a
 
 Operators (inputs -> output; weights; attrs):
 
-| op             | inputs                        | weights           | attrs                                  |
-|----------------|-------------------------------|-------------------|----------------------------------------|
-| embedding      | ids [B,T] -> [B*T,H]          | table [V,H]       |                                        |
-| add            | a, b -> same shape            |                   |                                        |
-| layer_norm     | x [R,H] -> [R,H]              | gamma [H], beta   | epsilon                                |
-| linear         | x [R,K] -> [R,N]              | W [N,K], (bias N) |                                        |
-| activation     | x -> same shape               |                   | kind: gelu, gelu_tanh, relu, tanh      |
-| attention      | q, k, v [B*T,H], mask [B,T]   |                   | heads, scale, batch, sequence          |
-| mean_pool      | x [B*T,H], mask [B,T] -> [B,H]|                   | batch, sequence                        |
-| first_token    | x [B*T,H] -> [B,H]            |                   | batch, sequence                        |
-| l2_normalize   | x [R,H] -> [R,H]              |                   | epsilon                                |
-| softmax        | x [R,H] -> [R,H] (last axis)  |                   |                                        |
+| op             | inputs                        | weights           | attrs                                 |
+|----------------|-------------------------------|-------------------|---------------------------------------|
+| embedding      | ids [B,T] -> [B*T,H]          | table [V,H]       |                                       |
+| add            | a, b -> same shape            |                   |                                       |
+| layer_norm     | x [R,H] -> [R,H]              | gamma [H], beta   | epsilon                               |
+| linear         | x [R,K] -> [R,N]              | W [N,K], (bias N) |                                       |
+| activation     | x -> same shape               |                   | kind: gelu, gelu_tanh, relu, tanh     |
+| attention      | q, k, v [B*T,H], mask [B,T]   |                   | heads, scale, batch, sequence         |
+| mean_pool      | x [B*T,H], mask [B,T] -> [B,H]|                   | batch, sequence                       |
+| first_token    | x [B*T,H] -> [B,H]            |                   | batch, sequence                       |
+| l2_normalize   | x [R,H] -> [R,H]              |                   | epsilon                               |
+| softmax        | x [R,H] -> [R,H] (last axis)  |                   |                                       |
 """
 
 from __future__ import annotations
