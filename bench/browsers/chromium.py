@@ -1,0 +1,104 @@
+"""What Chrome and Edge share: flags, options, and how a Chromium is started headless."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.browsers.base import Build
+from bench.browsers.process import SessionSpace
+from bench.settings import Settings
+
+# Each group says why it is there; the record of a run keeps the flags it was started with.
+_QUIET = (  # nothing but the page may use the network or the processor
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--disable-quic",
+    "--disable-client-side-phishing-detection",
+    "--disable-domain-reliability",
+    "--metrics-recording-only",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+)
+_STEADY = (  # a page without a visible window must not be throttled
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--disable-dev-shm-usage",
+)
+_FEATURES = (  # without these Linux builds hide the adapter, and every build hides navigator.ml
+    "--enable-unsafe-webgpu",
+    "--enable-webgpu-developer-features",
+    "--enable-features=WebMachineLearningNeuralNetwork",
+)
+
+
+def merge_flags(flags: list[str]) -> list[str]:
+    """Join repeated list flags into one: of two `--enable-features` Chromium would read only the last."""
+    joined = ("--enable-features=", "--disable-features=", "--enable-dawn-features=", "--disable-dawn-features=")
+    lists: dict[str, list[str]] = {}
+    merged: list[str] = []
+    for flag in flags:
+        prefix = next((p for p in joined if flag.startswith(p)), None)
+        if prefix is None:
+            if flag not in merged:
+                merged.append(flag)
+            continue
+        if prefix not in lists:
+            lists[prefix] = []
+            merged.append(prefix)
+        for value in flag[len(prefix) :].split(","):
+            if value and value not in lists[prefix]:
+                lists[prefix].append(value)
+    return [flag + ",".join(lists[flag]) if flag in lists else flag for flag in merged]
+
+
+def flags_for(build: Build, settings: Settings) -> list[str]:
+    """The command line of a Chromium, without its profile folder."""
+    flags = [*_QUIET, *_STEADY, *_FEATURES]
+    if settings.harness.headless:
+        flags.append("--headless")
+    if sys.platform.startswith("linux") and os.geteuid() == 0:
+        flags.append("--no-sandbox")  # Chromium refuses to run as root with it
+    return merge_flags([*flags, *build.flags])
+
+
+def fill_options(options: Any, build: Build, space: SessionSpace, settings: Settings) -> None:
+    """Set binary, flags and a fresh profile on a Selenium ChromiumOptions."""
+    if build.binary:
+        options.binary_location = str(build.binary)
+    for flag in flags_for(build, settings):
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={space.folder / 'profile'}")
+    options.set_capability("unhandledPromptBehavior", "dismiss")
+
+
+def driver_environment(build: Build, space: SessionSpace) -> dict[str, str]:
+    """The driver's environment; the browser inherits it."""
+    if build.library_path is None:
+        return space.environment()
+    # Last, so that the system's own libraries win where both have one.
+    path = os.pathsep.join(filter(None, [os.environ.get("LD_LIBRARY_PATH"), str(build.library_path)]))
+    return space.environment(LD_LIBRARY_PATH=path)
+
+
+def split_flags(text: str | None) -> tuple[str, ...]:
+    """A settings string of flags, split as a shell would."""
+    return tuple(shlex.split(text)) if text else ()
+
+
+def existing(*candidates: str | Path | None) -> list[Path]:
+    """Those of the candidates that are executable files, each once, in order."""
+    found: list[Path] = []
+    for candidate in candidates:
+        if candidate and os.access(candidate, os.X_OK) and Path(candidate).is_file():
+            path = Path(candidate)
+            if path not in found:
+                found.append(path)
+    return found

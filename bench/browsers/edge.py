@@ -1,0 +1,69 @@
+"""Microsoft Edge, where it is installed: the Chromium path under another name."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from selenium import webdriver
+from selenium.webdriver.edge.service import Service
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from bench.browsers import chromium
+from bench.browsers.base import Browser, Build
+from bench.browsers.process import SessionSpace
+from bench.settings import Settings
+
+_PATHS = (
+    "/opt/microsoft/msedge/msedge",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+    r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
+    r"C:\Program Files\Microsoft\Edge\Application\msedge.exe",
+)
+
+
+class Edge(Browser):
+    """Edge's driver must be Edge's own; Selenium Manager fetches it where there is a network."""
+
+    name: ClassVar[str] = "edge"
+
+    @property
+    def remedy(self) -> str:
+        """What to type where it is missing."""
+        return "install Microsoft Edge from Microsoft, or set EDGE_BINARY and EDGEDRIVER"
+
+    def builds(self, settings: Settings) -> list[Build]:
+        """The builds on this machine, best first."""
+        if settings.edge.binary:
+            return [self._build(Path(settings.edge.binary), "setting", settings)]
+        names = ("microsoft-edge", "microsoft-edge-stable", "microsoft-edge-dev")
+        found = chromium.existing(*(shutil.which(name) for name in names), *_PATHS)
+        return [self._build(path, "installed", settings) for path in found]
+
+    def build_at(self, binary: Path, settings: Settings) -> Build:
+        """The build with that executable."""
+        return self._build(binary, "setting", settings)
+
+    def flags(self, build: Build, settings: Settings) -> list[str]:
+        """The command line it is started with."""
+        return chromium.flags_for(build, settings)
+
+    def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
+        """Start it headless with a fresh profile."""
+        options = webdriver.EdgeOptions()
+        chromium.fill_options(options, build, space, settings)
+        service = Service(
+            executable_path=str(build.driver) if build.driver else None,
+            service_args=["--disable-build-check"],
+            env=chromium.driver_environment(build, space),
+            log_output=str(space.folder / "driver.log"),
+            popen_kw={"start_new_session": True},
+        )
+        return webdriver.Edge(options=options, service=service)
+
+    @staticmethod
+    def _build(binary: Path, source: str, settings: Settings) -> Build:
+        driver = chromium.existing(settings.edge.driver or shutil.which("msedgedriver"))
+        flags = chromium.split_flags(settings.edge.gpu_flags)
+        return Build("edge", binary, driver[0] if driver else None, source, None, flags)

@@ -1,0 +1,68 @@
+"""A browser session's own space on the host: its folder, its environment, its processes.
+
+Every process that a session starts inherits one environment variable with the session's mark. That finds
+grandchildren that left the process group or were adopted by init, and never touches anything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+
+import psutil
+
+MARK = "WEBQUANT_BENCH_SESSION"
+
+
+class SessionSpace:
+    """A temporary folder and a mark. Use as a context manager: on exit both leave nothing behind."""
+
+    def __init__(self) -> None:
+        self.mark = uuid.uuid4().hex
+        self.folder = Path(tempfile.mkdtemp(prefix="webquant-"))
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        """This process's environment with the mark, and temporary files sent into the session's folder."""
+        temporary = self.folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        # A profile's lock and sockets live under HOME or XDG folders in some browsers: keep those ours too.
+        own = {MARK: self.mark, "TMPDIR": str(temporary), "SE_AVOID_STATS": "true"}
+        return {**os.environ, **own, **extra}
+
+    def processes(self) -> list[psutil.Process]:
+        """Every live process that carries this session's mark."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def end_processes(self, patience: float = 5.0) -> int:
+        """Kill what is left of the session; the number of processes that had to be killed."""
+        killed = 0
+        for _ in range(5):  # a dying parent may have forked once more
+            alive = self.processes()
+            if not alive:
+                break
+            for process in alive:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            killed += len(alive)
+            psutil.wait_procs(alive, timeout=patience)
+        return killed
+
+    def close(self) -> None:
+        """End every process and remove the folder."""
+        self.end_processes()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> SessionSpace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

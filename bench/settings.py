@@ -1,0 +1,108 @@
+"""Where binaries, drivers, flags and caches are: environment first, then `bench.toml`, then discovery.
+
+    [chrome]                                # CHROME_BINARY, CHROMEDRIVER, CHROME_GPU_FLAGS
+    binary = "/opt/chrome/chrome"
+    driver = "/opt/chrome/chromedriver"
+    gpu_flags = "--use-angle=vulkan --enable-features=Vulkan"
+    library_path = "/opt/chrome/lib"
+    [firefox]                               # FIREFOX_BINARY, GECKODRIVER
+    [edge]                                  # EDGE_BINARY, EDGEDRIVER, EDGE_GPU_FLAGS
+    [webkitgtk]                             # WEBKITGTK_BINARY, WEBKITWEBDRIVER
+    [harness]
+    headless = true                         # BENCH_HEADLESS=0 shows the windows
+    port = 0                                # BENCH_PORT, 0 takes a free one
+
+`BENCH_SETTINGS` names another file; without it `bench.toml` in the working folder is read if it is there.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import InputError
+
+# Environment names are those that hosts prepared for browsers already use.
+_ENVIRONMENT: dict[str, dict[str, str]] = {
+    "chrome": {"binary": "CHROME_BINARY", "driver": "CHROMEDRIVER", "gpu_flags": "CHROME_GPU_FLAGS"},
+    "edge": {"binary": "EDGE_BINARY", "driver": "EDGEDRIVER", "gpu_flags": "EDGE_GPU_FLAGS"},
+    "firefox": {"binary": "FIREFOX_BINARY", "driver": "GECKODRIVER"},
+    "webkitgtk": {"binary": "WEBKITGTK_BINARY", "driver": "WEBKITWEBDRIVER"},
+    "harness": {"headless": "BENCH_HEADLESS", "port": "BENCH_PORT"},
+}
+
+
+class BrowserSettings(BaseModel):
+    """One browser's own settings; None means: discover it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    binary: str | None = None
+    driver: str | None = None
+    gpu_flags: str | None = None
+    library_path: str | None = None
+
+
+class HarnessSettings(BaseModel):
+    """Settings of the harness itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    headless: bool = True
+    port: int = Field(default=0, ge=0, le=65535)
+
+
+class Settings(BaseModel):
+    """All settings, merged from the file and the environment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    chrome: BrowserSettings = BrowserSettings()
+    edge: BrowserSettings = BrowserSettings()
+    firefox: BrowserSettings = BrowserSettings()
+    webkitgtk: BrowserSettings = BrowserSettings()
+    safari: BrowserSettings = BrowserSettings()
+    harness: HarnessSettings = HarnessSettings()
+
+    def browser(self, name: str) -> BrowserSettings:
+        """The settings of one browser; empty ones for a name without a section."""
+        found = getattr(self, name, None)
+        return found if isinstance(found, BrowserSettings) else BrowserSettings()
+
+
+def cache_root() -> Path:
+    """Where browsers, weights and bundles are kept: `BENCH_CACHE`, else the user's cache folder."""
+    override = os.environ.get("BENCH_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("webquant-bench"))
+
+
+def load_settings() -> Settings:
+    """Read the settings file, if there is one, and lay the environment over it.
+
+    Raises:
+        InputError: the file is missing, is not TOML, or has an unknown key or a bad value.
+    """
+    named = os.environ.get("BENCH_SETTINGS")
+    path = Path(named or "bench.toml")
+    data: dict[str, dict[str, object]] = {}
+    if path.is_file():
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"settings file {path} is not valid TOML: {error}") from error
+    elif named:
+        raise InputError(f"settings file {path} (from BENCH_SETTINGS) does not exist")
+    for section, names in _ENVIRONMENT.items():
+        for key, variable in names.items():
+            if value := os.environ.get(variable):
+                data.setdefault(section, {})[key] = value
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"setting {place} = {first['input']!r}: {first['msg']} (from {path} or the environment)") from None
