@@ -60,7 +60,7 @@ class Chrome(Browser):
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it headless with a fresh profile."""
         options = webdriver.ChromeOptions()
-        chromium.fill_options(options, build, space, settings)
+        chromium.fill_options(options, build, settings)
         service = Service(
             executable_path=str(build.driver) if build.driver else None,
             # A driver of another major version drives these builds well; the record names both versions.

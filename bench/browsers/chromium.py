@@ -69,13 +69,16 @@ def flags_for(build: Build, settings: Settings) -> list[str]:
     return merge_flags([*flags, *build.flags])
 
 
-def fill_options(options: Any, build: Build, space: SessionSpace, settings: Settings) -> None:
-    """Set binary, flags and a fresh profile on a Selenium ChromiumOptions."""
+def fill_options(options: Any, build: Build, settings: Settings) -> None:
+    """Set binary and flags on a Selenium ChromiumOptions.
+
+    The fresh profile is the driver's: it makes one under TMPDIR, which is the session's folder. Named by
+    `--user-data-dir` instead, headless shells start without the page that the driver waits for.
+    """
     if build.binary:
         options.binary_location = str(build.binary)
     for flag in flags_for(build, settings):
         options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={space.folder / 'profile'}")
     options.set_capability("unhandledPromptBehavior", "dismiss")
 
 

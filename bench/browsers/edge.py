@@ -52,7 +52,7 @@ class Edge(Browser):
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it headless with a fresh profile."""
         options = webdriver.EdgeOptions()
-        chromium.fill_options(options, build, space, settings)
+        chromium.fill_options(options, build, settings)
         service = Service(
             executable_path=str(build.driver) if build.driver else None,
             service_args=["--disable-build-check"],

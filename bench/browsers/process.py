@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -59,7 +60,11 @@ class SessionSpace:
     def close(self) -> None:
         """End every process and remove the folder."""
         self.end_processes()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for _ in range(10):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.folder.exists():
+                break
+            time.sleep(0.05)  # a file was written while we removed; its writer is dead by now
 
     def __enter__(self) -> SessionSpace:
         return self
