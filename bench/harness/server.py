@@ -1,0 +1,194 @@
+"""The loopback server: serves the pages, a run's bundle and nothing else; takes what the page reports.
+
+Every path begins with the run's token, so a page of another origin, or of an earlier run, gets nothing. All
+answers carry the headers that make the page cross-origin isolated, which buys it the finer clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import queue
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from bench.errors import InputError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+_ROOMS = {"pages": PACKAGE / "pages", "shaders": PACKAGE / "shaders"}
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".wgsl": "text/plain",
+    ".json": "application/json",
+    ".safetensors": "application/octet-stream",
+}
+_HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+_MAX_BODY = 512 * 1024 * 1024
+
+Verdict = Callable[[str, Mapping[str, bytes]], Mapping[str, Any]]
+
+
+def shader_files() -> list[str]:
+    """The names of all shader files, as the pages ask for them."""
+    return sorted(path.name for path in _ROOMS["shaders"].glob("*.wgsl"))
+
+
+@dataclass
+class Job:
+    """What one run serves and takes.
+
+    Attributes:
+        task: the run's description, served as `task.json`.
+        files: names under the run's path -> files on disk.
+        verdict: called with a set's name and its outputs' bytes, in a worker thread.
+        events: everything the page reports, in order.
+    """
+
+    task: Mapping[str, Any]
+    files: Mapping[str, Path]
+    verdict: Verdict
+    events: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
+    outputs: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+
+class PageServer:
+    """An aiohttp server in a thread of its own. Use as a context manager."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._wanted = port
+        self.port = 0
+        self._jobs: dict[str, Job] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread: threading.Thread | None = None
+        self._runner: web.AppRunner | None = None
+
+    def __enter__(self) -> PageServer:
+        started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, args=(started,), name="page-server", daemon=True)
+        self._thread.start()
+        problem = started.get()
+        if problem is not None:
+            self._thread.join()
+            if isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE:
+                raise InputError(
+                    f"port {self._wanted} on {HOST} is in use; name another with BENCH_PORT, or 0 for a free one"
+                )
+            raise InputError(f"the page server cannot listen on {HOST}:{self._wanted}: {problem}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        if self._thread:
+            self._thread.join()
+
+    def add(self, job: Job) -> str:
+        """Open a run's path; the URL of its page."""
+        self._jobs[job.token] = job
+        return f"http://{HOST}:{self.port}/r/{job.token}/pages/index.html"
+
+    def remove(self, job: Job) -> None:
+        """Close a run's path: from now on its token is refused."""
+        self._jobs.pop(job.token, None)
+
+    def _serve(self, started: queue.SimpleQueue[BaseException | None]) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._open())
+        except BaseException as error:
+            started.put(error)
+            return
+        started.put(None)
+        self._loop.run_forever()
+        if self._runner:
+            self._loop.run_until_complete(self._runner.cleanup())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    async def _open(self) -> None:
+        app = web.Application(middlewares=[self._gate], client_max_size=_MAX_BODY)
+        app.router.add_get("/r/{token}/task.json", self._task)
+        app.router.add_get("/r/{token}/bundle/{name}", self._bundle)
+        app.router.add_get("/r/{token}/{room}/{path:.+}", self._static)
+        app.router.add_post("/r/{token}/event", self._event)
+        app.router.add_post("/r/{token}/output/{set}/{name}", self._output)
+        app.router.add_post("/r/{token}/verdict/{set}", self._verdict)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, self._wanted)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    @web.middleware
+    async def _gate(
+        self, request: web.Request, handler: Callable[[web.Request], Any]
+    ) -> web.StreamResponse:
+        """Refuse a foreign Host (DNS rebinding) and an unknown token; put the headers on every answer."""
+        if request.host not in (f"{HOST}:{self.port}", f"localhost:{self.port}"):
+            return web.Response(status=403, text="this server answers to 127.0.0.1 only", headers=_HEADERS)
+        if request.match_info.get("token") not in self._jobs:
+            return web.Response(status=403, text="unknown or closed run", headers=_HEADERS)
+        try:
+            response: web.StreamResponse = await handler(request)
+        except web.HTTPException as error:
+            response = web.Response(status=error.status, text=error.reason)
+        response.headers.update(_HEADERS)
+        return response
+
+    def _job(self, request: web.Request) -> Job:
+        return self._jobs[request.match_info["token"]]
+
+    async def _task(self, request: web.Request) -> web.Response:
+        return web.json_response(self._job(request).task)
+
+    async def _bundle(self, request: web.Request) -> web.StreamResponse:
+        path = self._job(request).files.get(request.match_info["name"])
+        if path is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(path, headers={"Content-Type": _TYPES[path.suffix]})
+
+    async def _static(self, request: web.Request) -> web.StreamResponse:
+        root = _ROOMS.get(request.match_info["room"])
+        if root is None:
+            raise web.HTTPNotFound
+        path = (root / request.match_info["path"]).resolve()
+        if not path.is_relative_to(root) or path.suffix not in _TYPES or not path.is_file():
+            raise web.HTTPNotFound
+        return web.FileResponse(path, headers={"Content-Type": _TYPES[path.suffix]})
+
+    async def _event(self, request: web.Request) -> web.Response:
+        try:
+            event = await request.json()
+        except ValueError:
+            raise web.HTTPBadRequest from None
+        self._job(request).events.put(event)
+        return web.json_response({})
+
+    async def _output(self, request: web.Request) -> web.Response:
+        sets = self._job(request).outputs
+        sets.setdefault(request.match_info["set"], {})[request.match_info["name"]] = await request.read()
+        return web.json_response({})
+
+    async def _verdict(self, request: web.Request) -> web.Response:
+        job = self._job(request)
+        name = request.match_info["set"]
+        outputs = job.outputs.get(name, {})
+        verdict = await asyncio.get_running_loop().run_in_executor(None, job.verdict, name, outputs)
+        job.events.put({"kind": "verdict", "data": {"set": name, **verdict}})
+        return web.json_response(dict(verdict))

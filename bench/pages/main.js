@@ -1,0 +1,124 @@
+import { inputSet, loadGraph, loadTensors } from "./runtime/bundle.js";
+import { StageError, inStage } from "./runtime/errors.js";
+import { Link } from "./runtime/link.js";
+import { measure } from "./runtime/measure.js";
+import { probe } from "./runtime/probe.js";
+import { WebGpuBackend } from "./webgpu/backend.js";
+import { loadShaders } from "./webgpu/pipelines.js";
+import { WebNnBackend } from "./webnn/backend.js";
+
+/** @import {Backend, Task} from "./runtime/types.d.ts" */
+
+const base = new URL("..", location.href).pathname;
+const link = new Link(base);
+
+/** @param {string} id @param {string} text */
+function show(id, text) {
+  const element = document.getElementById(id);
+  if (element) element.textContent = text;
+}
+
+/** @param {string} name @param {Record<string, unknown>} [data] */
+async function stage(name, data = {}) {
+  show("stage", name);
+  await link.event("stage", { stage: name, ...data });
+}
+
+/** @param {() => Promise<void>} work */
+async function timed(work) {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+/** @param {Task} task */
+async function load(task) {
+  const start = performance.now();
+  const [graph, tensors, inputs, shaders] = await Promise.all([
+    loadGraph(base + task.graph),
+    loadTensors(base + task.weights),
+    loadTensors(base + task.inputs),
+    loadShaders(task.shaders, `${base}shaders/`),
+  ]);
+  return { graph, tensors, inputs, shaders, load_ms: performance.now() - start };
+}
+
+/**
+ * Run every input set once against poisoned outputs; the first run is the cold one.
+ * @param {Backend} backend
+ * @param {import("./runtime/types.d.ts").Tensors} inputs
+ * @param {number} sets
+ * @returns {Promise<number | null>} first_inference_ms, or null if an answer was wrong
+ */
+async function verify(backend, inputs, sets) {
+  let first = NaN;
+  for (let set = 0; set < sets; set++) {
+    await backend.setInputs(inputSet(inputs, set));
+    await backend.poison();
+    const elapsed = await timed(() => backend.run(1));
+    if (set === 0) first = elapsed;
+    const verdict = await link.verify(String(set), await backend.read());
+    if (!verdict.ok) return null;
+  }
+  return first;
+}
+
+/** @param {Task} task */
+async function run(task) {
+  await stage("probe");
+  const found = await inStage("probe", () => probe());
+  await link.event("probe", found);
+
+  await stage("load");
+  const { graph, tensors, inputs, shaders, load_ms } = await inStage("load", () => load(task));
+
+  await stage("build");
+  const backend = /** @type {Backend} */ (
+    await inStage("build", async () =>
+      task.platform === "webgpu"
+        ? WebGpuBackend.open(graph, tensors, shaders, task)
+        : WebNnBackend.open(graph, tensors, task),
+    )
+  );
+  const build_ms = await timed(() => inStage("build", () => backend.build()));
+
+  await stage("compile");
+  const compile_ms = await timed(() => inStage("compile", () => backend.compile()));
+  await link.event("effective", { ...backend.describe(), weight_bytes: backend.weightBytes() });
+
+  await stage("verify");
+  const first_inference_ms = await inStage("verify", () => verify(backend, inputs, task.input_sets));
+  await link.event("cold", { load_ms, build_ms, compile_ms, first_inference_ms });
+  if (first_inference_ms === null) return;
+
+  await inStage("verify", () => backend.setInputs(inputSet(inputs, 0)));
+  const timing = await inStage("measure", () =>
+    measure((count) => backend.run(count), {
+      tick_ms: found.timer_resolution_us / 1000,
+      iterations: task.iterations,
+      max_seconds: task.max_seconds,
+      precision: task.precision,
+      progress: (name, samples) => stage(name, { samples }),
+    }),
+  );
+  // What was timed must still be right: the outputs that the last sample left behind.
+  const last = await inStage("measure", async () => link.verify("last", await backend.read()));
+  if (!last.ok) return;
+  const gpu_ms = await inStage("measure", () => backend.gpuTime());
+  await link.event("timing", { ...timing, gpu_ms });
+  await stage("teardown");
+  backend.destroy();
+}
+
+try {
+  const response = await fetch(`${base}task.json`, { cache: "no-store" });
+  const task = /** @type {Task} */ (await response.json());
+  show("what", task.label);
+  await run(task);
+  await link.event("done", {});
+  show("stage", "done");
+} catch (error) {
+  const failure = error instanceof StageError ? error : new StageError("load", error);
+  show("log", `${failure.stage}: ${failure.name}: ${failure.message}`);
+  await link.event("error", { ...failure.toJSON(), stack: failure.stack ?? null });
+}

@@ -1,0 +1,129 @@
+/**
+ * Timing of one backend in one session. All times are wall milliseconds from submit to done.
+ * @typedef {{phase: "warmup" | "measure", batch: number, value_ms: number}} Sample
+ * @typedef {{batch: number, samples: Sample[], steady: boolean, stopped: string}} Timing
+ */
+
+/** A sample spans at least this many ticks of the page's clock, so that reading it errs by 1 % at most. */
+const TICKS = 100;
+const MAX_BATCH = 4096;
+const MIN_SAMPLES = 3;
+const MIN_FOR_INTERVAL = 10;
+const MAX_SAMPLES = 500;
+
+/** Smallest step of `performance.now()` in ms, seen over many reads. */
+export function clockTick() {
+  let smallest = Infinity;
+  let last = performance.now();
+  const end = last + 200; // a clock of 1 ms needs a while to show ten steps
+  for (let steps = 0, reads = 0; (steps < 10_000 && last < end) || reads < 10_000; reads++) {
+    const now = performance.now();
+    if (now > last) {
+      smallest = Math.min(smallest, now - last);
+      steps++;
+      last = now;
+    }
+    if (last >= end && steps > 10) break;
+  }
+  return smallest;
+}
+
+/** @param {number[]} values @param {number} q */
+export function quantile(values, q) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (sorted.length - 1) * q;
+  const low = Math.floor(at);
+  return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (at - low);
+}
+
+/**
+ * Half-width of the 95 % interval of the median over the median, from order statistics (binomial, normal
+ * approximation); Infinity under MIN_FOR_INTERVAL samples.
+ * @param {number[]} values
+ */
+export function relativeHalfWidth(values) {
+  const n = values.length;
+  if (n < MIN_FOR_INTERVAL) return Infinity;
+  const sorted = [...values].sort((a, b) => a - b);
+  const reach = (1.96 * Math.sqrt(n)) / 2;
+  const low = sorted[Math.max(0, Math.floor(n / 2 - reach))];
+  const high = sorted[Math.min(n - 1, Math.ceil(n / 2 + reach))];
+  return (high - low) / 2 / quantile(values, 0.5);
+}
+
+/**
+ * Whether the two halves of the last samples agree (after pyperf's acceptance test): the first value is no
+ * outlier, and the means of the halves differ by 5 % at most.
+ * @param {number[]} values
+ */
+export function isSteady(values) {
+  if (values.length < 6) return false;
+  const window = values.slice(-10);
+  const q1 = quantile(window, 0.25);
+  const q3 = quantile(window, 0.75);
+  if (window[0] > q3 + 1.5 * (q3 - q1)) return false;
+  const half = window.length >> 1;
+  const mean = (/** @type {number[]} */ v) => v.reduce((a, b) => a + b, 0) / v.length;
+  const [a, b] = [mean(window.slice(0, half)), mean(window.slice(half))];
+  return Math.abs(a - b) <= 0.05 * Math.max(a, b);
+}
+
+/**
+ * Calibrate, warm up until steady, then sample until the interval is narrow or time is up.
+ * @param {(count: number) => Promise<void>} run
+ * @param {{tick_ms: number, iterations: number | null, max_seconds: number, precision: number,
+ *   progress: (stage: string, samples: number) => Promise<void>}} options
+ * @returns {Promise<Timing>}
+ */
+export async function measure(run, options) {
+  /** @type {Sample[]} */
+  const samples = [];
+  const time = async (/** @type {number} */ batch) => {
+    const start = performance.now();
+    await run(batch);
+    return performance.now() - start;
+  };
+  await options.progress("warmup", 0);
+  const started = performance.now();
+  let batch = 1;
+  let elapsed = await time(batch);
+  samples.push({ phase: "warmup", batch, value_ms: elapsed });
+  while (elapsed < TICKS * options.tick_ms && batch < MAX_BATCH) {
+    batch *= 2;
+    elapsed = await time(batch);
+    samples.push({ phase: "warmup", batch, value_ms: elapsed / batch });
+  }
+  const warm = /** @type {number[]} */ ([]);
+  // Warming up may take a third of the budget; what is not steady by then is measured and flagged.
+  while (!isSteady(warm) && performance.now() - started < (options.max_seconds * 1000) / 3) {
+    const value = (await time(batch)) / batch;
+    warm.push(value);
+    samples.push({ phase: "warmup", batch, value_ms: value });
+  }
+  const steady = isSteady(warm);
+  const values = /** @type {number[]} */ ([]);
+  let stopped = "time";
+  await options.progress("measure", 0);
+  const begin = performance.now();
+  let reported = begin;
+  while (true) {
+    const value = (await time(batch)) / batch;
+    values.push(value);
+    samples.push({ phase: "measure", batch, value_ms: value });
+    const now = performance.now();
+    if (options.iterations !== null) {
+      stopped = "iterations";
+      if (values.length >= options.iterations) break;
+    } else if (values.length >= MIN_SAMPLES) {
+      const narrow = relativeHalfWidth(values) <= options.precision;
+      if (narrow) stopped = "precision";
+      if (narrow || now - begin >= options.max_seconds * 1000 || values.length >= MAX_SAMPLES) break;
+    }
+    if (now - reported > 1000) {
+      // Between samples, so that it costs none of them anything.
+      await options.progress("measure", values.length);
+      reported = performance.now();
+    }
+  }
+  return { batch, samples, steady, stopped };
+}

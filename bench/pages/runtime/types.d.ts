@@ -1,0 +1,113 @@
+// The shapes that pass between the rooms of the page, and the WebNN names that TypeScript's library lacks.
+
+/** What a model family yields; the same JSON that `bench/models/graph.py` writes. */
+export interface Graph {
+  format: string;
+  name: string;
+  family: string;
+  inputs: { name: string; shape: number[]; maximum: number }[];
+  weights: { name: string; shape: number[]; role: string }[];
+  nodes: GraphNode[];
+  outputs: string[];
+  quantization: Record<string, Quantization>;
+}
+
+export interface GraphNode {
+  op: string;
+  name: string;
+  inputs: string[];
+  output: string;
+  shape: [number, number];
+  weights: string[];
+  attrs: Record<string, number | string>;
+}
+
+/** How one matrix is packed: codes along K in groups, KP codes a row with padding. */
+export interface Quantization {
+  bits: number;
+  group_size: number;
+  scheme: "symmetric" | "asymmetric";
+  k: number;
+  kp: number;
+}
+
+/** A tensor out of a safetensors file; `bytes` is a view, not a copy. */
+export interface StoredTensor {
+  dtype: string;
+  shape: number[];
+  bytes: Uint8Array;
+}
+
+export type Tensors = Map<string, StoredTensor>;
+export type Inputs = Map<string, Int32Array>;
+export type Outputs = Map<string, Float32Array>;
+
+/** What a backend can do; WebGPU and WebNN are the same to the runner. */
+export interface Backend {
+  /** Make buffers or operands; throws StageError("build"). */
+  build(): Promise<void>;
+  /** Make pipelines or the graph; throws StageError("compile"). */
+  compile(): Promise<void>;
+  setInputs(inputs: Inputs): Promise<void>;
+  /** Submit `count` inferences and wait until the last is done. */
+  run(count: number): Promise<void>;
+  read(): Promise<Outputs>;
+  /** Overwrite the outputs, so that a run that writes nothing cannot pass for one that did. */
+  poison(): Promise<void>;
+  /** GPU time of one inference in ms, or null where it cannot be had. */
+  gpuTime(): Promise<number | null>;
+  /** Bytes of weights handed to the browser. */
+  weightBytes(): number;
+  /** What really runs: device, activations, weight path. */
+  describe(): Effective;
+  destroy(): void;
+}
+
+export interface Effective {
+  device: string;
+  activations: "f16" | "f32";
+  weight_path: string;
+  notes: Record<string, unknown>;
+}
+
+/** The run's description, as the harness serves it. */
+export interface Task {
+  platform: "webgpu" | "webnn";
+  label: string;
+  bits: number;
+  device: "auto" | "cpu" | "gpu" | "npu";
+  experimental: boolean;
+  graph: string;
+  weights: string;
+  inputs: string;
+  input_sets: number;
+  shaders: string[];
+  iterations: number | null;
+  max_seconds: number;
+  precision: number;
+  tuning: Record<string, number>;
+}
+
+declare global {
+  // WebNN, as Chromium 153 implements it.
+  interface MLOperand { readonly dataType: string; readonly shape: number[] }
+  interface MLTensor { destroy(): void }
+  interface MLGraph { readonly devices?: string[]; destroy(): void }
+  interface MLContext {
+    readonly accelerated?: boolean;
+    readonly lost: Promise<{ message: string }>;
+    opSupportLimits(): Record<string, any>;
+    createTensor(descriptor: object): Promise<MLTensor>;
+    writeTensor(tensor: MLTensor, data: AllowSharedBufferSource): void;
+    readTensor(tensor: MLTensor): Promise<ArrayBuffer>;
+    dispatch(graph: MLGraph, inputs: Record<string, MLTensor>, outputs: Record<string, MLTensor>): void;
+    destroy(): void;
+  }
+  interface ML { createContext(options?: object): Promise<MLContext> }
+  interface Navigator { readonly ml?: ML }
+  class MLGraphBuilder {
+    constructor(context: MLContext);
+    [operator: string]: any;
+    build(outputs: Record<string, MLOperand>): Promise<MLGraph>;
+  }
+}

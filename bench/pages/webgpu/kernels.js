@@ -1,0 +1,221 @@
+import { ROW_KERNEL_MAX_ROWS, attentionTile, chooseTile } from "./tuning.js";
+
+/** @import {Gpu} from "./device.js" */
+/** @import {Variant} from "./pipelines.js" */
+/** @import {Quantization} from "../runtime/types.d.ts" */
+
+/**
+ * What a binding points to: a part of the weights `names` (joined row after row), or a named activation or input.
+ * @typedef {{weights: string[], part: "codes" | "scales" | "zeros" | "vector"} | {value: string}} Resource
+ * @typedef {{name: string, variant: Variant, groups: [number, number, number], bindings: [number, Resource][],
+ *   flops: number, bytes: number}} Dispatch
+ */
+
+/** @type {Record<string, number>} */
+export const ACTIVATIONS = { none: 0, gelu: 1, gelu_tanh: 2, relu: 3, tanh: 4 };
+const MAX_GROUPS = 65535;
+
+/** @param {number} a @param {number} b */
+const blocks = (a, b) => Math.ceil(a / b);
+
+/**
+ * A grid for one thread an element that stays within the limit of a dimension.
+ * @param {number} count
+ * @param {number} size invocations a workgroup
+ * @returns {[number, number, number]}
+ */
+function grid(count, size) {
+  const groups = blocks(count, size);
+  return groups <= MAX_GROUPS ? [groups, 1, 1] : [MAX_GROUPS, blocks(groups, MAX_GROUPS), 1];
+}
+
+/** @param {Quantization} quant */
+function weightValues(quant) {
+  return {
+    BITS: quant.bits,
+    GROUP: quant.group_size,
+    ASYMMETRIC: quant.bits < 16 && quant.scheme === "asymmetric" ? 1 : 0,
+  };
+}
+
+/**
+ * @param {string[]} names
+ * @param {Quantization} quant
+ * @returns {[number, Resource][]}
+ */
+function weightBindings(names, quant) {
+  /** @type {[number, Resource][]} */
+  const bindings = [[0, { weights: names, part: "codes" }]];
+  if (quant.bits < 16) bindings.push([1, { weights: names, part: "scales" }]);
+  if (quant.bits < 16 && quant.scheme === "asymmetric") bindings.push([2, { weights: names, part: "zeros" }]);
+  return bindings;
+}
+
+/** Bytes of `rows` packed rows, scales and zero points included. @param {Quantization} q @param {number} rows */
+export function packedBytes(q, rows) {
+  if (q.bits === 16) return rows * 4 * blocks(q.k, 2);
+  const groups = q.kp / q.group_size;
+  const zeros = q.scheme === "asymmetric" ? 4 * blocks(groups * q.bits, 32) : 0;
+  return rows * ((q.kp * q.bits) / 8 + 2 * groups + zeros);
+}
+
+/**
+ * out[m, n] = act(a[m, k] W^T + bias).
+ * @param {Gpu} gpu
+ * @param {{name: string, m: number, n: number, quant: Quantization, weights: string[], bias: string[] | null,
+ *   act: string, input: string, output: string, tuning: Record<string, number>}} spec
+ * @returns {Dispatch}
+ */
+export function matmul(gpu, spec) {
+  const { m, n, quant } = spec;
+  const k = quant.k;
+  const byRow = spec.tuning.ROW_KERNEL !== undefined ? spec.tuning.ROW_KERNEL === 1 : m <= ROW_KERNEL_MAX_ROWS;
+  const shared = {
+    ...weightValues(quant),
+    BIAS: spec.bias ? 1 : 0,
+    ACT: ACTIVATIONS[spec.act],
+    KVEC: k % 4 === 0 ? 1 : 0,
+  };
+  const constants = { M: m, N: n, K: k, KP: quant.kp };
+  /** @type {Variant} */
+  let variant;
+  /** @type {[number, number, number]} */
+  let groups;
+  if (byRow) {
+    const ROWS = spec.tuning.ROWS ?? 4;
+    const THREADS = spec.tuning.THREADS ?? 64;
+    const SUBGROUPS = gpu.subgroups && spec.tuning.SUBGROUPS !== 0 ? 1 : 0;
+    variant = { shader: "matmul_row", values: { ...shared, ROWS, THREADS, SUBGROUPS }, constants };
+    groups = [blocks(n, ROWS), m, 1];
+  } else {
+    const tile = chooseTile(m, n, spec.tuning);
+    variant = { shader: "matmul_tile", values: { ...shared, ...tile }, constants };
+    groups = [blocks(n, tile.BN), blocks(m, tile.BM), 1];
+  }
+  const scalar = gpu.f16 ? 2 : 4;
+  const bindings = weightBindings(spec.weights, quant);
+  if (spec.bias) bindings.push([3, { weights: spec.bias, part: "vector" }]);
+  bindings.push([4, { value: spec.input }], [5, { value: spec.output }]);
+  const bytes = packedBytes(quant, n) + scalar * (m * k + m * n);
+  return { name: spec.name, variant, groups, bindings, flops: 2 * m * n * k, bytes };
+}
+
+/**
+ * out[rows, hidden] = table[ids] (+ other).
+ * @param {Gpu} gpu
+ * @param {{name: string, rows: number, vocab: number, quant: Quantization, weights: string[], ids: string,
+ *   other: string | null, output: string}} spec
+ * @returns {Dispatch}
+ */
+export function embedding(gpu, spec) {
+  const { rows, quant } = spec;
+  const units = quant.bits === 16 ? blocks(quant.k, 4) : (quant.kp * quant.bits) / 32;
+  const values = { ...weightValues(quant), ADD: spec.other ? 1 : 0 };
+  const constants = { R: rows, H: quant.k, V: spec.vocab, KP: quant.kp };
+  const bindings = weightBindings(spec.weights, quant);
+  bindings.push([3, { value: spec.ids }]);
+  if (spec.other) bindings.push([4, { value: spec.other }]);
+  bindings.push([5, { value: spec.output }]);
+  const bytes = packedBytes(quant, rows) + (gpu.f16 ? 2 : 4) * rows * quant.k * (spec.other ? 2 : 1);
+  const variant = { shader: "embedding", values, constants };
+  return { name: spec.name, variant, groups: [blocks(units, 64), rows, 1], bindings, flops: 0, bytes };
+}
+
+/**
+ * @param {Gpu} gpu
+ * @param {{name: string, rows: number, hidden: number, epsilon: number, gamma: string, beta: string, input: string,
+ *   other: string | null, output: string}} spec
+ * @returns {Dispatch}
+ */
+export function layerNorm(gpu, spec) {
+  /** @type {[number, Resource][]} */
+  const bindings = [
+    [0, { weights: [spec.gamma], part: "vector" }],
+    [1, { weights: [spec.beta], part: "vector" }],
+    [2, { value: spec.input }],
+  ];
+  if (spec.other) bindings.push([3, { value: spec.other }]);
+  bindings.push([4, { value: spec.output }]);
+  const values = { ADD: spec.other ? 1 : 0, THREADS: spec.hidden > 256 ? 128 : 64 };
+  const variant = { shader: "layer_norm", values, constants: { H: spec.hidden, EPSILON: spec.epsilon } };
+  const count = spec.rows * spec.hidden;
+  const bytes = (gpu.f16 ? 2 : 4) * count * (spec.other ? 3 : 2);
+  return { name: spec.name, variant, groups: [spec.rows, 1, 1], bindings, flops: 8 * count, bytes };
+}
+
+/**
+ * A column of heads inside a row-major buffer.
+ * @typedef {{value: string, stride: number, offset: number}} Columns
+ */
+
+/**
+ * @param {Gpu} gpu
+ * @param {{name: string, batch: number, sequence: number, heads: number, hidden: number, scale: number, q: Columns,
+ *   k: Columns, v: Columns, mask: string, output: string}} spec
+ * @returns {Dispatch}
+ */
+export function attention(gpu, spec) {
+  const d = spec.hidden / spec.heads;
+  const tile = attentionTile(d);
+  const constants = {
+    T: spec.sequence,
+    SCALE: spec.scale,
+    Q_STRIDE: spec.q.stride,
+    K_STRIDE: spec.k.stride,
+    V_STRIDE: spec.v.stride,
+    O_STRIDE: spec.hidden,
+    Q_OFFSET: spec.q.offset,
+    K_OFFSET: spec.k.offset,
+    V_OFFSET: spec.v.offset,
+  };
+  const variant = { shader: "attention", values: { D: d, ...tile }, constants };
+  /** @type {[number, Resource][]} */
+  const bindings = [
+    [0, { value: spec.q.value }],
+    [1, { value: spec.k.value }],
+    [2, { value: spec.v.value }],
+    [3, { value: spec.mask }],
+    [4, { value: spec.output }],
+  ];
+  const rows = spec.batch * spec.sequence;
+  return {
+    name: spec.name,
+    variant,
+    groups: [blocks(spec.sequence, tile.TQ), spec.heads, spec.batch],
+    bindings,
+    flops: 4 * rows * spec.sequence * spec.hidden,
+    bytes: (gpu.f16 ? 2 : 4) * 4 * rows * spec.hidden,
+  };
+}
+
+/**
+ * The small operators: one input (and a mask or a second input), one output.
+ * @param {Gpu} gpu
+ * @param {"add" | "activation" | "mean_pool" | "first_token" | "l2_normalize" | "softmax"} shader
+ * @param {{name: string, inputs: string[], output: string, rows: number, hidden: number, sequence?: number,
+ *   act?: string, epsilon?: number}} spec
+ * @returns {Dispatch}
+ */
+export function simple(gpu, shader, spec) {
+  const count = spec.rows * spec.hidden;
+  /** @type {Record<string, number>} */
+  const values = shader === "activation" ? { ACT: ACTIVATIONS[spec.act ?? "none"] } : {};
+  /** @type {Record<string, number>} */
+  let constants = { H: spec.hidden };
+  /** @type {[number, number, number]} */
+  let groups = [spec.rows, 1, 1];
+  if (shader === "add" || shader === "activation") {
+    constants = { COUNT: count };
+    groups = grid(count, 256);
+  } else if (shader === "mean_pool" || shader === "first_token") {
+    constants = { T: spec.sequence ?? 1, H: spec.hidden };
+    groups = [blocks(spec.hidden, 64), spec.rows, 1];
+  } else if (shader === "l2_normalize") {
+    constants = { H: spec.hidden, EPSILON: spec.epsilon ?? 1e-12 };
+  }
+  const bindings = /** @type {[number, Resource][]} */ (
+    [...spec.inputs, spec.output].map((value, slot) => [slot, { value }])
+  );
+  const bytes = (gpu.f16 ? 2 : 4) * count * (spec.inputs.length + 1) * (spec.sequence ?? 1);
+  return { name: spec.name, variant: { shader, values, constants }, groups, bindings, flops: count, bytes };
+}

@@ -1,0 +1,52 @@
+/**
+ * Which tile a matmul runs with. The candidates and the rule come from `benchmarks/kernels.py`; what was chosen is
+ * recorded with each run.
+ * @typedef {{BM: number, BN: number, TM: number, TN: number}} Tile
+ */
+
+/** Largest first; each needs BM / TM * BN / TN <= 256 invocations and under 16 KiB of workgroup memory. */
+export const TILES = /** @type {Tile[]} */ ([
+  { BM: 64, BN: 64, TM: 4, TN: 4 },
+  { BM: 32, BN: 64, TM: 4, TN: 4 },
+  { BM: 32, BN: 32, TM: 4, TN: 4 },
+  { BM: 16, BN: 32, TM: 2, TN: 4 },
+]);
+
+/** As many workgroups as keep a large GPU busy; fewer and a smaller tile is faster though it reads more. */
+const ENOUGH = 128;
+
+/**
+ * @param {number} m rows
+ * @param {number} n columns
+ * @param {Record<string, number>} forced values that a benchmark or a task sets
+ * @returns {Tile}
+ */
+export function chooseTile(m, n, forced) {
+  const groups = (/** @type {Tile} */ t) => Math.ceil(m / t.BM) * Math.ceil(n / t.BN);
+  const fitting = TILES.filter((t) => t.BM < 2 * m);
+  const chosen = fitting.find((t) => groups(t) >= ENOUGH) ?? fitting[fitting.length - 1] ?? TILES[TILES.length - 1];
+  return /** @type {Tile} */ ({
+    BM: forced.BM ?? chosen.BM,
+    BN: forced.BN ?? chosen.BN,
+    TM: forced.TM ?? chosen.TM,
+    TN: forced.TN ?? chosen.TN,
+  });
+}
+
+/** Up to this many rows the one-row kernel wins: it reads the weights once a row, without shared memory. */
+export const ROW_KERNEL_MAX_ROWS = 4;
+
+/**
+ * Attention's tile by head size, within 16 KiB of workgroup memory.
+ * @param {number} d head size
+ */
+export function attentionTile(d) {
+  const LANES = [8, 4, 2, 1].find((lanes) => d % lanes === 0) ?? 1;
+  const bytes = (/** @type {number} */ tq, /** @type {number} */ tk) => 4 * ((tq + tk) * (d + 1) + tq * (tk + 1));
+  for (const [TQ, TK] of [[16, 32], [16, 16], [8, 16], [8, 8], [4, 4]]) {
+    if (bytes(TQ, TK) <= 16384) {
+      return { TQ, TK, LANES };
+    }
+  }
+  throw new Error(`attention: a head size of ${d} does not fit in workgroup memory`);
+}

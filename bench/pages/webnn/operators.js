@@ -1,0 +1,88 @@
+/** @import {GraphNode} from "../runtime/types.d.ts" */
+/** @import {WebNnWeights} from "./weights.js" */
+
+/**
+ * One function an operator of the graph: operands in, operand out. Activations are float32 [rows, features].
+ * @typedef {{b: any, w: WebNnWeights, get: (name: string) => MLOperand, node: GraphNode}} Step
+ * @type {Record<string, (step: Step) => MLOperand>}
+ */
+export const OPERATORS = {
+  embedding({ b, w, get, node }) {
+    const ids = b.reshape(get(node.inputs[0]), [node.shape[0]]);
+    return w.rows(node.weights[0], ids, node.shape[0]);
+  },
+
+  add({ b, get, node }) {
+    return b.add(get(node.inputs[0]), get(node.inputs[1]));
+  },
+
+  layer_norm({ b, w, get, node }) {
+    const [scale, bias] = node.weights.map((name) => w.vector(name));
+    return b.layerNormalization(get(node.inputs[0]), { scale, bias, axes: [1], epsilon: node.attrs.epsilon });
+  },
+
+  linear({ b, w, get, node }) {
+    const options = { bTranspose: true };
+    const x = get(node.inputs[0]);
+    const weight = w.matrix(node.weights[0]);
+    if (node.weights.length > 1) Object.assign(options, { c: w.vector(node.weights[1]) });
+    return b.gemm(x, weight, options);
+  },
+
+  activation({ b, w, get, node }) {
+    const x = get(node.inputs[0]);
+    if (node.attrs.kind !== "gelu_tanh") {
+      return b[String(node.attrs.kind)](x);
+    }
+    const number = (/** @type {number} */ value) => b.reshape(w.number(value), [1, 1]);
+    const cubed = b.mul(b.mul(x, x), b.mul(x, number(0.044715)));
+    const inner = b.tanh(b.mul(b.add(x, cubed), number(Math.sqrt(2 / Math.PI))));
+    return b.mul(b.mul(x, number(0.5)), b.add(inner, number(1)));
+  },
+
+  attention({ b, w, get, node }) {
+    const heads = Number(node.attrs.heads);
+    const batch = Number(node.attrs.batch);
+    const sequence = Number(node.attrs.sequence);
+    const size = node.shape[1] / heads;
+    const split = (/** @type {string} */ name, /** @type {number[]} */ permutation) =>
+      b.transpose(b.reshape(get(name), [batch, sequence, heads, size]), { permutation });
+    const number = (/** @type {number} */ value) => b.reshape(w.number(value), [1, 1, 1, 1]);
+    const q = split(node.inputs[0], [0, 2, 1, 3]);
+    const k = split(node.inputs[1], [0, 2, 3, 1]);
+    const v = split(node.inputs[2], [0, 2, 1, 3]);
+    const mask = b.reshape(b.cast(get(node.inputs[3]), "float32"), [batch, 1, 1, sequence]);
+    // 0 where a key counts, -1e9 where it is padding: exp gives exactly 0 there.
+    const bias = b.mul(b.sub(mask, number(1)), number(1e9));
+    const scores = b.add(b.mul(b.matmul(q, k), number(Number(node.attrs.scale))), bias);
+    const mixed = b.matmul(b.softmax(scores, 3), v);
+    return b.reshape(b.transpose(mixed, { permutation: [0, 2, 1, 3] }), node.shape);
+  },
+
+  mean_pool({ b, w, get, node }) {
+    const batch = Number(node.attrs.batch);
+    const sequence = Number(node.attrs.sequence);
+    const mask = b.reshape(b.cast(get(node.inputs[1]), "float32"), [batch, sequence, 1]);
+    const x = b.reshape(get(node.inputs[0]), [batch, sequence, node.shape[1]]);
+    const sum = b.reduceSum(b.mul(x, mask), { axes: [1] });
+    const count = b.reduceSum(mask, { axes: [1] });
+    return b.div(sum, b.max(count, b.reshape(w.number(1e-9), [1, 1])));
+  },
+
+  first_token({ b, get, node }) {
+    const batch = Number(node.attrs.batch);
+    const sequence = Number(node.attrs.sequence);
+    const x = b.reshape(get(node.inputs[0]), [batch, sequence, node.shape[1]]);
+    return b.reshape(b.slice(x, [0, 0, 0], [batch, 1, node.shape[1]]), node.shape);
+  },
+
+  l2_normalize({ b, w, get, node }) {
+    const x = get(node.inputs[0]);
+    const length = b.reduceL2(x, { axes: [1], keepDimensions: true });
+    return b.div(x, b.max(length, b.reshape(w.number(Number(node.attrs.epsilon)), [1, 1])));
+  },
+
+  softmax({ b, get, node }) {
+    return b.softmax(get(node.inputs[0]), 1);
+  },
+};

@@ -1,0 +1,129 @@
+// out[M, N] = act(a[M, K] * W[N, K]^T + bias), for one row or a few: bound by reading W once.
+// A workgroup makes ROWS neighbouring outputs of one row; its threads walk K together, so that the activations
+// are read once for all ROWS, and the zero point is taken out of the sum once a word, not once a code.
+//#include common
+@group(0) @binding(0) var<storage, read> codes: array<u32>;
+//#if BITS < 16
+@group(0) @binding(1) var<storage, read> scales: array<u32>;
+//#endif
+//#if ASYMMETRIC
+@group(0) @binding(2) var<storage, read> zeros: array<u32>;
+//#endif
+//#if BIAS
+@group(0) @binding(3) var<storage, read> bias: array<u32>;
+//#endif
+//#if KVEC
+@group(0) @binding(4) var<storage, read> a: array<vec4s>;
+//#else
+@group(0) @binding(4) var<storage, read> a: array<scalar>;
+//#endif
+@group(0) @binding(5) var<storage, read_write> out: array<scalar>;
+//#include weights
+//#include activation
+
+override M: u32;
+override N: u32;
+override K: u32;
+const THREADS = ${THREADS}u;
+const ROWS = ${ROWS}u;
+var<workgroup> partial: array<f32, ${THREADS * ROWS}>;
+
+fn load_a(row: u32, k4: u32) -> vec4<f32> {
+//#if KVEC
+  if (k4 * 4u < K) {
+    return vec4<f32>(a[row * (K / 4u) + k4]);
+  }
+  return vec4<f32>();
+//#else
+  var v = vec4<f32>();
+  let k = k4 * 4u;
+  let base = row * K + k;
+  if (k < K) { v.x = f32(a[base]); }
+  if (k + 1u < K) { v.y = f32(a[base + 1u]); }
+  if (k + 2u < K) { v.z = f32(a[base + 2u]); }
+  if (k + 3u < K) { v.w = f32(a[base + 3u]); }
+  return v;
+//#endif
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+//#if SUBGROUPS
+  @builtin(subgroup_size) lanes: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+//#endif
+) {
+  let m = group.y;
+  let n0 = group.x * ROWS;
+//#for r 0 ${ROWS}
+  var c_${r} = 0.0;
+  let row_${r} = min(n0 + ${r}u, N - 1u);
+//#endfor
+  for (var unit = thread; unit < UNITS; unit += THREADS) {
+    let k4 = unit * (UNIT / 4u);
+//#if BITS == 16
+    let x = load_a(m, k4);
+//#for r 0 ${ROWS}
+    c_${r} += dot(half4(row_${r}, unit), x);
+//#endfor
+//#else
+//#for p 0 ${32 / BITS / 4}
+    let x_${p} = load_a(m, k4 + ${p}u);
+//#endfor
+    var total = 0.0;
+//#for p 0 ${32 / BITS / 4}
+    total += dot(x_${p}, vec4<f32>(1.0));
+//#endfor
+//#for r 0 ${ROWS}
+    {
+      let word = codes[row_${r} * WORDS + unit];
+      var sum = -zero_of(row_${r}, unit) * total;
+//#for p 0 ${32 / BITS / 4}
+      sum += dot(codes4(word, ${p}u), x_${p});
+//#endfor
+      c_${r} += sum * scale_of(row_${r}, unit);
+    }
+//#endfor
+//#endif
+  }
+//#if SUBGROUPS
+  // One value a subgroup remains; a workgroup's invocations fill its subgroups in order.
+//#for r 0 ${ROWS}
+  c_${r} = subgroupAdd(c_${r});
+//#endfor
+  let parts = (THREADS + lanes - 1u) / lanes;
+  if (lane == 0u) {
+//#for r 0 ${ROWS}
+    partial[(thread / lanes) * ROWS + ${r}u] = c_${r};
+//#endfor
+  }
+  workgroupBarrier();
+//#else
+//#for r 0 ${ROWS}
+  partial[thread * ROWS + ${r}u] = c_${r};
+//#endfor
+  workgroupBarrier();
+  for (var half = THREADS / 2u; half > 1u; half /= 2u) {
+    if (thread < half) {
+//#for r 0 ${ROWS}
+      partial[thread * ROWS + ${r}u] += partial[(thread + half) * ROWS + ${r}u];
+//#endfor
+    }
+    workgroupBarrier();
+  }
+  let parts = 2u;
+//#endif
+  let n = n0 + thread;
+  if (thread < ROWS && n < N) {
+    var sum = 0.0;
+    for (var p = 0u; p < parts; p++) {
+      sum += partial[p * ROWS + thread];
+    }
+//#if BIAS
+    sum += unpack2x16float(bias[n >> 1u])[n & 1u];
+//#endif
+    out[m * N + n] = scalar(activate(sum));
+  }
+}

@@ -1,0 +1,48 @@
+// Packed weights: `codes` [N, WORDS], `scales` [N * GROUPS] as f16 pairs, `zeros` [N, ZERO_WORDS].
+// A unit is the least that is decoded at once: UNIT codes in UNIT_WORDS words, as UNIT / 4 vectors.
+override KP: u32; // codes in a row, padding included
+//#if BITS == 16
+const UNIT = 4u;
+const UNIT_WORDS = 2u;
+override WORDS: u32 = (KP + 1u) / 2u;
+//#else
+const UNIT = ${32 / BITS}u;
+const UNIT_WORDS = 1u;
+const GROUP = ${GROUP}u;
+const MASK = ${(1 << BITS) - 1}u;
+override WORDS: u32 = KP / UNIT;
+override GROUPS: u32 = KP / GROUP;
+//#endif
+override UNITS: u32 = (WORDS + UNIT_WORDS - 1u) / UNIT_WORDS;
+
+//#if BITS < 16
+fn scale_of(row: u32, unit: u32) -> f32 {
+  let index = row * GROUPS + unit * UNIT / GROUP;
+  return unpack2x16float(scales[index >> 1u])[index & 1u];
+}
+
+fn zero_of(row: u32, unit: u32) -> f32 {
+//#if ASYMMETRIC
+  const PER = ${32 / BITS}u;
+  let zero_words = (GROUPS + PER - 1u) / PER;
+  let group = unit * UNIT / GROUP;
+  return f32((zeros[row * zero_words + group / PER] >> ((group % PER) * ${BITS}u)) & MASK);
+//#else
+  return ${(1 << BITS) / 2}.0;
+//#endif
+}
+
+// Codes 4 * part .. 4 * part + 3 of a word, as numbers.
+fn codes4(word: u32, part: u32) -> vec4<f32> {
+  let shifts = vec4<u32>(0u, ${BITS}u, ${2 * BITS}u, ${3 * BITS}u) + vec4<u32>(part * ${4 * BITS}u);
+  return vec4<f32>((vec4<u32>(word) >> shifts) & vec4<u32>(MASK));
+}
+//#else
+fn half4(row: u32, unit: u32) -> vec4<f32> {
+  let word = row * WORDS + unit * 2u;
+  if (unit * 2u + 1u < WORDS) {
+    return vec4<f32>(unpack2x16float(codes[word]), unpack2x16float(codes[word + 1u]));
+  }
+  return vec4<f32>(unpack2x16float(codes[word]), 0.0, 0.0);
+}
+//#endif
