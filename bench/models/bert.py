@@ -1,8 +1,8 @@
 """The BERT family: any encoder of that shape from a Hugging Face `config.json` and its tensors.
 
-With or without the checkpoint's prefix (`bert.`), a pooler, a classification head, or the `gamma` and `beta` of
-TensorFlow days. Sources: Devlin et al. 2018 (arXiv 1810.04805), section 3; Liu et al. 2019 (arXiv 1907.11692);
-Sanh et al. 2019 (arXiv 1910.01108); names as in the transformers library.
+With or without the checkpoint's prefix (`bert.`), a pooler, a classification head, or the `gamma` and `beta`
+of TensorFlow days. Sources: Devlin et al. 2018 (arXiv 1810.04805), section 3; Liu et al. 2019
+(arXiv 1907.11692); Sanh et al. 2019 (arXiv 1910.01108); names as in the transformers library.
 
 Weights keep the names they have in the file, so whoever loads one needs no table; nodes have the names of
 `BertModel` whatever the file.

@@ -1,7 +1,7 @@
 """The BERT family's `config.json`: names and numbers of each model type, checked.
 
-bert, roberta, xlm-roberta, camembert and distilbert differ in names and in a handful of details, which stand in
-the tables below. Names and defaults are those of the transformers library.
+bert, roberta, xlm-roberta, camembert and distilbert differ in names and in a handful of details, which
+stand in the tables below. Names and defaults are those of the transformers library.
 """
 
 from __future__ import annotations
