@@ -25,7 +25,7 @@ SENTENCES = (
     "Two cats slept on the warm hood of the car.",
     "The museum's newest room smells of cedar, varnish and a little of the sea.",
     "Does this train stop in Ghent?",
-    "Between the first draft and the last, the novel lost four characters, a wedding, a shipwreck and most of "
+    "Between the first draft and the last, the novel lost four characters, a wedding and most of "
     "its adjectives, and every reader who had seen both agreed that it was better for it.",
     "Light from that star left before the pyramids were built.",
     "The nurse wrote the dose on the chart, checked it against the label, and asked a colleague to check it.",

@@ -120,7 +120,12 @@ def _linear(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
 
 
 def _activation(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
-    return _ACTIVATIONS[str(node.attrs["kind"])](x[0]).astype(np.float32)
+    function = _ACTIVATIONS[str(node.attrs["kind"])]
+    result = np.empty_like(x[0])
+    step = max(1, (1 << 20) // x[0].shape[1])  # by rows: float64 intermediates of a large batch would not fit
+    for start in range(0, len(result), step):
+        result[start : start + step] = function(x[0][start : start + step])
+    return result
 
 
 def _gelu(x: F32) -> F64:
@@ -147,12 +152,14 @@ def _attention(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
     # Vaswani et al. 2017 (arXiv 1706.03762), section 3.2; masked keys have no weight at all.
     batch, sequence = int(node.attrs["batch"]), int(node.attrs["sequence"])
     heads = int(node.attrs["heads"])
-    q, k, v = (a.reshape(batch, sequence, heads, -1).transpose(0, 2, 1, 3) for a in x[:3])
-    scores = (q @ k.transpose(0, 1, 3, 2)).astype(np.float64) * float(node.attrs["scale"])
-    masked = x[3].reshape(batch, 1, 1, sequence) == 0
-    shares = _softmax_rows(np.where(masked, -np.inf, scores)).astype(np.float32)
-    mixed: F32 = shares @ v
-    return mixed.transpose(0, 2, 1, 3).reshape(batch * sequence, -1)
+    result = np.empty((batch, sequence, heads, x[0].shape[1] // heads), np.float32)
+    for index in range(batch):  # one sentence at a time: all scores in float64 would not fit
+        rows = slice(index * sequence, (index + 1) * sequence)
+        q, k, v = (a[rows].reshape(sequence, heads, -1).transpose(1, 0, 2) for a in x[:3])
+        scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * float(node.attrs["scale"])
+        scores[:, :, x[3][index] == 0] = -np.inf
+        result[index] = (_softmax_rows(scores).astype(np.float32) @ v).transpose(1, 0, 2)
+    return result.reshape(batch * sequence, -1)
 
 
 def _mean_pool(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
