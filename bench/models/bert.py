@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bench.errors import InputError
@@ -76,7 +77,9 @@ def build(
 
 def layout(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor of an encoder with a pooler, as a checkpoint of that config has them."""
-    builder = _Builder(read_geometry(config), None, 1, 1, "")
+    # A classifier's labels stand in its tensors only, so there is no layout of one.
+    geometry = replace(read_geometry(config), classifier=False)
+    builder = _Builder(geometry, None, 1, 1, "")
     builder.head(builder.encoder(), None)
     return {weight.name: weight.shape for weight in builder.weights.values()}
 

@@ -124,8 +124,8 @@ def _choose(batch: int, sequence: int, seed: int) -> list[str]:
 def _random(rng: np.random.Generator, batch: int, sequence: int, vocab: int, pad_id: int) -> tuple[I32, I32]:
     ids = rng.integers(0, vocab, (batch, sequence), dtype=np.int32)
     ids[ids == pad_id] = (pad_id + 1) % vocab
-    # The first row is full, the rest lose up to half: lone rows lose a quarter.
+    # The first row is full, the last shows padding, those between lose up to half.
     lengths = rng.integers(max(1, sequence // 2), sequence + 1, batch)
-    lengths[0] = sequence if batch > 1 else max(1, sequence - sequence // 4)
+    lengths[0], lengths[-1] = sequence, sequence - sequence // 4
     mask = (np.arange(sequence)[None] < lengths[:, None]).astype(np.int32)
     return np.where(mask == 1, ids, np.int32(pad_id)).astype(np.int32), mask
