@@ -1,0 +1,96 @@
+"""Numbers for "is the kernel right?" and "what did the precision cost?".
+
+Each function takes one mapping of outputs (name -> float array) for each input set, in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.models.graph import Graph
+from bench.record import Quality
+
+Outputs = Mapping[str, NDArray[Any]]
+
+# The output that the `*_fp32` numbers speak of: what people use the model for, where it has such a thing.
+_PREFERRED = ("sentence_embedding", "logits", "pooler_output", "last_hidden_state")
+
+
+def chosen_output(graph: Graph) -> str:
+    """The output the `*_fp32` numbers speak of.
+
+    `sentence_embedding`, else `logits`, else `pooler_output`, else `last_hidden_state`, else the graph's
+    last.
+    """
+    return next((name for name in _PREFERRED if name in graph.outputs), graph.outputs[-1])
+
+
+def rel_l2(y: NDArray[Any], reference: NDArray[Any]) -> float:
+    """||y - reference|| / ||reference|| in float64; infinite where shapes differ or `y` is not finite."""
+    if y.shape != reference.shape or not np.isfinite(y).all():
+        return math.inf
+    wide = reference.astype(np.float64)
+    error, scale = float(np.linalg.norm(y - wide)), float(np.linalg.norm(wide))
+    if scale == 0:
+        return 0.0 if error == 0 else math.inf
+    return error / scale
+
+
+def kernel_rel_l2(graph: Graph, got: Sequence[Outputs], reference: Sequence[Outputs]) -> float:
+    """The largest `rel_l2` over all outputs of the graph and all input sets; a missing output is infinite."""
+    return max(
+        rel_l2(one[name], truth[name]) if name in one else math.inf
+        for one, truth in zip(got, reference, strict=True)
+        for name in graph.outputs
+    )
+
+
+def cosine_fp32(graph: Graph, got: Sequence[Outputs], fp32: Sequence[Outputs]) -> float:
+    """Mean over rows of the cosine between the chosen output and the unquantized model's."""
+    y, truth = _rows(graph, got), _rows(graph, fp32)
+    product = np.linalg.norm(y, axis=1) * np.linalg.norm(truth, axis=1)
+    return float(np.mean((y * truth).sum(axis=1) / np.where(product > 0, product, 1)))
+
+
+def rel_l2_fp32(graph: Graph, got: Sequence[Outputs], fp32: Sequence[Outputs]) -> float:
+    """`rel_l2` of the chosen output against the unquantized model's, over all input sets together."""
+    return rel_l2(_rows(graph, got), _rows(graph, fp32))
+
+
+def max_abs_fp32(graph: Graph, got: Sequence[Outputs], fp32: Sequence[Outputs]) -> float:
+    """The largest difference of an element of the chosen output from the unquantized model's."""
+    return float(np.max(np.abs(_rows(graph, got) - _rows(graph, fp32))))
+
+
+def top1_agreement(graph: Graph, got: Sequence[Outputs], fp32: Sequence[Outputs]) -> float | None:
+    """Share of rows whose largest logit is the unquantized model's; None for a graph without `logits`."""
+    if "logits" not in graph.outputs:
+        return None
+    y, truth = _rows(graph, got), _rows(graph, fp32)
+    return float(np.mean(y.argmax(axis=1) == truth.argmax(axis=1)))
+
+
+def quality(
+    graph: Graph, got: Sequence[Outputs], reference: Sequence[Outputs], fp32: Sequence[Outputs]
+) -> Quality:
+    """All of the above; only `kernel_rel_l2` (infinite) where an output is missing or not finite."""
+    kernel = kernel_rel_l2(graph, got, reference)
+    if math.isinf(kernel):
+        return Quality(kernel_rel_l2=kernel)
+    return Quality(
+        kernel_rel_l2=kernel,
+        cosine_fp32=cosine_fp32(graph, got, fp32),
+        rel_l2_fp32=rel_l2_fp32(graph, got, fp32),
+        max_abs_fp32=max_abs_fp32(graph, got, fp32),
+        top1_agreement=top1_agreement(graph, got, fp32),
+    )
+
+
+def _rows(graph: Graph, outputs: Sequence[Outputs]) -> NDArray[np.float64]:
+    name = chosen_output(graph)
+    return np.concatenate([np.asarray(one[name], np.float64) for one in outputs])

@@ -1,0 +1,207 @@
+"""The graph in NumPy: float32, with float64 inside softmax, normalizations and pooling.
+
+Written for clarity first: it is the truth that every kernel is held to. Matrix products go through BLAS.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.models.graph import Graph, Node
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+Values = dict[str, NDArray[Any]]
+
+# erf by cubic Hermite interpolation between exact values and slopes: with steps of 1/256 the error stays
+# below h**4 / 384 * max|erf''''| < 2e-11; beyond 6 it is 1 in float64.
+_STEPS = 256
+_LIMIT = 6.0
+_GRID = np.arange(int(_LIMIT * _STEPS) + 2) / _STEPS
+_ERF = np.array([math.erf(x) for x in _GRID])
+_SLOPE = 2 / math.sqrt(math.pi) * np.exp(-(_GRID**2)) / _STEPS
+
+
+def erf(x: NDArray[Any]) -> F64:
+    """The error function, elementwise, in float64; absolute error below 2e-11."""
+    magnitude = np.minimum(np.abs(x.astype(np.float64)), _LIMIT)
+    scaled = magnitude * _STEPS
+    index = scaled.astype(np.int64)
+    t = scaled - index
+    a, b, da, db = _ERF[index], _ERF[index + 1], _SLOPE[index], _SLOPE[index + 1]
+    cubic = a + t * (da + t * (3 * (b - a) - 2 * da - db + t * (2 * (a - b) + da + db)))
+    signed: F64 = np.copysign(cubic, x)
+    return signed
+
+
+def run(
+    graph: Graph,
+    weights: Mapping[str, F32],
+    inputs: Mapping[str, I32],
+    *,
+    keep: Collection[str] = (),
+) -> dict[str, F32]:
+    """Execute `graph` once.
+
+    Args:
+        graph: what to execute; shapes are its own.
+        weights: float32, by weight name; looked up when an operator needs one, so a lazy mapping may load
+            them.
+        inputs: int32 [B, T], by input name.
+        keep: names of intermediates to return as well.
+
+    Returns:
+        The graph's outputs (and `keep`), float32, by name; graph outputs first, in the graph's order.
+
+    Raises:
+        ValueError: an input is missing, has another shape, or a value out of range; a weight has another
+            shape.
+        KeyError: a weight is missing, or `keep` names no value of the graph.
+    """
+    values: Values = {item.name: _checked_input(graph, item.name, inputs) for item in graph.inputs}
+    wanted = [*graph.outputs, *keep]
+    last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    for index, node in enumerate(graph.nodes):
+        params = [weights[name] for name in node.weights]
+        for name, param in zip(node.weights, params, strict=True):
+            if param.shape != graph.weight(name).shape:
+                raise ValueError(f"{name} has shape {param.shape}, not {graph.weight(name).shape}")
+        result = _OPERATORS[node.op](node, [values[name] for name in node.inputs], params)
+        if result.shape != node.shape:
+            raise ValueError(f"{node.name} gave {result.shape}, the graph says {node.shape}")
+        values[node.output] = result
+        for name in node.inputs:  # what nobody needs any more makes room
+            if last_use[name] == index and name not in wanted:
+                values.pop(name, None)
+    return {name: values[name] for name in wanted}
+
+
+def _checked_input(graph: Graph, name: str, inputs: Mapping[str, I32]) -> I32:
+    item = next(i for i in graph.inputs if i.name == name)
+    if name not in inputs:
+        raise ValueError(f"input {name} is missing")
+    array = inputs[name]
+    if array.shape != item.shape:
+        raise ValueError(f"input {name} has shape {array.shape}, not {item.shape}")
+    if array.min() < 0 or array.max() >= item.maximum:
+        raise ValueError(f"input {name} must lie in 0..{item.maximum - 1}")
+    return array
+
+
+def _embedding(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    rows: F32 = w[0][x[0].reshape(-1)]
+    return rows
+
+
+def _add(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    total: F32 = x[0] + x[1]
+    return total
+
+
+def _layer_norm(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    # Ba et al. 2016 (arXiv 1607.06450), with the biased variance.
+    values = x[0].astype(np.float64)
+    centred = values - values.mean(axis=1, keepdims=True)
+    variance = np.square(centred).mean(axis=1, keepdims=True)
+    normal = centred / np.sqrt(variance + float(node.attrs["epsilon"]))
+    scaled: F32 = (normal * w[0] + w[1]).astype(np.float32)
+    return scaled
+
+
+def _linear(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    product: F32 = x[0] @ w[0].T
+    return product + w[1] if len(w) > 1 else product
+
+
+def _activation(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    function = _ACTIVATIONS[str(node.attrs["kind"])]
+    result = np.empty_like(x[0])
+    step = max(1, (1 << 20) // x[0].shape[1])  # by rows: float64 intermediates of a large batch would not fit
+    for start in range(0, len(result), step):
+        result[start : start + step] = function(x[0][start : start + step])
+    return result
+
+
+def _gelu(x: F32) -> F64:
+    curve: F64 = 0.5 * x * (1 + erf(x / np.sqrt(2.0)))  # Hendrycks and Gimpel 2016 (arXiv 1606.08415)
+    return curve
+
+
+def _gelu_tanh(x: F32) -> F64:
+    wide = x.astype(np.float64)
+    curve: F64 = 0.5 * wide * (1 + np.tanh(math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)))
+    return curve
+
+
+def _softmax_rows(scores: F64) -> F64:
+    """Softmax over the last axis; a row of nothing but -inf becomes zeros."""
+    top = scores.max(axis=-1, keepdims=True)
+    raised = np.exp(scores - np.where(np.isfinite(top), top, 0))
+    total = raised.sum(axis=-1, keepdims=True)
+    shares: F64 = raised / np.where(total > 0, total, 1)
+    return shares
+
+
+def _attention(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    # Vaswani et al. 2017 (arXiv 1706.03762), section 3.2; masked keys have no weight at all.
+    batch, sequence = int(node.attrs["batch"]), int(node.attrs["sequence"])
+    heads = int(node.attrs["heads"])
+    result = np.empty((batch, sequence, heads, x[0].shape[1] // heads), np.float32)
+    for index in range(batch):  # one sentence at a time: all scores in float64 would not fit
+        rows = slice(index * sequence, (index + 1) * sequence)
+        q, k, v = (a[rows].reshape(sequence, heads, -1).transpose(1, 0, 2) for a in x[:3])
+        scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * float(node.attrs["scale"])
+        scores[:, :, x[3][index] == 0] = -np.inf
+        result[index] = (_softmax_rows(scores).astype(np.float32) @ v).transpose(1, 0, 2)
+    return result.reshape(batch * sequence, -1)
+
+
+def _mean_pool(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    batch, sequence = int(node.attrs["batch"]), int(node.attrs["sequence"])
+    tokens = x[0].reshape(batch, sequence, -1).astype(np.float64)
+    valid = (x[1] != 0).astype(np.float64)[:, :, None]
+    # The floor is sentence-transformers' own, for a sentence without tokens.
+    mean: F64 = (tokens * valid).sum(axis=1) / np.maximum(valid.sum(axis=1), 1e-9)
+    return mean.astype(np.float32)
+
+
+def _first_token(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    batch, sequence = int(node.attrs["batch"]), int(node.attrs["sequence"])
+    return np.ascontiguousarray(x[0].reshape(batch, sequence, -1)[:, 0])
+
+
+def _l2_normalize(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    # y = x / max(|x|, epsilon), as torch.nn.functional.normalize does.
+    length = np.sqrt(np.square(x[0].astype(np.float64)).sum(axis=1, keepdims=True))
+    unit: F64 = x[0] / np.maximum(length, float(node.attrs["epsilon"]))
+    return unit.astype(np.float32)
+
+
+def _softmax(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    return _softmax_rows(x[0].astype(np.float64)).astype(np.float32)
+
+
+_ACTIVATIONS: dict[str, Callable[[F32], NDArray[Any]]] = {
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": lambda x: np.tanh(x.astype(np.float64)),
+}
+_OPERATORS: dict[str, Callable[[Node, list[NDArray[Any]], list[F32]], F32]] = {
+    "embedding": _embedding,
+    "add": _add,
+    "layer_norm": _layer_norm,
+    "linear": _linear,
+    "activation": _activation,
+    "attention": _attention,
+    "mean_pool": _mean_pool,
+    "first_token": _first_token,
+    "l2_normalize": _l2_normalize,
+    "softmax": _softmax,
+}

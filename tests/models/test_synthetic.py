@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from tiny_model import CONFIG
+
+from bench.models.bert import build
+from bench.models.synthetic import GEOMETRIES, SyntheticModel
+from bench.models.tokenize import make_inputs
+from bench.reference.execute import run
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("bert-base-uncased", 109_482_240), ("bert-tiny", 4_385_920)]
+)
+def test_geometries_have_the_known_sizes(name, parameters):
+    model = SyntheticModel(GEOMETRIES[name])
+    graph = build(model.config, model.tensors, batch=1, sequence=4, name=name)
+    assert graph.parameters == parameters
+    assert graph.outputs == ("last_hidden_state", "pooler_output")
+
+
+def test_a_tensor_depends_on_its_name_and_the_seed_only():
+    first, second, other = SyntheticModel(CONFIG), SyntheticModel(CONFIG), SyntheticModel(CONFIG, seed=1)
+    names = list(first.tensors)
+    forward = {name: first.load(name) for name in names}
+    assert all(np.array_equal(second.load(name), forward[name]) for name in reversed(names))
+    assert not np.array_equal(other.load(names[0]), forward[names[0]])
+    assert not np.array_equal(
+        forward["encoder.layer.0.attention.self.query.weight"],
+        forward["encoder.layer.0.attention.self.key.weight"],
+    )
+    assert first.sha256 == second.sha256 != other.sha256
+    assert first.sha256 != SyntheticModel({**CONFIG, "vocab_size": 51}).sha256
+
+
+def test_scales_are_those_of_an_initialization():
+    model = SyntheticModel(GEOMETRIES["bert-tiny"])
+    assert model.load("embeddings.word_embeddings.weight").std() == pytest.approx(0.02, rel=0.02)
+    up = model.load("encoder.layer.0.output.dense.weight")
+    assert up.dtype == np.float32
+    assert up.std() == pytest.approx(512**-0.5, rel=0.02)
+    assert model.load("embeddings.LayerNorm.weight").mean() == pytest.approx(1, abs=0.02)
+    assert abs(model.load("embeddings.LayerNorm.bias").mean()) < 0.02
+    with pytest.raises(KeyError):
+        model.load("nothing")
+
+
+def test_activations_stay_sane():
+    model = SyntheticModel(GEOMETRIES["bert-tiny"])
+    graph = build(model.config, model.tensors, batch=2, sequence=9, name="tiny")
+    weights = {name: model.load(name) for name in model.tensors}
+    hidden = run(graph, weights, make_inputs(None, graph, 0))["last_hidden_state"]
+    assert 0.5 < hidden.std() < 2
+    assert np.abs(hidden).max() < 10
