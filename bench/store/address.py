@@ -43,6 +43,8 @@ def parse_url(text: str | None) -> URL:
     # The bare names would ask for another driver than the one that our extra installs.
     given = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", given)
     allowed = f"use sqlite:///FILE (for example {DEFAULT_URL}) or postgresql://USER@HOST/NAME"
+    if not given.isprintable():
+        raise StoreError(f"cannot read the database URL {shown(ascii(given))}: {allowed}")
     try:
         url = sa.make_url(given)
         dialect = url.get_backend_name()

@@ -135,8 +135,6 @@ def _look_at_path(address: URL, *, create: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_open(address, error.strerror or error) from None
-    except ValueError as error:  # a NUL in the name
-        raise cannot_open(address, error) from None
 
 
 def _accept(engine: sa.Engine, address: URL, *, create: bool) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of filters reads best with one filter a row
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings

@@ -77,7 +77,7 @@ def test_no_permission(tmp_path):
         ("postgresql://user:hunter2@127.0.0.1:1/x", "check the server"),
         ("postgresql://user:hunter2@127.0.0.1:port/x", "cannot read"),
         ("postgresql://user:hun@ter2@127.0.0.1:port/x", "cannot read"),
-        ("sqlite:///x\0y", "cannot open"),
+        ("sqlite:///x\0y", "cannot read"),
     ],
 )
 def test_urls_that_cannot_be(url, says, tmp_path, monkeypatch):
