@@ -204,7 +204,7 @@ def _draw_series(axis: Axes, item: _Series, rows: Sequence[words.Row], shift: fl
         group = [row for row in (*kept, *fallen) if row["effective_bits"] == width]
         for place, row in enumerate(group):
             # A point of its own for each session; the first stands on the line.
-            side = shift + 0.035 * place
+            side = shift + 0.07 * place
             _draw_point(axis, item, row, BITS.index(width) + side)
 
 
@@ -217,7 +217,7 @@ def _draw_point(axis: Axes, item: _Series, row: words.Row, x: float) -> None:
         yerr=bars,
         color=item.colour,
         marker=item.marker,
-        markersize=6.5,
+        markersize=5.5,
         markerfacecolor="white" if row["outcome"] == Outcome.FALLBACK else item.colour,
         markeredgewidth=1.3,
         capsize=2.5,
@@ -238,7 +238,7 @@ def _layout(panels: int, series: int, lines: int) -> tuple[Figure, list[Axes], f
     """A figure tall enough for everything beneath its panels, and that part's height in inches."""
     across = 1 if panels == 1 else 2
     down = math.ceil(panels / across)
-    below = _MARGIN + (series + 1) * _LEGEND_LINE + lines * _TEXT_LINE + 0.75
+    below = _MARGIN + (series + 1) * _LEGEND_LINE + lines * _TEXT_LINE + 0.55
     height = 0.85 + down * _PANEL + below
     figure = Figure(figsize=(_WIDTH, height))
     FigureCanvasAgg(figure)
@@ -296,11 +296,12 @@ def _write_below(
 def _notes(rows: Sequence[words.Row]) -> list[str]:
     """What fell back and what has no speed, by name."""
     fallen: dict[str, list[str]] = {}
-    missing: dict[tuple[str, str], list[str]] = {}
+    missing: dict[str, dict[str, list[str]]] = {}
     for row in sorted(rows, key=lambda row: -row["requested_bits"]):
         name = " ".join(words.distinct((words.browser(row), row["requested_platform"], words.options(row))))
         if not _measured(row):
-            missing.setdefault((name, row["outcome"]), []).append(str(row["requested_bits"]))
+            kinds = missing.setdefault(name, {})
+            kinds.setdefault(row["outcome"], []).append(str(row["requested_bits"]))
         elif row["outcome"] == Outcome.FALLBACK:
             ran = words.bits(row)
             if row["effective_platform"] != row["requested_platform"]:
@@ -309,10 +310,9 @@ def _notes(rows: Sequence[words.Row]) -> list[str]:
     lines = [
         f"fell back: {name} {', '.join(words.distinct(found))}" for name, found in sorted(fallen.items())
     ]
-    lines += [
-        f"not measured: {name} {', '.join(words.distinct(found))}: {outcome}"
-        for (name, outcome), found in sorted(missing.items())
-    ]
+    for name, kinds in sorted(missing.items()):
+        parts = [f"{', '.join(words.distinct(found))}: {outcome}" for outcome, found in kinds.items()]
+        lines.append(f"not measured: {name} {'; '.join(parts)}")
     wrapped = [part for line in lines for part in _wrap(line)]
     if len(wrapped) > _MOST_NOTES:
         more = len(wrapped) - _MOST_NOTES
