@@ -40,7 +40,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 # Inches.
-_WIDTH, _PANEL, _LEGEND_LINE, _TEXT_LINE, _MARGIN = 10.0, 3.9, 0.24, 0.185, 0.3
+_WIDTH, _PANEL, _LEGEND_LINE, _TEXT_LINE, _MARGIN = 10.0, 3.9, 0.205, 0.185, 0.3
 _LETTERS = 128  # of the small text that fit on one line
 _MOST_NOTES = 16
 
@@ -75,10 +75,11 @@ def latency_by_bits(runs: pd.DataFrame) -> Figure:
         figure, axes, below = _layout(len(panels), len(series), len(notes) + len(footer))
         for axis, (title, members) in zip(axes, panels.items(), strict=True):
             _draw_panel(axis, title, [row for row in members if _measured(row)], series)
-        figure.suptitle(
+        figure.text(
+            _MARGIN / _WIDTH,
+            1 - _MARGIN / figure.get_figheight(),
             "Latency of one inference by weight precision",
-            x=_MARGIN / _WIDTH,
-            ha="left",
+            va="center",
             weight="bold",
             size=12,
         )
@@ -249,7 +250,7 @@ def _layout(panels: int, series: int, lines: int) -> tuple[Figure, list[Axes], f
         right=1 - _MARGIN / _WIDTH,
         top=1 - 0.85 / height,
         bottom=below / height,
-        hspace=0.5,
+        hspace=0.36,
         wspace=0.22,
     )
     axes = [figure.add_subplot(grid[index // across, index % across]) for index in range(panels)]
@@ -297,8 +298,10 @@ def _notes(rows: Sequence[words.Row]) -> list[str]:
     """What fell back and what has no speed, by name."""
     fallen: dict[str, list[str]] = {}
     missing: dict[str, dict[str, list[str]]] = {}
+    several = len({row["requested_model"] for row in rows}) > 1
     for row in sorted(rows, key=lambda row: -row["requested_bits"]):
-        name = " ".join(words.distinct((words.browser(row), row["requested_platform"], words.options(row))))
+        parts = (words.browser(row), row["requested_platform"], words.options(row))
+        name = " ".join(words.distinct((*parts, row["requested_model"] if several else "")))
         if not _measured(row):
             kinds = missing.setdefault(name, {})
             kinds.setdefault(row["outcome"], []).append(str(row["requested_bits"]))
@@ -311,8 +314,8 @@ def _notes(rows: Sequence[words.Row]) -> list[str]:
         f"fell back: {name} {', '.join(words.distinct(found))}" for name, found in sorted(fallen.items())
     ]
     for name, kinds in sorted(missing.items()):
-        parts = [f"{', '.join(words.distinct(found))}: {outcome}" for outcome, found in kinds.items()]
-        lines.append(f"not measured: {name} {'; '.join(parts)}")
+        said = [f"{', '.join(words.distinct(found))}: {outcome}" for outcome, found in kinds.items()]
+        lines.append(f"not measured: {name} {'; '.join(said)}")
     wrapped = [part for line in lines for part in _wrap(line)]
     if len(wrapped) > _MOST_NOTES:
         more = len(wrapped) - _MOST_NOTES

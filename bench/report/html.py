@@ -61,12 +61,11 @@ def page(runs: pd.DataFrame, cells: Sequence[words.Row], *, source: str, now: da
         ran=ran,
         asked=asked,
         counts=tables.outcome_counts(runs, cells),
-        software=sorted(
-            {words.device(row) for row in rows if row["effective_platform"] and words.software(row)}
-        ),
+        software=sorted({_where(row) for row in rows if row["effective_platform"] and words.software(row)}),
         synthetic=sorted({row["model"] for row in rows if row["model_weights"] == "synthetic"}),
-        support=_drop_blank(tables.support_matrix(runs, cells)),
-        comparison=_drop_blank(tables.comparison(runs)),
+        shape=_one_shape(cells),
+        support=_narrow(tables.support_matrix(runs, cells), cells),
+        comparison=_narrow(tables.comparison(runs), cells),
         failures=_drop_blank(tables.failures(runs)),
         environments=_drop_blank(tables.environments(runs)),
         chart=_inline_chart(runs) if rows else "",
@@ -95,6 +94,24 @@ def _inline_chart(runs: pd.DataFrame) -> str:
     """The chart as an SVG element, without the XML prologue that HTML does not know."""
     text = charts.render(charts.latency_by_bits(runs), "svg").decode()
     return text[text.index("<svg") :]
+
+
+def _where(row: words.Row) -> str:
+    adapter = words.device(row).removesuffix(" (software adapter)")
+    return f"{row['browser']} {row['effective_platform']} on {adapter}"
+
+
+def _one_shape(cells: Sequence[words.Row]) -> str:
+    """The model and its tokens where all cells share them: said once, not in every line."""
+    shapes = {(cell["requested_model"], cell["requested_sequence_length"]) for cell in cells}
+    if len(shapes) != 1:
+        return ""
+    model, tokens = shapes.pop()
+    return f"{model}, {tokens} tokens. "
+
+
+def _narrow(frame: pd.DataFrame, cells: Sequence[words.Row]) -> pd.DataFrame:
+    return _drop_blank(frame.drop(columns=["model", "tokens"]) if _one_shape(cells) else frame)
 
 
 def _drop_blank(frame: pd.DataFrame) -> pd.DataFrame:

@@ -79,14 +79,14 @@ def latency(row: Row) -> str:
 
 
 def device(row: Row) -> str:
-    """What it ran on, and plainly so where that is software: `cpu`, `llvmpipe (SOFTWARE ADAPTER)`."""
+    """What it ran on, and plainly so where that is software: `cpu`, `llvmpipe (software adapter)`."""
     ran = row["effective_device"]
     if (row["effective_platform"] or row["requested_platform"]) == "webnn":
         return str(ran or "")
     name = row["adapter"] or ran
     if not name:
         return ""
-    return f"{visible(name)} (SOFTWARE ADAPTER)" if software(row) else visible(name)
+    return f"{visible(name)} (software adapter)" if software(row) else visible(name)
 
 
 def software(row: Row) -> bool:
