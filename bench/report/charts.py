@@ -37,6 +37,7 @@ _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "svg.hashsalt": "webquant-bench",
     "axes.axisbelow": True,
+    "text.parse_math": False,  # foreign words are no formula
 }
 
 # Inches.
@@ -287,7 +288,7 @@ def _write_below(
         figure.text(
             _MARGIN / _WIDTH,
             (start - place * _TEXT_LINE) / height,
-            line.replace("$", r"\$"),  # foreign words are no formula
+            line,
             size=7.5,
             va="top",
             color="#222222" if place < len(notes) else "#555555",

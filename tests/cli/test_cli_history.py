@@ -2,12 +2,16 @@ import csv
 import io
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from records import WORDS, fill, record, request
 
+import bench as bench_package
 from bench.cli import main
 from bench.harness.outcome import Outcome
 from bench.metrics import METRICS
@@ -33,6 +37,10 @@ def bench(capsys):
         return code, said.out, said.err
 
     return run
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
 
 
 def refused(result):
@@ -104,13 +112,9 @@ def test_sort_limit_and_campaign(bench, url):
     ],
 )
 def test_bad_input_is_one_line_and_2(bench, url, tmp_path, arguments, says):
-    import re
-
-    before = sorted(os.listdir(tmp_path))
+    before = names(tmp_path)
     assert re.search(says, refused(bench(*arguments)))
-    assert [name for name in sorted(os.listdir(tmp_path)) if "sqlite-" not in name] == [
-        name for name in before if "sqlite-" not in name
-    ]
+    assert names(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -121,7 +125,7 @@ def test_a_database_that_is_not_there_is_not_made(bench, tmp_path, monkeypatch, 
     monkeypatch.delenv("BENCH_DB", raising=False)
     message = refused(bench(*command))
     assert "results/bench.sqlite" in message and "bench run" in message
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_show_has_the_browser_s_words(bench, url):
@@ -165,8 +169,6 @@ def test_report_of_an_empty_database(bench, tmp_path, monkeypatch):
 
 
 def test_check(bench, url):
-    import sqlite3
-
     code, out, _ = bench("db", "check")
     assert code == 0 and "no problems found" in out and "runs" in out
     raw = sqlite3.connect(url.removeprefix("sqlite:///"))
@@ -192,9 +194,13 @@ def test_interrupted(bench, url, monkeypatch):
 
 
 def test_a_reader_that_stops_early_is_no_error(url):
+    home = Path(bench_package.__file__).parent.parent
     program = "import sys; from bench.cli import main; sys.exit(main(['query', '--format', 'csv']))"
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(home)},
     )
     process.stdout.close()
     assert process.stderr.read() == b""

@@ -41,6 +41,10 @@ def store():
         yield opened
 
 
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
 def made(store, **options):
     return page(store.summary(**options), store.cells(**options), source=store.url)
 
@@ -105,8 +109,8 @@ def test_a_file_is_written_whole_or_not_at_all(store, tmp_path):
         with pytest.raises(InputError) as caught:
             write_file(bad, b"x")
         assert "\n" not in str(caught.value)
-    assert sorted(os.listdir(path.parent)) == ["r.html"]
-    assert sorted(os.listdir(tmp_path)) == ["deep"]
+    assert names(path.parent) == ["r.html"]
+    assert names(tmp_path) == ["deep"]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
@@ -119,4 +123,4 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="No space left"):
         write_file(path, b"new")
-    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["r.html"]
+    assert path.read_bytes() == b"old" and names(tmp_path) == ["r.html"]

@@ -95,8 +95,16 @@ def test_nothing_at_all(store):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, ""), (float("nan"), ""), (0, "0"), (12.345, "12.3"), (1240.4, "1240"), (3.21e-7, "3.21e-07"), (-2.5, "-2.50")],
-)  # fmt: skip
+    [
+        (None, ""),
+        (float("nan"), ""),
+        (0, "0"),
+        (12.345, "12.3"),
+        (1240.4, "1240"),
+        (3.21e-7, "3.21e-07"),
+        (-2.5, "-2.50"),
+    ],
+)
 def test_numbers(value, text):
     assert words.number(value) == text
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from records import fill
 
+import bench
 from bench.errors import StoreError
 from bench.store import check, open_store, upgrade
 
@@ -137,7 +138,8 @@ def test_check_counts_and_finds_what_is_broken(tmp_path):
     assert "row 3 of runs names a row of models" in check(f"sqlite:///{path}").problems[0]
 
 
-def test_many_may_open_a_new_database_at_once(tmp_path):
+def test_many_may_open_a_new_database_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(bench.__file__).parent.parent))
     program = f"from bench.store import open_store; open_store('sqlite:///{tmp_path}/new.sqlite').close()"
     running = [
         subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) for _ in range(3)
