@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +22,7 @@ from bench.record import RunRecord
 from bench.report import words
 from bench.store import open_store
 from bench.store.filter import column
+from bench.store.schema import SUMMARY
 
 _TONES = {
     "ok": "green",
@@ -62,7 +62,11 @@ def query_command(
     ] = Format.TABLE,
     db: Database = None,
 ) -> None:
-    """List runs, failed and fallen-back ones too; blank where nothing was measured."""
+    """List runs, failed and fallen-back ones too; blank where nothing was measured.
+
+    ms: median latency with its 95 % interval. saved: memory against FP16. kernel: relative L2 distance to
+    the reference on the same weights. cosine: to the unquantized model.
+    """
     names = _columns(columns)
     with open_store(db, create=False) as store:
         rows = store.rows(where, campaign=campaign, limit=limit, sort=sort)
@@ -97,8 +101,6 @@ def show_command(
 
 
 def _all_columns() -> Sequence[Any]:
-    from bench.store.schema import SUMMARY
-
     return list(SUMMARY.c)
 
 
@@ -119,10 +121,10 @@ def _short_headings() -> Sequence[str]:
         "model",
         "bits",
         "outcome",
-        "latency ms [95 %]",
-        "memory saved",
-        "kernel rel L2",
-        "cosine FP32",
+        "ms [95 %]",
+        "saved",
+        "kernel",
+        "cosine",
     )
 
 
@@ -130,7 +132,7 @@ def _short(row: dict[str, Any]) -> list[str]:
     platform = " ".join(part for part in (words.platform(row), words.options(row)) if part)
     return [
         str(row["id"]),
-        words.browser(row),
+        f"{row['browser']} {words.short_version(row['browser_version'])}".rstrip(),
         platform,
         str(row["requested_model"]),
         words.bits(row),
@@ -165,6 +167,8 @@ def _csv(header: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool) -> None:
     if markdown:
+        import pandas as pd  # slow to load
+
         # A bar or a line break in foreign words would end the cell.
         safe = [[" ".join(value.split()).replace("|", "\\|") for value in row] for row in rows]
         frame = pd.DataFrame(safe, columns=list(header), dtype=object)
@@ -172,18 +176,33 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdo
         return
     # Not wrapped where nobody looks at it: a pipe gets each row on one line.
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000)
-    table = Table(header_style="bold")
-    for name in header:
-        table.add_column(name, overflow="fold")
-    place = list(header).index("outcome") if "outcome" in header else -1
+    count = f"{len(rows)} run{'' if len(rows) == 1 else 's'}"
+    hidden = -1
+    if sys.stdout.isatty() and "model" in header:
+        place = list(header).index("model")
+        models = {row[place] for row in rows}
+        if len(models) == 1:  # said once beneath leaves room for the numbers
+            hidden, count = place, f"{count} of {models.pop()}"
+    if rows:
+        console.print(_table(header, rows, hidden))
+    console.print(Text(count))
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], hidden: int) -> Table:
+    """A table without lines; foreign words are text, never markup."""
+    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    narrow = {"run", "bits", "outcome", "saved", "kernel", "cosine", "id"}
+    kept = [place for place in range(len(header)) if place != hidden]
+    for place in kept:
+        name = header[place]
+        table.add_column(name, overflow="fold", no_wrap=name in narrow, min_width=min(8, len(name)))
     for row in rows:
         cells = [Text(value) for value in row]
-        if place >= 0:
+        if "outcome" in header:
+            place = list(header).index("outcome")
             cells[place].stylize(_TONES.get(row[place], "red"))
-        table.add_row(*cells)
-    if rows:
-        console.print(table)
-    console.print(f"{len(rows)} run{'' if len(rows) == 1 else 's'}", highlight=False)
+        table.add_row(*(cells[place] for place in kept))
+    return table
 
 
 def _describe(record: RunRecord) -> list[str]:

@@ -10,8 +10,6 @@ import typer
 
 from bench.cli.db import Database
 from bench.errors import InputError
-from bench.report.charts import latency_by_bits, render
-from bench.report.html import write_report
 from bench.report.output import write_file
 from bench.store import open_store
 
@@ -36,6 +34,8 @@ def report_command(
     """Write one self-contained HTML page: support matrix, chart, table, and everything that failed."""
     if output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--output {output} is no HTML file: use a name that ends in .html")
+    from bench.report.html import write_report  # matplotlib and pandas are slow to load
+
     with open_store(db, create=False) as store:
         write_report(store, output, campaign=campaign)
     typer.echo(str(output))
@@ -55,6 +55,8 @@ def plot_command(
     suffix = path.suffix.lower()
     if suffix not in (".svg", ".png"):
         raise InputError(f"--output {path} is no chart file: use a name that ends in .svg or .png")
+    from bench.report.charts import latency_by_bits, render
+
     with open_store(db, create=False) as store:
         figure = latency_by_bits(store.summary(where, campaign=campaign))
     write_file(path, render(figure, "svg" if suffix == ".svg" else "png"))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import sqlalchemy as sa
 
 from bench.errors import InputError
@@ -22,6 +21,9 @@ from bench.store.schema import (
     SampleRow,
 )
 from bench.store.writing import Campaign, Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row = dict[str, Any]
 
@@ -182,6 +184,8 @@ def cells(engine: sa.Engine, campaign: int | str | None) -> list[Row]:
 
 def frame(rows: list[Row]) -> pd.DataFrame:
     """Rows of `run_summary` as a typed frame; see `Store.summary`."""
+    import pandas as pd  # half a second, and most commands need no frame
+
     columns: dict[str, pd.Series[Any]] = {}
     for item in SUMMARY.c:
         values = [row[item.name] for row in rows]

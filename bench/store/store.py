@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import sqlalchemy as sa
 
 from bench.plan.request import Request
@@ -16,6 +15,9 @@ from bench.store import reading, writing
 from bench.store.reading import Row
 from bench.store.schema import CampaignState
 from bench.store.writing import Campaign, Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Campaign", "Cell", "Row", "Store"]
 
