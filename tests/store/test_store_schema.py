@@ -1,9 +1,12 @@
+import io
 import sqlite3
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from records import fill
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
@@ -114,3 +117,18 @@ def test_the_tables_are_plain_enough_for_postgresql():
     for table in Base.metadata.sorted_tables:
         sql = str(CreateTable(table).compile(dialect=postgresql.dialect()))
         assert "ROWID" not in sql and "DATETIME" not in sql
+
+
+def test_the_migration_compiles_for_postgresql():
+    text = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": text}
+    )
+    first = ScriptDirectory.from_config(revision.config()).get_revision("0001").module
+    with Operations.context(context):
+        first.upgrade()
+        first.downgrade()
+    sql = text.getvalue()
+    assert sql.count("CREATE TABLE") == 6 and sql.count("DROP TABLE") == 6
+    assert "CREATE VIEW run_summary" in sql and "ROWID" not in sql and "DATETIME" not in sql
+    assert "weight_bytes BIGINT" in sql and "latency_ms_median DOUBLE PRECISION" in sql
