@@ -1,0 +1,57 @@
+"""The command line: one file a noun. Imports every room; nothing imports it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from sqlalchemy.exc import DBAPIError
+
+from bench.cli.db import db_app
+from bench.cli.query import query_command, show_command
+from bench.cli.report import plot_command, report_command
+from bench.errors import InputError
+
+app = typer.Typer(
+    name="bench",
+    help="Measures quantized models in real browsers through WebGPU and WebNN, and hides no fallback.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("query")(query_command)
+app.command("show")(show_command)
+app.command("report")(report_command)
+app.command("plot")(plot_command)
+app.add_typer(db_app, name="db")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code. Bad input is one line on stderr and 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = app(given or ["--help"], prog_name="bench", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except InputError as error:
+        return _refuse(str(error))
+    except DBAPIError as error:  # the database broke or went away while it was read
+        return _refuse(f"the database cannot be read: {error.orig}")
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:  # the reader of our output, like `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        # Typer's usage errors: their class has moved between its versions, their interface has not.
+        words = getattr(error, "format_message", None)
+        if words is None:
+            raise
+        return _refuse(str(words()) or f"missing command: see `bench {' '.join(given)} --help`")
+
+
+def _refuse(message: str) -> int:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return 2

@@ -1,0 +1,132 @@
+"""How a row of `run_summary` reads: the same few phrases in tables, charts and the command line.
+
+Every function takes a row as a mapping, None where nothing was measured, and gives "" for what is blank.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Row = Mapping[str, Any]
+
+# Options that change what a run is; each is said only where it is not the default.
+_OPTIONS = (
+    "mixed_precision",
+    "experimental_precision",
+    "batch_size",
+    "device",
+    "group_size",
+    "scheme",
+    "engine",
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def visible(text: object) -> str:
+    """Foreign words, verbatim but for control characters, which a terminal would obey: shown as escapes."""
+    if text is None:
+        return ""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """Significant digits without a needless exponent: `12.3`, `1240`, `3.2e-07`."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{digits - 1}e}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:.{places}f}"
+
+
+def percent(value: Any) -> str:
+    """A share as `72 %`."""
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def thousands(value: Any) -> str:
+    """A count as `22,713,216`."""
+    return "" if value is None else f"{value:,}"
+
+
+def bits(row: Row) -> str:
+    """`4`, `4 → 8` after a fallback, with the mean where precision is mixed: `4 (mean 5.2)`."""
+    asked, ran, mean = row["requested_bits"], row["effective_bits"], row["effective_bits_mean"]
+    text = str(asked) if ran is None or ran == asked else f"{asked} → {ran}"
+    return f"{text} (mean {mean:.1f})" if mean is not None and ran is not None and mean != ran else text
+
+
+def platform(row: Row) -> str:
+    """`webnn`, or `webnn → webgpu` where another one ran."""
+    asked, ran = row["requested_platform"], row["effective_platform"]
+    return str(asked) if ran is None or ran == asked else f"{asked} → {ran}"
+
+
+def browser(row: Row) -> str:
+    """`chrome 153.0.8010.0`."""
+    return " ".join(str(part) for part in (row["browser"], row["browser_version"]) if part)
+
+
+def latency(row: Row) -> str:
+    """`12.3 [12.0, 12.6]`: the median and its 95 % interval in milliseconds."""
+    if row["latency_ms_median"] is None:
+        return ""
+    low, high = number(row["latency_ms_ci95_low"]), number(row["latency_ms_ci95_high"])
+    return f"{number(row['latency_ms_median'])} [{low}, {high}]"
+
+
+def device(row: Row) -> str:
+    """What it ran on, and plainly so where that is software: `cpu`, `llvmpipe (software adapter)`."""
+    ran = row["effective_device"]
+    if (row["effective_platform"] or row["requested_platform"]) == "webnn":
+        return str(ran or "")
+    name = row["adapter"] or ran
+    if not name:
+        return ""
+    return f"{visible(name)} (software adapter)" if software(row) else visible(name)
+
+
+def software(row: Row) -> bool:
+    """Whether a CPU did the work: a fallback adapter, or the device `cpu`."""
+    on_cpu = bool(row["effective_device"] == "cpu")
+    if (row["effective_platform"] or row["requested_platform"]) == "webnn":
+        return on_cpu
+    return on_cpu or row["adapter_is_fallback"] is True
+
+
+def options(row: Row) -> str:
+    """Every option that is not the default: `mixed, batch 4`; works for cells too."""
+    said = {
+        "mixed_precision": "mixed" if row["requested_mixed_precision"] else "",
+        "experimental_precision": "experimental" if row["requested_experimental_precision"] else "",
+        "batch_size": _unless(row["requested_batch_size"], 1, "batch {}"),
+        "device": _unless(row["requested_device"], "auto", "device {}"),
+        "group_size": _unless(row["requested_group_size"], 32, "groups of {}"),
+        "scheme": _unless(row["requested_scheme"], "symmetric", "{}"),
+        "engine": _unless(row["requested_engine"], "native", "{}"),
+    }
+    return ", ".join(said[name] for name in _OPTIONS if said[name])
+
+
+def _unless(value: Any, default: Any, text: str) -> str:
+    return "" if value == default else text.format(value)
+
+
+def reason(row: Row) -> str:
+    """Why a run is not `ok`: the browser's words with their type name, or the fallback's reason."""
+    if row["error_message"] is not None:
+        return f"{visible(row['error_name'])}: {visible(row['error_message'])}"
+    return visible(row["fallback_reason"])
+
+
+def short_version(version: str | None) -> str:
+    """`153.0` of `153.0.8010.0`."""
+    return ".".join((version or "").split(".")[:2])
+
+
+def distinct(values: Iterable[Any]) -> list[str]:
+    """Each value once, in the order met, without blanks."""
+    return list(dict.fromkeys(str(value) for value in values if value is not None and value != ""))

@@ -1,0 +1,200 @@
+"""What comes out of the database: records as they were, and rows of `run_summary`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from bench.errors import InputError
+from bench.metrics import METRICS
+from bench.plan.request import Request
+from bench.record import Effective, ErrorInfo, RunRecord, Sample
+from bench.store.filter import column, compile_filter, nearest
+from bench.store.schema import (
+    SUMMARY,
+    CampaignRow,
+    CellRow,
+    EnvironmentRow,
+    ModelRow,
+    RunRow,
+    SampleRow,
+)
+from bench.store.writing import Campaign, Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+
+def run(engine: sa.Engine, run_id: int) -> RunRecord:
+    """See `Store.run`."""
+    query = (
+        sa.select(RunRow, CellRow.arm, EnvironmentRow.record, ModelRow.record)
+        .join(CellRow, CellRow.id == RunRow.cell_id)
+        .join(EnvironmentRow, EnvironmentRow.id == RunRow.environment_id)
+        .join(ModelRow, ModelRow.id == RunRow.model_id)
+        .where(RunRow.id == run_id)
+    )
+    with engine.connect() as connection:
+        found = connection.execute(query).one_or_none() if abs(run_id) < 2**63 else None
+        if found is None:
+            raise InputError(f"there is no run {run_id}: {_existing(connection)}")
+        row: Row = dict(found._mapping)
+    # Three columns are named `record` or alike; the last ones stand in the order of the select.
+    arm, environment, model = tuple(found)[-3:]
+    metrics, quality = _measured(row)
+    return RunRecord.model_validate(
+        {
+            "id": row["id"],
+            "uuid": row["uuid"],
+            "outcome": row["outcome"],
+            "fallback_reason": row["fallback_reason"],
+            "requested": arm,
+            "effective": {name: row[f"effective_{name}"] for name in Effective.model_fields},
+            "environment": environment,
+            "model": model,
+            "metrics": metrics,
+            "quality": quality,
+            "error": {name: row[f"error_{name}"] for name in ErrorInfo.model_fields}
+            if row["error_stage"] is not None
+            else None,
+            "started_at": row["started_at"],
+            "finished_at": row["finished_at"],
+            "phases_ms": row["phases"],
+            "evidence": row["evidence"],
+            "samples": samples(engine, run_id),
+        }
+    )
+
+
+def _measured(row: Row) -> tuple[Row, Row]:
+    """The nested `metrics` and `quality` of a record from their flat columns."""
+    nested: dict[str, Row] = {"metrics": {}, "quality": {}}
+    latency: Row = {}
+    for metric in METRICS:
+        stat = metric.name.removeprefix("latency_ms_")
+        if stat != metric.name:
+            latency[stat] = row[metric.name]
+        else:
+            nested[metric.section][metric.name] = row[metric.name]
+    nested["metrics"]["latency_ms"] = latency if latency["median"] is not None else None
+    return nested["metrics"], nested["quality"]
+
+
+def _existing(connection: sa.Connection) -> str:
+    ids = connection.scalars(sa.select(RunRow.id).order_by(RunRow.id.desc()).limit(6)).all()
+    if not ids:
+        return "the database has no runs yet"
+    total = connection.scalar(sa.select(sa.func.count()).select_from(RunRow)) or 0
+    lowest = connection.scalar(sa.select(sa.func.min(RunRow.id)))
+    if total == ids[0] - (lowest or 0) + 1:
+        return f"there are {lowest} to {ids[0]}" if total > 1 else f"there is only {lowest}"
+    return f"the newest are {', '.join(str(number) for number in ids)}"
+
+
+def samples(engine: sa.Engine, run_id: int) -> list[Sample]:
+    """See `Store.samples`."""
+    query = (
+        sa.select(SampleRow.phase, SampleRow.batch, SampleRow.value_ms)
+        .where(SampleRow.run_id == run_id)
+        .order_by(SampleRow.position)
+    )
+    with engine.connect() as connection:
+        return [Sample.model_validate(dict(row._mapping)) for row in connection.execute(query)]
+
+
+def campaign(engine: sa.Engine, key: int | str) -> Campaign:
+    """See `Store.campaign`."""
+    query = sa.select(CellRow.id, CellRow.position, CellRow.block, CellRow.arm).order_by(CellRow.position)
+    with engine.connect() as connection:
+        number, name = _find_campaign(connection, key)
+        cells = connection.execute(query.where(CellRow.campaign_id == number)).all()
+    return Campaign(
+        number,
+        name,
+        [Cell(row.id, row.position, row.block, Request.model_validate(row.arm)) for row in cells],
+    )
+
+
+def _find_campaign(connection: sa.Connection, key: int | str) -> tuple[int, str]:
+    """By name first: a campaign may be named `7`."""
+    query = sa.select(CampaignRow.id, CampaignRow.name)
+    found = None
+    if isinstance(key, str):
+        found = connection.execute(query.where(CampaignRow.name == key)).first()
+    if found is None and str(key).isdecimal() and int(key) < 2**31:
+        found = connection.execute(query.where(CampaignRow.id == int(key))).first()
+    if found is not None:
+        return int(found[0]), str(found[1])
+    names = connection.scalars(sa.select(CampaignRow.name).order_by(CampaignRow.id.desc())).all()
+    if not names:
+        raise InputError(f"there is no campaign {key!r}: the database has none yet")
+    raise InputError(f"there is no campaign {key!r}: {nearest(str(key), names)}")
+
+
+def rows(
+    engine: sa.Engine,
+    where: str | None,
+    campaign: int | str | None,
+    limit: int | None,
+    sort: str | None,
+) -> list[Row]:
+    """See `Store.rows`."""
+    query = sa.select(SUMMARY)
+    if where is not None:
+        query = query.where(compile_filter(where))
+    for key in [part.strip() for part in (sort or "").split(",") if part.strip()]:
+        chosen = column(key.removeprefix("-").strip())
+        query = query.order_by((chosen.desc() if key.startswith("-") else chosen.asc()).nulls_last())
+    query = query.order_by(SUMMARY.c.id)
+    if limit is not None:
+        if limit < 1:
+            raise InputError(f"--limit {limit} is no number of rows: use 1 or more")
+        query = query.limit(min(limit, 2**31 - 1))
+    with engine.connect() as connection:
+        if campaign is not None:
+            number, _ = _find_campaign(connection, campaign)
+            query = query.where(SUMMARY.c.campaign_id == number)
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def cells(engine: sa.Engine, campaign: int | str | None) -> list[Row]:
+    """See `Store.cells`."""
+    requested = [
+        item for item in CellRow.__table__.c if item.name.startswith("requested_") or item.name == "block"
+    ]
+    query = (
+        sa.select(
+            CampaignRow.name.label("campaign"),
+            CampaignRow.id.label("campaign_id"),
+            CellRow.id.label("cell_id"),
+            CellRow.position,
+            *requested,
+        )
+        .join(CampaignRow, CampaignRow.id == CellRow.campaign_id)
+        .order_by(CampaignRow.id, CellRow.position)
+    )
+    with engine.connect() as connection:
+        if campaign is not None:
+            query = query.where(CampaignRow.id == _find_campaign(connection, campaign)[0])
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def frame(rows: list[Row]) -> pd.DataFrame:
+    """Rows of `run_summary` as a typed frame; see `Store.summary`."""
+    import pandas as pd  # half a second, and most commands need no frame
+
+    columns: dict[str, pd.Series[Any]] = {}
+    for item in SUMMARY.c:
+        values = [row[item.name] for row in rows]
+        if isinstance(item.type, sa.Boolean):
+            columns[item.name] = pd.Series(values, dtype="boolean")
+        elif isinstance(item.type, sa.Integer):
+            columns[item.name] = pd.Series(values, dtype="Int64")
+        elif isinstance(item.type, sa.Double):
+            columns[item.name] = pd.Series(values, dtype="float64")
+        else:
+            columns[item.name] = pd.Series(values, dtype="object")
+    return pd.DataFrame(columns)

@@ -1,0 +1,234 @@
+"""The tables, and the view `run_summary` that people and our own queries read.
+
+Here the columns follow the registry (`bench.metrics`) and the record (`bench.record`); the migrations spell
+the same columns out, and a test holds the two together. Times are text, UTC in ISO 8601, kept as they came.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from bench.harness.outcome import Outcome
+from bench.metrics import METRICS
+from bench.plan.request import Request
+from bench.record import Effective
+
+OUR_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
+
+_OUTCOMES = ", ".join(f"'{outcome.value}'" for outcome in Outcome)
+_MEASURED = ", ".join(f"'{outcome.value}'" for outcome in Outcome if outcome.measured)
+
+
+class CampaignState(StrEnum):
+    """Where a campaign is."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that a later migration can name it too."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        dict[str, Any]: sa.JSON(none_as_null=True),
+        float: sa.Double(),
+        str: sa.Text(),
+    }
+
+
+class CampaignRow(Base):
+    """One plan: a name, a seed, and the settings it was made with."""
+
+    __tablename__ = "campaigns"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    seed: Mapped[int] = mapped_column(sa.BigInteger)
+    settings: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    created_at: Mapped[str]
+
+
+class CellRow(Base):
+    """One arm in one block: what was asked for, in the database before anything runs."""
+
+    __tablename__ = "cells"
+    __table_args__ = (sa.UniqueConstraint("campaign_id", "position"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(sa.ForeignKey("campaigns.id"))
+    position: Mapped[int]
+    block: Mapped[int]
+    requested_platform: Mapped[str]
+    requested_browser: Mapped[str]
+    requested_model: Mapped[str]
+    requested_bits: Mapped[int]
+    requested_mixed_precision: Mapped[bool]
+    requested_experimental_precision: Mapped[bool]
+    requested_batch_size: Mapped[int]
+    requested_sequence_length: Mapped[int]
+    requested_engine: Mapped[str]
+    requested_device: Mapped[str]
+    requested_group_size: Mapped[int]
+    requested_scheme: Mapped[str]
+    requested_weights: Mapped[str | None]
+    arm: Mapped[dict[str, Any]]
+
+
+class EnvironmentRow(Base):
+    """Where runs ran, once for each distinct record; `hash` is the SHA-256 of its canonical JSON."""
+
+    __tablename__ = "environments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(unique=True)
+    browser: Mapped[str]
+    browser_version: Mapped[str | None]
+    browser_binary: Mapped[str | None]
+    driver_version: Mapped[str | None]
+    user_agent: Mapped[str | None]
+    adapter_name: Mapped[str | None]
+    adapter_is_fallback: Mapped[bool | None]
+    os: Mapped[str | None]
+    cpu: Mapped[str | None]
+    cross_origin_isolated: Mapped[bool | None]
+    timer_resolution_us: Mapped[float | None]
+    harness_version: Mapped[str | None]
+    record: Mapped[dict[str, Any]]
+
+
+class ModelRow(Base):
+    """Which weights ran, once for each distinct record."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    family: Mapped[str | None]
+    parameters: Mapped[int | None] = mapped_column(sa.BigInteger)
+    weights: Mapped[str | None]
+    sha256: Mapped[str | None]
+    record: Mapped[dict[str, Any]]
+
+
+class RunRow(Base):
+    """One attempt at one cell. A column for each metric of the registry is added below the class."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        sa.UniqueConstraint("cell_id", "attempt"),
+        sa.CheckConstraint(f"outcome IN ({_OUTCOMES})", name="outcome"),
+        # A wrong or unfinished result has no speed, whoever writes it.
+        sa.CheckConstraint(f"outcome IN ({_MEASURED}) OR latency_ms_median IS NULL", name="speed"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(unique=True)
+    cell_id: Mapped[int] = mapped_column(sa.ForeignKey("cells.id"))
+    environment_id: Mapped[int] = mapped_column(sa.ForeignKey("environments.id"), index=True)
+    model_id: Mapped[int] = mapped_column(sa.ForeignKey("models.id"), index=True)
+    attempt: Mapped[int]
+    outcome: Mapped[str] = mapped_column(index=True)
+    fallback_reason: Mapped[str | None]
+    effective_platform: Mapped[str | None]
+    effective_bits: Mapped[int | None]
+    effective_bits_mean: Mapped[float | None]
+    effective_device: Mapped[str | None]
+    effective_engine: Mapped[str | None]
+    effective_activations: Mapped[str | None]
+    effective_group_size: Mapped[int | None]
+    effective_scheme: Mapped[str | None]
+    effective_weight_path: Mapped[str | None]
+    error_stage: Mapped[str | None]
+    error_category: Mapped[str | None]
+    error_name: Mapped[str | None]
+    error_message: Mapped[str | None]
+    error_operator: Mapped[str | None]
+    phases: Mapped[dict[str, Any]]
+    evidence: Mapped[dict[str, Any]]
+    started_at: Mapped[str]
+    finished_at: Mapped[str]
+
+
+for _metric in METRICS:
+    setattr(
+        RunRow,
+        _metric.name,
+        mapped_column(_metric.name, sa.BigInteger() if _metric.integer else sa.Double(), nullable=True),
+    )
+
+
+class SampleRow(Base):
+    """One timed batch; `position` counts through the whole run, so the order of phases is kept."""
+
+    __tablename__ = "samples"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy reads it from the class
+
+    run_id: Mapped[int] = mapped_column(sa.ForeignKey("runs.id"), primary_key=True, autoincrement=False)
+    phase: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    batch: Mapped[int]
+    value_ms: Mapped[float]
+
+
+def _summary_table() -> sa.Table:
+    """`run_summary` as SQLAlchemy sees it: in metadata of its own, because Alembic owns the view."""
+    text, whole, flag = sa.Text(), sa.BigInteger(), sa.Boolean()
+    real: sa.Double[float] = sa.Double()
+    cells, runs = CellRow.__table__.c, RunRow.__table__.c
+    columns: list[tuple[str, sa.types.TypeEngine[Any]]] = [
+        ("id", whole),
+        ("uuid", text),
+        ("campaign", text),
+        ("campaign_id", whole),
+        ("cell_id", whole),
+        ("block", whole),
+        ("position", whole),
+        ("attempt", whole),
+        ("outcome", text),
+        ("fallback_reason", text),
+        *((f"requested_{name}", cells[f"requested_{name}"].type) for name in Request.model_fields),
+        *((f"effective_{name}", runs[f"effective_{name}"].type) for name in Effective.model_fields),
+        ("browser", text),
+        ("browser_version", text),
+        ("browser_binary", text),
+        ("driver_version", text),
+        ("user_agent", text),
+        ("adapter", text),
+        ("adapter_is_fallback", flag),
+        ("os", text),
+        ("cpu", text),
+        ("cross_origin_isolated", flag),
+        ("timer_resolution_us", real),
+        ("harness_version", text),
+        ("model", text),
+        ("model_family", text),
+        ("model_parameters", whole),
+        ("model_weights", text),
+        ("model_sha256", text),
+        *((metric.name, whole if metric.integer else real) for metric in METRICS),
+        *((f"error_{name}", text) for name in ("stage", "category", "name", "message", "operator")),
+        ("started_at", text),
+        ("finished_at", text),
+    ]
+    return sa.Table("run_summary", sa.MetaData(), *(sa.Column(name, kind) for name, kind in columns))
+
+
+SUMMARY = _summary_table()

@@ -1,0 +1,113 @@
+import pytest
+from records import WORDS, fill, record, request
+
+from bench.harness.outcome import Outcome
+from bench.report import tables, words
+from bench.store import open_store
+
+
+@pytest.fixture
+def store():
+    with open_store("sqlite://") as opened:
+        yield opened
+
+
+def test_the_support_matrix_keeps_every_cell(store):
+    fill(store, leave=1)
+    frame = tables.support_matrix(store.summary(), store.cells())
+    assert len(frame) == 6
+    assert list(frame.columns) == [
+        "model", "tokens", "browser", "platform", "options", "16-bit", "8-bit", "4-bit", "2-bit", "ran",
+    ]  # fmt: skip
+    webnn = frame[(frame["platform"] == "webnn") & frame["browser"].str.startswith("chrome")].iloc[0]
+    assert list(webnn["16-bit":"ran"]) == ["ok", "ok", "fallback → 8", "fallback → 8", "4 of 4"]
+    last = frame[(frame["platform"] == "webnn") & frame["browser"].str.startswith("webkit")].iloc[0]
+    assert list(last["16-bit":"ran"]) == ["unsupported", "unsupported", "unsupported", "not run", "0 of 4"]
+
+
+def test_coverage_counts_what_was_asked(store):
+    fill(store, leave=1)
+    runs, cells = store.summary(), store.cells()
+    assert tables.coverage(runs, cells) == (10, 24)
+    counts = tables.outcome_counts(runs, cells)
+    assert sum(counts.values()) == 24
+    assert counts["ok"] == 8 and counts["not run"] == 1 and list(counts)[-1] == "not run"
+
+
+def test_several_blocks_are_counted_in_one_place(store):
+    asked = [request(bits=4)] * 3
+    campaign = store.create_campaign("blocks", asked, seed=1, settings={}, blocks=[0, 1, 2])
+    for cell, outcome in zip(campaign.cells, (Outcome.OK, Outcome.OK, Outcome.TIMEOUT), strict=True):
+        store.record(cell.id, record(outcome=outcome))
+    frame = tables.support_matrix(store.summary(), store.cells())
+    assert list(frame["4-bit"]) == ["ok 2, timeout 1"] and list(frame["ran"]) == ["2 of 3"]
+
+
+def test_the_last_attempt_speaks_and_earlier_ones_stay_listed(store):
+    cell = store.create_campaign("again", [request()], seed=1, settings={}).cells[0]
+    store.record(cell.id, record(outcome=Outcome.CRASHED))
+    store.record(cell.id, record())
+    runs = store.summary()
+    assert list(tables.latest(runs)["outcome"]) == ["ok"]
+    assert list(tables.failures(runs)["outcome"]) == ["crashed"]
+    assert tables.coverage(runs, store.cells()) == (1, 1)
+
+
+def test_builds_and_options_are_rows_of_their_own(store):
+    asked = [
+        request(),
+        request(browser="chrome:/usr/bin/chromium"),
+        request(mixed_precision=True),
+        request(batch_size=4, scheme="asymmetric"),
+    ]
+    campaign = store.create_campaign("builds", asked, seed=1, settings={})
+    for cell in campaign.cells:
+        store.record(cell.id, record(cell.request))
+    frame = tables.support_matrix(store.summary(), store.cells())
+    assert len(frame) == 4
+    assert set(frame["options"]) == {"", "mixed", "batch 4, asymmetric"}
+
+
+def test_the_comparison_keeps_failures_in_place_and_blank(store):
+    fill(store)
+    frame = tables.comparison(store.summary())
+    assert len(frame) == 24
+    wrong = frame[frame["outcome"] == "incorrect"].iloc[0]
+    assert wrong["latency ms"] == "" and wrong["n"] == ""
+    fallen = frame[frame["bits"] == "4 → 8"].iloc[0]
+    assert fallen["outcome"] == "fallback" and fallen["latency ms"].startswith("24.2 [")
+    assert not frame.map(lambda value: str(value).lower() in ("nan", "none", "<na>")).any().any()
+
+
+def test_failures_have_the_browser_s_words(store):
+    fill(store)
+    frame = tables.failures(store.summary())
+    assert len(frame) == 16
+    assert f"TypeError: {WORDS}" in set(frame["words"])
+
+
+def test_nothing_at_all(store):
+    runs, cells = store.summary(), store.cells()
+    assert len(tables.support_matrix(runs, cells)) == len(tables.comparison(runs)) == 0
+    assert len(tables.failures(runs)) == len(tables.environments(runs)) == 0
+    assert tables.coverage(runs, cells) == (0, 0) and tables.outcome_counts(runs, cells) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (float("nan"), ""),
+        (0, "0"),
+        (12.345, "12.3"),
+        (1240.4, "1240"),
+        (3.21e-7, "3.21e-07"),
+        (-2.5, "-2.50"),
+    ],
+)
+def test_numbers(value, text):
+    assert words.number(value) == text
+
+
+def test_foreign_words_cannot_command_a_terminal():
+    assert words.visible("a\x1b[31mred\x07\nnext") == "a\\x1b[31mred\\x07\nnext"
