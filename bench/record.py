@@ -69,9 +69,9 @@ class Latency(_Record):
     p50: float
     p90: float
     p99: float
-    std: float
-    ci95_low: float
-    ci95_high: float
+    std: float | None  # None for a single sample
+    ci95_low: float | None  # None where the samples are too few for 95 %
+    ci95_high: float | None
     n: int
 
 

@@ -105,4 +105,6 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"setting {place} = {first['input']!r}: {first['msg']} (from {path} or the environment)") from None
+        raise InputError(
+            f"setting {place} = {first['input']!r}: {first['msg']} (from {path} or the environment)"
+        ) from None

@@ -26,5 +26,7 @@ def parse_browser(spec: str) -> tuple[Browser, str | None]:
     """
     name, _, binary = spec.partition(":")
     if name not in BROWSERS:
-        raise InputError(f"unknown browser {name!r}; allowed: {', '.join(BROWSERS)} (or NAME:/path/to/binary)")
+        raise InputError(
+            f"unknown browser {name!r}; allowed: {', '.join(BROWSERS)} (or NAME:/path/to/binary)"
+        )
     return BROWSERS[name], binary or None

@@ -98,7 +98,12 @@ def version_of(binary: Path, library_path: Path | None = None) -> str | None:
         )
     try:
         done = subprocess.run(
-            [str(binary), "--version"], capture_output=True, text=True, timeout=20, env=environment, check=False
+            [str(binary), "--version"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env=environment,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

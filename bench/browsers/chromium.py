@@ -41,7 +41,12 @@ _FEATURES = (  # without these Linux builds hide the adapter, and every build hi
 
 def merge_flags(flags: list[str]) -> list[str]:
     """Join repeated list flags into one: of two `--enable-features` Chromium would read only the last."""
-    joined = ("--enable-features=", "--disable-features=", "--enable-dawn-features=", "--disable-dawn-features=")
+    joined = (
+        "--enable-features=",
+        "--disable-features=",
+        "--enable-dawn-features=",
+        "--disable-dawn-features=",
+    )
     lists: dict[str, list[str]] = {}
     merged: list[str] = []
     for flag in flags:

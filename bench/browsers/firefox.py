@@ -90,7 +90,9 @@ class Firefox(Browser):
             executable_path=str(build.driver) if build.driver else None,
             service_args=["--profile-root", str(profiles)],
             # Its own HOME keeps profiles.ini and crash reports out of the user's.
-            env=space.environment(HOME=str(profiles), MOZ_CRASHREPORTER_DISABLE="1", MOZ_REMOTE_SETTINGS_DEVTOOLS="1"),
+            env=space.environment(
+                HOME=str(profiles), MOZ_CRASHREPORTER_DISABLE="1", MOZ_REMOTE_SETTINGS_DEVTOOLS="1"
+            ),
             log_output=str(space.folder / "driver.log"),
             popen_kw={"start_new_session": True},
         )
@@ -98,7 +100,5 @@ class Firefox(Browser):
 
     @staticmethod
     def _build(binary: Path, source: str, settings: Settings) -> Build:
-        driver = existing(
-            settings.firefox.driver, shutil.which("geckodriver"), install.fetched_geckodriver()
-        )
+        driver = existing(settings.firefox.driver, shutil.which("geckodriver"), install.fetched_geckodriver())
         return Build("firefox", binary, driver[0] if driver else None, source)

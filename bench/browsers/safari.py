@@ -42,5 +42,7 @@ class Safari(Browser):
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it through safaridriver."""
         options = webdriver.SafariOptions()
-        options.use_technology_preview = build.binary is not None and "Technology Preview" in str(build.binary)
+        options.use_technology_preview = build.binary is not None and "Technology Preview" in str(
+            build.binary
+        )
         return webdriver.Safari(options=options, service=Service(str(build.driver), env=space.environment()))

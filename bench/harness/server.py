@@ -136,9 +136,7 @@ class PageServer:
         self.port = self._runner.addresses[0][1]
 
     @web.middleware
-    async def _gate(
-        self, request: web.Request, handler: Callable[[web.Request], Any]
-    ) -> web.StreamResponse:
+    async def _gate(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
         """Refuse a foreign Host (DNS rebinding) and an unknown token; put the headers on every answer."""
         if request.host not in (f"{HOST}:{self.port}", f"localhost:{self.port}"):
             return web.Response(status=403, text="this server answers to 127.0.0.1 only", headers=_HEADERS)

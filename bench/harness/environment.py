@@ -1,0 +1,69 @@
+"""Where a run ran: the host's facts, and a name for whatever adapter the browser gave."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# Names by which software adapters go, in any field that a browser shows.
+_SOFTWARE = ("swiftshader", "llvmpipe", "lavapipe", "softpipe", "microsoft basic render", "warp")
+
+
+@cache
+def host_os() -> str:
+    """The operating system in a few words."""
+    try:
+        name = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    except OSError:
+        name = f"{platform.system()} {platform.release()}"
+    return f"{name} ({platform.machine()})"
+
+
+@cache
+def host_cpu() -> str:
+    """The processor's name and how many of its threads this process may use."""
+    name = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name or 'unknown processor'} x {count}"
+
+
+def describe_adapter(found: Mapping[str, Any], browser: str) -> dict[str, Any] | None:
+    """The adapter as the record keeps it, or None where there was none.
+
+    Args:
+        found: the page's `webgpu` probe.
+        browser: whose adapter it is, for one without a name.
+
+    Returns:
+        the probe with `name` and `is_fallback_adapter`; software is said in the name.
+    """
+    if not found.get("supported"):
+        return None
+    fields = ("description", "device", "vendor", "architecture")
+    words = [str(found[key]) for key in fields if found.get(key)]
+    text = " ".join(words).lower()
+    renderer = str(found.get("webgl_renderer") or "")
+    software = bool(found.get("is_fallback_adapter")) or any(name in text for name in _SOFTWARE)
+    if "swiftshader" in text:
+        name = "SwiftShader (software)"
+    elif found.get("description"):
+        name = str(found["description"])
+    elif words:
+        name = " ".join(words)
+    elif software:
+        name = f"software adapter that {browser} does not name"
+    else:
+        name = f"adapter that {browser} does not name" + (f" (WebGL: {renderer})" if renderer else "")
+    if software and "software" not in name:
+        name += " (software)"
+    return {**found, "name": name, "is_fallback_adapter": software}

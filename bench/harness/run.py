@@ -1,0 +1,277 @@
+"""One request from bundle to record. Never raises for what a browser does: that becomes the record."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from bench import __version__
+from bench.browsers import BrowserMissing, Build, parse_browser
+from bench.bundle import Bundle, make
+from bench.errors import RunFailure
+from bench.harness.environment import describe_adapter, host_cpu, host_os
+from bench.harness.outcome import Outcome, Stage, categorize
+from bench.harness.server import PageServer
+from bench.harness.session import Findings, RunSettings, Session
+from bench.models.catalog import ModelSource
+from bench.plan.request import Request
+from bench.record import Effective, Environment, ErrorInfo, Metrics, ModelInfo, Quality, RunRecord, Sample
+from bench.reference import compare
+from bench.settings import Settings
+from bench.stats.summary import summarize
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Attempt:
+    """Everything known about one run while it goes on."""
+
+    request: Request
+    source: ModelSource
+    started_at: str
+    build: Build | None = None
+    flags: list[str] = field(default_factory=list)
+    bundle: Bundle | None = None
+    session: Session | None = None
+    failure: RunFailure | None = None
+    phases_ms: dict[str, float] = field(default_factory=dict)
+
+
+def now() -> str:
+    """UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def granted_bits(request: Request) -> tuple[int, str | None]:
+    """The bits that will really run, and why they are others than requested.
+
+    WebNN has 8-bit integers everywhere but 4-bit ones not everywhere and 2-bit ones nowhere: in standard mode
+    both run as 8 bits; in experimental mode the browser is asked for the true type.
+    """
+    if request.platform == "webnn" and request.bits < 8 and not request.experimental_precision:
+        return 8, (
+            f"WebNN in standard mode runs {request.bits}-bit requests at 8 bits; "
+            f"--experimental-precision asks the browser for int{request.bits}"
+        )
+    return request.bits, None
+
+
+def execute(
+    request: Request,
+    source: ModelSource,
+    server: PageServer,
+    settings: Settings,
+    run_settings: RunSettings,
+    say: Say,
+    save_outputs: Path | None = None,
+) -> tuple[RunRecord, bool]:
+    """Run one request to its end.
+
+    Returns:
+        the record, and whether the user interrupted it.
+    """
+    attempt = Attempt(request, source, now())
+    interrupted = False
+    try:
+        _attempt(attempt, server, settings, run_settings, say)
+    except RunFailure as failure:
+        attempt.failure = failure
+    except KeyboardInterrupt:
+        interrupted = True
+        stage = attempt.session.watch.stage if attempt.session else Stage.LAUNCH
+        attempt.failure = RunFailure(
+            Outcome.INTERRUPTED,
+            stage,
+            "the harness was stopped while this run went on",
+            name="KeyboardInterrupt",
+        )
+    if attempt.session:
+        attempt.phases_ms.update(attempt.session.watch.close())
+    return _record(attempt), interrupted
+
+
+def _attempt(
+    attempt: Attempt, server: PageServer, settings: Settings, run_settings: RunSettings, say: Say
+) -> None:
+    request = attempt.request
+    browser, binary = parse_browser(request.browser)
+    try:
+        attempt.build = browser.find(binary, settings)
+    except BrowserMissing as error:
+        raise RunFailure(Outcome.UNAVAILABLE, Stage.LAUNCH, str(error), name="BrowserMissing") from None
+    attempt.flags = browser.flags(attempt.build, settings)
+    begun = monotonic()
+    bits, _ = granted_bits(request)
+    attempt.bundle = make(
+        attempt.source,
+        bits=bits,
+        mixed=request.mixed_precision,
+        group_size=request.group_size,
+        scheme=request.scheme,
+        batch=request.batch_size,
+        sequence=request.sequence_length,
+        progress=say,
+    )
+    attempt.phases_ms["prepare"] = (monotonic() - begun) * 1000
+    say("launch")
+    attempt.session = Session(server, settings, request, attempt.bundle, run_settings, say)
+    attempt.session.drive(browser, attempt.build)
+
+
+def _record(attempt: Attempt) -> RunRecord:
+    request, source = attempt.request, attempt.source
+    found = attempt.session.findings if attempt.session else Findings()
+    environment = _environment(attempt, found)
+    effective, reasons = _effective(attempt, found, environment)
+    outcome = Outcome.FALLBACK if reasons else Outcome.OK
+    error = None
+    if attempt.failure:
+        failure = attempt.failure
+        outcome = failure.outcome
+        error = ErrorInfo(
+            stage=failure.stage,
+            category=categorize(failure.name, failure.message),
+            name=failure.name,
+            message=failure.message,
+            operator=failure.operator,
+        )
+    samples = [Sample(**sample) for sample in found.timing.get("samples", [])]
+    return RunRecord(
+        uuid=str(uuid.uuid4()),
+        outcome=outcome,
+        fallback_reason="; ".join(reasons) or None,
+        requested=request,
+        effective=effective,
+        environment=environment,
+        model=ModelInfo(
+            name=request.model,
+            family=attempt.bundle.graph.family if attempt.bundle else None,
+            parameters=attempt.bundle.parameters if attempt.bundle else None,
+            weights=source.weights,
+            sha256=source.sha256,
+        ),
+        metrics=_metrics(attempt, found, samples, outcome),
+        quality=_quality(attempt, found),
+        error=error,
+        started_at=attempt.started_at,
+        finished_at=now(),
+        phases_ms=attempt.phases_ms,
+        evidence={
+            "launches": found.launches,
+            "verdicts": found.verdicts,
+            "notes": found.effective.get("notes"),
+            "batch": found.timing.get("batch"),
+            "steady": found.timing.get("steady"),
+            "stopped": found.timing.get("stopped"),
+            "bundle": attempt.bundle.key if attempt.bundle else None,
+            "processes_killed": found.killed,
+            "model_note": source.note,
+        },
+        samples=samples,
+    )
+
+
+def _environment(attempt: Attempt, found: Findings) -> Environment:
+    capabilities, probe = found.capabilities, found.probe
+    driver = (
+        (capabilities.get("chrome") or {}).get("chromedriverVersion")
+        or (capabilities.get("msedge") or {}).get("msedgedriverVersion")
+        or capabilities.get("moz:geckodriverVersion")
+    )
+    name = attempt.request.browser_name
+    return Environment(
+        browser=name,
+        browser_version=capabilities.get("browserVersion"),
+        browser_binary=str(attempt.build.binary) if attempt.build and attempt.build.binary else None,
+        driver_version=str(driver).split(" ")[0] if driver else None,
+        user_agent=probe.get("user_agent"),
+        flags=attempt.flags,
+        adapter=describe_adapter(probe.get("webgpu", {}), name),
+        webnn=probe.get("webnn"),
+        os=host_os(),
+        cpu=host_cpu(),
+        cross_origin_isolated=probe.get("cross_origin_isolated"),
+        timer_resolution_us=probe.get("timer_resolution_us"),
+        harness_version=__version__,
+    )
+
+
+def _effective(attempt: Attempt, found: Findings, environment: Environment) -> tuple[Effective, list[str]]:
+    """What really ran, and every way in which it is not what was asked."""
+    request = attempt.request
+    if not found.effective or attempt.bundle is None:
+        return Effective(), []
+    bits, why = granted_bits(request)
+    reasons = [why] if why else []
+    device = str(found.effective["device"])
+    adapter = environment.adapter
+    if request.platform == "webgpu" and adapter and adapter["is_fallback_adapter"]:
+        device = "cpu"
+    if request.device not in ("auto", device):
+        on = f" on {adapter['name']}" if request.platform == "webgpu" and adapter else ""
+        reasons.append(f"device {request.device} was requested, {device} ran it{on}")
+    quantized = bits < 16
+    return Effective(
+        platform=request.platform,
+        bits=bits,
+        bits_mean=round(attempt.bundle.bits_mean, 6),
+        device=device,
+        engine=request.engine,
+        activations=found.effective["activations"],
+        group_size=request.group_size if quantized else None,
+        scheme=request.scheme if quantized else None,
+        weight_path=found.effective["weight_path"],
+    ), reasons
+
+
+def _metrics(attempt: Attempt, found: Findings, samples: list[Sample], outcome: Outcome) -> Metrics:
+    bundle = attempt.bundle
+    if not found.effective or bundle is None:
+        return Metrics()
+    uploaded = int(found.effective["weight_bytes"])
+    metrics = Metrics(
+        load_ms=found.cold.get("load_ms"),
+        build_ms=found.cold.get("build_ms"),
+        compile_ms=found.cold.get("compile_ms"),
+        weight_bytes=uploaded,
+        weight_bytes_fp16=bundle.weight_bytes_fp16,
+        memory_reduction=1 - uploaded / bundle.weight_bytes_fp16,
+    )
+    measured = [sample.value_ms for sample in samples if sample.phase == "measure"]
+    if outcome.measured and measured:
+        metrics.latency_ms = summarize(measured)
+        metrics.throughput_per_s = 1000 * attempt.request.batch_size / metrics.latency_ms.median
+        metrics.first_inference_ms = found.cold.get("first_inference_ms")
+        metrics.gpu_ms = found.timing.get("gpu_ms")
+    return metrics
+
+
+def _quality(attempt: Attempt, found: Findings) -> Quality:
+    """Over every input set that was verified, the last outputs of the measurement included."""
+    if attempt.bundle is None or not found.outputs:
+        return Quality()
+    index = {name: 0 if name == "last" else int(name) for name in found.outputs}
+    reference, fp32 = attempt.bundle.reference(), attempt.bundle.fp32()
+    got = [found.outputs[name] for name in index]
+    return finite(
+        compare.quality(
+            attempt.bundle.graph,
+            got,
+            [reference[i] for i in index.values()],
+            [fp32[i] for i in index.values()],
+        )
+    )
+
+
+def finite(quality: Quality) -> Quality:
+    """JSON and SQL have no infinity: what is not a number was not measured."""
+    values: dict[str, Any] = quality.model_dump()
+    return Quality(**{key: v if v is not None and np.isfinite(v) else None for key, v in values.items()})

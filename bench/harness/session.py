@@ -1,0 +1,230 @@
+"""One browser session: start it, let the page work through its stages, hold each answer to the reference."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from selenium.common.exceptions import NoSuchDriverException, WebDriverException
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from bench.browsers import Browser, BrowserMissing, Build, SessionSpace
+from bench.bundle import Bundle
+from bench.errors import RunFailure
+from bench.harness.outcome import Outcome, Stage
+from bench.harness.server import Job, PageServer, shader_files
+from bench.harness.watch import Watch, first_line
+from bench.plan.request import Request
+from bench.reference import compare
+from bench.settings import Settings
+
+# Largest distance to the NumPy reference that is rounding and not a wrong kernel, by type of activation.
+TOLERANCE = {"f32": 1e-3, "f16": 5e-3}
+_LAUNCH_ATTEMPTS = 2
+_QUIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run is measured; not part of what is asked.
+
+    Attributes:
+        iterations: exactly so many samples, or None for as many as the interval needs.
+        max_seconds: time for sampling, unless `iterations` is given.
+        timeout: seconds that any one stage may take before the browser is ended.
+        precision: sampling stops when the 95 % interval's half-width is this share of the median.
+        tuning: values forced on the kernels, by a benchmark.
+    """
+
+    iterations: int | None = None
+    max_seconds: float = 5.0
+    timeout: float = 180.0
+    precision: float = 0.02
+    tuning: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Findings:
+    """What a session has found so far; complete or not, it becomes the record."""
+
+    capabilities: dict[str, Any] = field(default_factory=dict)
+    probe: dict[str, Any] = field(default_factory=dict)
+    effective: dict[str, Any] = field(default_factory=dict)
+    cold: dict[str, Any] = field(default_factory=dict)
+    timing: dict[str, Any] = field(default_factory=dict)
+    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
+    launches: list[str] = field(default_factory=list)
+    killed: int = 0
+    done: bool = False
+
+
+class Session:
+    """Runs one request in one browser; `findings` and `watch` are there whatever happens."""
+
+    def __init__(
+        self,
+        server: PageServer,
+        settings: Settings,
+        request: Request,
+        bundle: Bundle,
+        run_settings: RunSettings,
+        say: Callable[[str], None],
+    ) -> None:
+        self._server = server
+        self._settings = settings
+        self._request = request
+        self._bundle = bundle
+        self._run = run_settings
+        self._say = say
+        self.watch = Watch(run_settings.timeout)
+        self.findings = Findings()
+        self._references = bundle.reference()
+
+    def drive(self, browser: Browser, build: Build) -> None:
+        """Start the browser, follow the page to its end, end every process.
+
+        Raises:
+            RunFailure: the run ended early; its outcome and the browser's words.
+        """
+        job = self._job()
+        url = self._server.add(job)
+        try:
+            with SessionSpace() as space:
+                driver = self._launch(browser, build, space)
+                try:
+                    self._follow(driver, job, url)
+                finally:
+                    self._quit(driver, space)
+        finally:
+            self._server.remove(job)
+
+    def _job(self) -> Job:
+        request, bundle, run = self._request, self._bundle, self._run
+        task = {
+            "platform": request.platform,
+            "label": f"{request.model}: {request.label}",
+            "bits": request.bits,
+            "device": request.device,
+            "experimental": request.experimental_precision,
+            "graph": "bundle/graph.json",
+            "weights": "bundle/weights.safetensors",
+            "inputs": "bundle/inputs.safetensors",
+            "input_sets": len(self._references),
+            "shaders": shader_files() if request.platform == "webgpu" else [],
+            "iterations": run.iterations,
+            "max_seconds": run.max_seconds,
+            "precision": run.precision,
+            "tuning": dict(run.tuning),
+        }
+        files = {
+            "graph.json": bundle.graph_path,
+            "weights.safetensors": bundle.weights_path,
+            "inputs.safetensors": bundle.inputs_path,
+        }
+        return Job(task=task, files=files, verdict=self._verdict)
+
+    def _launch(self, browser: Browser, build: Build, space: SessionSpace) -> WebDriver:
+        """Start it; once more if the driver could not make a session, which a loaded machine can cause."""
+        for attempt in range(1, _LAUNCH_ATTEMPTS + 1):
+            try:
+                driver = self.watch.call(lambda: browser.start(build, space, self._settings))
+                self.findings.capabilities = dict(driver.capabilities)
+                return driver
+            except RunFailure:
+                space.end_processes()
+                raise
+            except (BrowserMissing, NoSuchDriverException) as error:
+                raise RunFailure(
+                    Outcome.UNAVAILABLE, Stage.LAUNCH, first_line(error), name=type(error).__name__
+                ) from None
+            except (WebDriverException, OSError) as error:
+                space.end_processes()
+                self.findings.launches.append(f"attempt {attempt}: {first_line(error)}")
+                if attempt == _LAUNCH_ATTEMPTS:
+                    raise RunFailure(
+                        Outcome.CRASHED, Stage.LAUNCH, first_line(error), name=type(error).__name__
+                    ) from None
+        raise AssertionError("unreachable")
+
+    def _follow(self, driver: WebDriver, job: Job, url: str) -> None:
+        try:
+            self.watch.enter(Stage.PROBE)
+            driver.set_page_load_timeout(self._run.timeout)
+            self.watch.call(lambda: driver.get(url))
+        except WebDriverException as error:
+            raise RunFailure(
+                Outcome.CRASHED, self.watch.stage, first_line(error), name=type(error).__name__
+            ) from None
+        for event in self.watch.events(job.events, driver):
+            if self._take(str(event.get("kind")), event.get("data") or {}):
+                return
+
+    def _take(self, kind: str, data: dict[str, Any]) -> bool:
+        """Take one report; True when it was the last."""
+        found = self.findings
+        if kind == "stage":
+            stage = Stage(data["stage"])
+            # Progress within a stage says that it lives: its deadline is counted from the last report.
+            self.watch.enter(stage)
+            self._say(f"{stage.value}" + (f" ({data['samples']} samples)" if data.get("samples") else ""))
+        elif kind == "verdict":
+            found.verdicts[data["set"]] = data
+            if not data["ok"]:
+                raise RunFailure(Outcome.INCORRECT, self.watch.stage, data["reason"], name="WrongResult")
+        elif kind == "error":
+            raise RunFailure(
+                Outcome(data["outcome"]),
+                Stage(data["stage"]),
+                str(data["message"]),
+                name=str(data["name"]),
+                operator=data.get("operator"),
+            )
+        elif kind == "done":
+            found.done = True
+            return True
+        elif kind in ("probe", "effective", "cold", "timing"):
+            setattr(found, kind, data)
+        return False
+
+    def _verdict(self, name: str, outputs: Mapping[str, bytes]) -> dict[str, Any]:
+        """Hold one set's outputs to the reference on the same quantized weights. Runs in the server's thread."""
+        index = 0 if name == "last" else int(name)
+        reference = self._references[index]
+        got: dict[str, NDArray[np.float32]] = {}
+        for tensor, data in outputs.items():
+            values = np.frombuffer(data, dtype="<f4")
+            if tensor in reference and values.size == reference[tensor].size:
+                got[tensor] = values.reshape(reference[tensor].shape)
+        self.findings.outputs[name] = got
+        tolerance = TOLERANCE[self.findings.effective.get("activations", "f32")]
+        distance = compare.kernel_rel_l2(self._bundle.graph, [got], [reference])
+        ok = distance <= tolerance
+        reason = (
+            f"input set {name}: relative L2 distance to the NumPy reference is {distance:.3g}, "
+            f"allowed {tolerance:g} with {self.findings.effective.get('activations')} activations"
+        )
+        # JSON has no infinity: a missing or non-finite output is told in words.
+        return {
+            "ok": ok,
+            "rel_l2": distance if np.isfinite(distance) else None,
+            "reason": "" if ok else reason,
+        }
+
+    def _quit(self, driver: WebDriver, space: SessionSpace) -> None:
+        """Ask the browser to close; whatever is left after that is killed."""
+        self.watch.enter(Stage.TEARDOWN)
+
+        def target() -> None:
+            with contextlib.suppress(Exception):
+                driver.quit()
+
+        thread = threading.Thread(target=target, daemon=True, name="quit")
+        thread.start()
+        thread.join(_QUIT_SECONDS)
+        self.findings.killed = space.end_processes()

@@ -1,0 +1,140 @@
+"""Deadlines over a browser that may hang, die or lie still.
+
+Every call that could block goes through `Watch.call`, in a thread that is abandoned at the deadline: ending the
+session's processes then unblocks it. While the page works, `Watch.events` waits for its reports and looks now
+and then whether browser and driver still live.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from bench.errors import RunFailure
+from bench.harness.outcome import Outcome, Stage
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.25
+_SILENCE_SECONDS = 5.0  # a page reports every second while it measures; silence is worth a look
+_PING_SECONDS = 15.0
+_DEAD = (
+    "disconnected",
+    "crash",
+    "not reachable",
+    "no such window",
+    "invalid session id",
+    "refused",
+    "decode response",
+)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message: Selenium appends stack traces of the driver."""
+    text = getattr(error, "msg", None) or str(error) or type(error).__name__
+    return str(text).strip().splitlines()[0]
+
+
+class Watch:
+    """Knows the current stage and its deadline."""
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self.stage = Stage.LAUNCH
+        self.entered = time.monotonic()
+        self.spent_ms: dict[str, float] = {}
+
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage: its time counts from now."""
+        now = time.monotonic()
+        self.spent_ms[self.stage] = self.spent_ms.get(self.stage, 0.0) + (now - self.entered) * 1000
+        self.stage = stage
+        self.entered = now
+
+    def close(self) -> dict[str, float]:
+        """Wall milliseconds of each stage so far."""
+        self.enter(self.stage)
+        return dict(self.spent_ms)
+
+    def late(self) -> RunFailure:
+        """What a passed deadline becomes."""
+        return RunFailure(
+            Outcome.TIMEOUT,
+            self.stage,
+            f"stage {self.stage.value} passed its deadline of {self.timeout:g} s; the browser was ended",
+            name="TimeoutError",
+        )
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Run blocking work in a thread; a RunFailure when the stage's deadline passes first."""
+        answer: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+        def target() -> None:
+            try:
+                answer.put((True, work()))
+            except BaseException as error:
+                answer.put((False, error))
+
+        threading.Thread(target=target, daemon=True, name=f"watch-{self.stage.value}").start()
+        try:
+            good, value = answer.get(timeout=max(0.1, self.entered + self.timeout - time.monotonic()))
+        except queue.Empty:
+            raise self.late() from None
+        if not good:
+            raise value
+        return value  # type: ignore[no-any-return]
+
+    def events(
+        self, source: queue.SimpleQueue[dict[str, Any]], driver: WebDriver
+    ) -> Iterator[dict[str, Any]]:
+        """The page's reports as they come. Ends only by the caller's choice or a RunFailure."""
+        heard = time.monotonic()
+        while True:
+            try:
+                event = source.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                now = time.monotonic()
+                if now - self.entered > self.timeout:
+                    raise self.late() from None
+                self._check_driver(driver)
+                if now - heard > _SILENCE_SECONDS:
+                    self._ping(driver)
+                    heard = time.monotonic()
+                continue
+            heard = time.monotonic()
+            yield event
+
+    def _check_driver(self, driver: WebDriver) -> None:
+        process = getattr(getattr(driver, "service", None), "process", None)
+        code = process.poll() if process is not None else None
+        if code is not None:
+            raise RunFailure(
+                Outcome.CRASHED, self.stage, f"the driver process ended with code {code}", name="DriverDied"
+            )
+
+    def _ping(self, driver: WebDriver) -> None:
+        """Ask the driver whether the page's process lives; no answer at all is left to the deadline."""
+        answer: queue.SimpleQueue[WebDriverException | OSError | None] = queue.SimpleQueue()
+
+        def target() -> None:
+            try:
+                _ = driver.current_url
+                answer.put(None)
+            except (WebDriverException, OSError) as error:
+                answer.put(error)
+            except Exception as error:  # urllib3's own, when the driver's socket is gone
+                answer.put(OSError(str(error)))
+
+        threading.Thread(target=target, daemon=True, name="watch-ping").start()
+        try:
+            error = answer.get(timeout=_PING_SECONDS)
+        except queue.Empty:
+            return
+        if error is not None and any(word in str(error).lower() for word in _DEAD):
+            raise RunFailure(Outcome.CRASHED, self.stage, first_line(error), name=type(error).__name__)
