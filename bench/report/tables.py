@@ -51,7 +51,7 @@ def support_matrix(runs: pd.DataFrame, cells: Sequence[words.Row]) -> pd.DataFra
         a row for each (model, sequence length, browser build, platform, options), with columns `model`,
         `tokens`, `browser`, `platform`, `options`, one for each precision asked for anywhere, and `ran`
         (cells that ran of cells asked). A precision reads `ok`, `fallback → 8`, `timeout`, `not run`, or
-        counts where there are several cells: `ok 9, timeout 1`. Blank: not asked for.
+        counts where there are several cells: `ok ×9, timeout ×1`. Blank: not asked for.
     """
     by_cell = {row["cell_id"]: row for row in as_rows(latest(runs))}
     groups: dict[tuple[Any, ...], list[words.Row]] = {}
@@ -84,7 +84,7 @@ def _verdict(runs: Sequence[words.Row | None]) -> str:
     found = Counter(_word(run) for run in runs)
     if len(runs) == 1:
         return next(iter(found))
-    return ", ".join(f"{word} {count}" for word, count in found.most_common())
+    return ", ".join(f"{word} ×{count}" for word, count in found.most_common())
 
 
 def _word(run: words.Row | None) -> str:

@@ -116,9 +116,11 @@ def _unless(value: Any, default: Any, text: str) -> str:
 
 
 def reason(row: Row) -> str:
-    """Why a run is not `ok`: the browser's words with their type name, or the fallback's reason."""
+    """Why a run is not `ok`: the browser's words, the fallback's reason, or how wrong it is."""
     if row["error_message"] is not None:
         return f"{visible(row['error_name'])}: {visible(row['error_message'])}"
+    if row["outcome"] == "incorrect" and row["kernel_rel_l2"] is not None:
+        return f"relative L2 distance to the reference: {number(row['kernel_rel_l2'], 2)}"
     return visible(row["fallback_reason"])
 
 

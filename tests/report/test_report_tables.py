@@ -40,7 +40,7 @@ def test_several_blocks_are_counted_in_one_place(store):
     for cell, outcome in zip(campaign.cells, (Outcome.OK, Outcome.OK, Outcome.TIMEOUT), strict=True):
         store.record(cell.id, record(outcome=outcome))
     frame = tables.support_matrix(store.summary(), store.cells())
-    assert list(frame["4-bit"]) == ["ok 2, timeout 1"] and list(frame["ran"]) == ["2 of 3"]
+    assert list(frame["4-bit"]) == ["ok ×2, timeout ×1"] and list(frame["ran"]) == ["2 of 3"]
 
 
 def test_the_last_attempt_speaks_and_earlier_ones_stay_listed(store):
@@ -84,6 +84,8 @@ def test_failures_have_the_browser_s_words(store):
     frame = tables.failures(store.summary())
     assert len(frame) == 16
     assert f"TypeError: {WORDS}" in set(frame["words"])
+    wrong = frame[frame["outcome"] == "incorrect"].iloc[0]
+    assert wrong["words"] == "relative L2 distance to the reference: 0.70"
 
 
 def test_nothing_at_all(store):
