@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import __version__
 from bench.browsers import BrowserMissing, Build, parse_browser
@@ -45,6 +45,16 @@ class Attempt:
     phases_ms: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its record, the first input set with its outputs, and whether the user stopped it."""
+
+    record: RunRecord
+    inputs: Mapping[str, NDArray[np.int32]]
+    outputs: Mapping[str, NDArray[np.float32]]
+    interrupted: bool
+
+
 def now() -> str:
     """UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -71,13 +81,8 @@ def execute(
     settings: Settings,
     run_settings: RunSettings,
     say: Say,
-    save_outputs: Path | None = None,
-) -> tuple[RunRecord, bool]:
-    """Run one request to its end.
-
-    Returns:
-        the record, and whether the user interrupted it.
-    """
+) -> Result:
+    """Run one request to its end, whatever that end is."""
     attempt = Attempt(request, source, now())
     interrupted = False
     try:
@@ -95,7 +100,9 @@ def execute(
         )
     if attempt.session:
         attempt.phases_ms.update(attempt.session.watch.close())
-    return _record(attempt), interrupted
+    found = attempt.session.findings if attempt.session else Findings()
+    inputs = attempt.bundle.inputs()[0] if attempt.bundle else {}
+    return Result(_record(attempt, found), inputs, found.outputs.get("0", {}), interrupted)
 
 
 def _attempt(
@@ -126,9 +133,8 @@ def _attempt(
     attempt.session.drive(browser, attempt.build)
 
 
-def _record(attempt: Attempt) -> RunRecord:
+def _record(attempt: Attempt, found: Findings) -> RunRecord:
     request, source = attempt.request, attempt.source
-    found = attempt.session.findings if attempt.session else Findings()
     environment = _environment(attempt, found)
     effective, reasons = _effective(attempt, found, environment)
     outcome = Outcome.FALLBACK if reasons else Outcome.OK

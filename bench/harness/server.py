@@ -88,7 +88,8 @@ class PageServer:
             self._thread.join()
             if isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE:
                 raise InputError(
-                    f"port {self._wanted} on {HOST} is in use; name another with BENCH_PORT, or 0 for a free one"
+                    f"port {self._wanted} on {HOST} is in use; "
+                    "set BENCH_PORT to another, or to 0 for a free one"
                 )
             raise InputError(f"the page server cannot listen on {HOST}:{self._wanted}: {problem}")
         return self

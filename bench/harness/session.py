@@ -193,7 +193,7 @@ class Session:
         return False
 
     def _verdict(self, name: str, outputs: Mapping[str, bytes]) -> dict[str, Any]:
-        """Hold one set's outputs to the reference on the same quantized weights. Runs in the server's thread."""
+        """Hold one set's outputs to the reference; runs in the server's thread."""
         index = 0 if name == "last" else int(name)
         reference = self._references[index]
         got: dict[str, NDArray[np.float32]] = {}

@@ -1,8 +1,8 @@
 """Deadlines over a browser that may hang, die or lie still.
 
-Every call that could block goes through `Watch.call`, in a thread that is abandoned at the deadline: ending the
-session's processes then unblocks it. While the page works, `Watch.events` waits for its reports and looks now
-and then whether browser and driver still live.
+Every call that could block goes through `Watch.call`, in a thread that is abandoned at the deadline: ending
+the session's processes then unblocks it. While the page works, `Watch.events` waits for its reports and looks
+now and then whether browser and driver still live.
 """
 
 from __future__ import annotations
