@@ -109,7 +109,7 @@ def make(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
-    """Make a bundle, or find it in the cache.
+    """Make a bundle, or find it in the cache. A new one may push out the least recently used (see `prune`).
 
     Args:
         source: the model.
@@ -157,7 +157,10 @@ def make(
         outputs.update({f"fp32.{name}": value for name, value in truth.items()})
         save_file(outputs, folder / "reference.safetensors")
 
+    is_new = not (root / f"shape-{key}").is_dir()
     shape = _cached(root / f"shape-{key}", write_shape)
+    if is_new:
+        prune(cache=root.parent)
     return Bundle(
         key=key,
         graph=graph,

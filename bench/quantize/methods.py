@@ -40,6 +40,8 @@ _ASYMMETRIC = {
     4: (15.0, 13.0, 14.0, 16.0, 17.0, 18.0, 19.5, 21.0),
     2: (3.0, 1.0, 2.0, 2.5, 3.5, 4.0, 4.5, 5.0, 6.0),
 }
+# Tried for matrices that were quantized before: taken only where the error all but vanishes.
+_ASYMMETRIC_AGAIN = {8: (252.0, 251.0), 4: (12.0, 11.0), 2: ()}
 _REFINEMENTS = {8: 0, 4: 2, 2: 3}
 
 
@@ -141,13 +143,12 @@ class _Search:
         with np.errstate(
             over="ignore", under="ignore"
         ):  # squares of weights near the ends of float32's range
-            if scheme == "symmetric" or self.bits < 8:
-                # An asymmetric group may well be symmetric: starting there, it is never worse.
-                self._symmetric(amax, _SYMMETRIC[self.bits])
-            if scheme == "asymmetric":
+            self._symmetric(amax, _SYMMETRIC[self.bits])
+            self._refine("symmetric")
+            if scheme == "asymmetric":  # from the symmetric optimum, so a zero point never makes it worse
                 self._asymmetric(_ASYMMETRIC[self.bits])
-            for _ in range(_REFINEMENTS[self.bits]):
-                self._refine(scheme)
+                self._asymmetric(_ASYMMETRIC_AGAIN[self.bits], margin=64.0)
+                self._refine("asymmetric")
         nothing = amax < SCALE_MIN / 2
         self.scale[nothing] = 1.0
         self.zero[nothing] = float(1 << (self.bits - 1))
@@ -161,7 +162,7 @@ class _Search:
         for divisor in divisors:
             self._try(_to_scale(amax / np.float32(divisor)), zero)
 
-    def _asymmetric(self, divisors: Sequence[float]) -> None:
+    def _asymmetric(self, divisors: Sequence[float], margin: float = 1.0) -> None:
         low = np.minimum(self.low, 0)
         # Halved before the difference: it must not overflow.
         half = np.maximum(self.high, 0) / 2 - low / 2
@@ -169,16 +170,20 @@ class _Search:
             scale = _to_scale(half / np.float32(divisor / 2))
             # Where the extremes are clipped, both ends give way alike.
             shrink = np.float32(min(1.0, self.levels / divisor))
-            self._try(scale, np.clip(np.rint(-low * shrink / scale), 0, self.levels))
+            self._try(scale, np.clip(np.rint(-low * shrink / scale), 0, self.levels), margin)
 
     def _refine(self, scheme: Scheme) -> None:
+        for _ in range(_REFINEMENTS[self.bits]):
+            self._refine_once(scheme)
+
+    def _refine_once(self, scheme: Scheme) -> None:
         signed = self._signed(self.scale, self.zero).copy()
         cross = np.einsum("ij,ij->j", self.w, signed)
         power = np.einsum("ij,ij->j", signed, signed)
         good = (power > 0) & (cross > 0) & np.isfinite(cross)
         scale = np.divide(cross, power, out=self.scale.copy(), where=good)
         self._try(_to_scale(scale), self.zero.copy())
-        if scheme == "asymmetric" and self.bits < 8:
+        if scheme == "asymmetric":
             signed = self._signed(self.scale, self.zero)
             shift = signed.mean(axis=0) - self.w.mean(axis=0) / self.scale
             self._try(self.scale.copy(), np.clip(self.zero + np.rint(shift), 0, self.levels))
@@ -192,13 +197,13 @@ class _Search:
         np.minimum(t, np.float32(self.levels) - zero, out=t)
         return t
 
-    def _try(self, scale: F32, zero: F32) -> None:
-        """Keep this scale and zero point for the groups whose squared error they lower."""
+    def _try(self, scale: F32, zero: F32, margin: float = 1.0) -> None:
+        """Keep this scale and zero point for the groups whose squared error they lower `margin` times."""
         t = self._signed(scale, zero)
         t *= scale
         t -= self.w
         error = np.einsum("ij,ij->j", t, t)
-        better = error < self.error
+        better = error * np.float32(margin) < self.error
         # The first candidate counts even where the error of enormous weights is infinite.
         better |= ~np.isfinite(self.error) & ~np.isfinite(error)
         self.error = np.where(better, error, self.error)
