@@ -108,3 +108,17 @@ def load_settings() -> Settings:
         raise InputError(
             f"setting {place} = {first['input']!r}: {first['msg']} (from {path} or the environment)"
         ) from None
+
+
+def experimental_by_environment() -> bool:
+    """Whether `WEBNN_EXPERIMENTAL_PRECISION` asks for experimental mode.
+
+    Raises:
+        InputError: it is set to something that is neither yes nor no.
+    """
+    value = os.environ.get("WEBNN_EXPERIMENTAL_PRECISION", "0").strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("", "0", "false", "no", "off"):
+        return False
+    raise InputError(f"WEBNN_EXPERIMENTAL_PRECISION={value}: not allowed; allowed: 1 or 0")

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from bench.cli.db import db_app
 from bench.cli.query import query_command, show_command
 from bench.cli.report import plot_command, report_command
+from bench.cli.run import run_command
 from bench.errors import InputError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("run")(run_command)
 app.command("query")(query_command)
 app.command("show")(show_command)
 app.command("report")(report_command)

@@ -78,9 +78,16 @@ def query_command(
         header = names or [item.name for item in _all_columns()]
         typer.echo(_csv(header, rows), nl=False)
     else:
-        shown = [_short(row) for row in rows] if names is None else [_texts(row) for row in rows]
-        header = list(_short_headings()) if names is None else names
-        _print_table(header, shown, markdown=output is Format.MARKDOWN)
+        markdown = output is Format.MARKDOWN
+        if names is None:
+            print_short(rows, markdown=markdown)
+        else:
+            _print_table(names, [_texts(row) for row in rows], markdown=markdown)
+
+
+def print_short(rows: Sequence[dict[str, Any]], *, markdown: bool = False) -> None:
+    """Print rows of `run_summary` in the columns that people look at first."""
+    _print_table(_short_headings(), [_short(row) for row in rows], markdown=markdown)
 
 
 def show_command(
