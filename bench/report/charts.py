@@ -172,8 +172,8 @@ def _draw_panel(
         # Side by side, so that no interval hides another.
         shift = (index - (len(present) - 1) / 2) * min(0.12, 0.6 / max(1, len(present)))
         _draw_series(axis, item, [row for row in rows if _key(row) == item.key], shift)
-    low = min(min(row["latency_ms_ci95_low"], row["latency_ms_median"]) for row in rows)
-    high = max(max(row["latency_ms_ci95_high"], row["latency_ms_median"]) for row in rows)
+    low = min(min(words.interval(row)[0], row["latency_ms_median"]) for row in rows)
+    high = max(max(words.interval(row)[1], row["latency_ms_median"]) for row in rows)
     axis.set_ylim(max(low, high * 1e-9) / 1.35, high * 1.35)
     _label_log_axis(axis, high / max(low, high * 1e-9))
 
@@ -212,7 +212,8 @@ def _draw_series(axis: Axes, item: _Series, rows: Sequence[words.Row], shift: fl
 
 def _draw_point(axis: Axes, item: _Series, row: words.Row, x: float) -> None:
     median = row["latency_ms_median"]
-    bars = [[max(0.0, median - row["latency_ms_ci95_low"])], [max(0.0, row["latency_ms_ci95_high"] - median)]]
+    low, high = words.interval(row)
+    bars = [[max(0.0, median - low)], [max(0.0, high - median)]]
     axis.errorbar(
         [x],
         [median],

@@ -71,11 +71,20 @@ def browser(row: Row) -> str:
 
 
 def latency(row: Row) -> str:
-    """`12.3 [12.0, 12.6]`: the median and its 95 % interval in milliseconds."""
+    """`12.3 [12.0, 12.6]`: the median and its 95 % interval in milliseconds; `12.3 n=4` for too few samples."""
     if row["latency_ms_median"] is None:
         return ""
-    low, high = number(row["latency_ms_ci95_low"]), number(row["latency_ms_ci95_high"])
-    return f"{number(row['latency_ms_median'])} [{low}, {high}]"
+    median = number(row["latency_ms_median"])
+    if row["latency_ms_ci95_low"] is None:
+        return f"{median} n={row['latency_ms_n']}"
+    return f"{median} [{number(row['latency_ms_ci95_low'])}, {number(row['latency_ms_ci95_high'])}]"
+
+
+def interval(row: Row) -> tuple[float, float]:
+    """Ends of the 95 % interval in ms; the median itself twice where the samples were too few for one."""
+    low, high = row["latency_ms_ci95_low"], row["latency_ms_ci95_high"]
+    median = row["latency_ms_median"]
+    return (median, median) if low is None or high is None else (low, high)
 
 
 def device(row: Row) -> str:
