@@ -1,6 +1,6 @@
 """GFLOP/s and GB/s of each kernel at each precision, in a real browser.
 
-    python benchmarks/kernels.py [--browser chrome] [--f32] [--seconds 0.5] [--shape M,N,K ...] [--tile BM,BN,TM,TN]
+    python benchmarks/kernels.py [--browser chrome] [--f32] [--seconds 0.5] [--shape M,N,K ...] [--tile BM,BN,BK,TM,TN]
 
 Weights are rotated through several copies (`--spread` MiB in all), so that on a GPU the cache does not hold them.
 A time is the slope between a quarter and the whole of the dispatches, so that the submit's own cost is not in it;
@@ -30,7 +30,7 @@ LARGE = (
     (128, 768, 768),
     (128, 2304, 768),
     (128, 3072, 768),
-    (512, 4096, 4096),
+    (512, 2048, 2048),
     (1, 4096, 4096),
     (1, 14336, 4096),
 )
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--shape", action="append", help="M,N,K; by default small ones on a software adapter")
     parser.add_argument("--bits", action="append", type=int, choices=BITS)
-    parser.add_argument("--tile", action="append", help="BM,BN,TM,TN or 'row': force the matmul kernel")
+    parser.add_argument("--tile", action="append", help="BM,BN,BK,TM,TN or 'row': force the matmul kernel")
     parser.add_argument("--tuning", action="append", help="JSON of further forced values; repeatable")
     parser.add_argument("--spread", type=int, default=0, help="MiB over which the weights are rotated")
     parser.add_argument("--json", action="store_true")
@@ -129,7 +129,10 @@ def forced(tile: str | None) -> dict[str, int]:
         return {}
     if tile == "row":
         return {"ROW_KERNEL": 1}
-    return {"ROW_KERNEL": 0, **dict(zip(("BM", "BN", "TM", "TN"), map(int, tile.split(",")), strict=True))}
+    return {
+        "ROW_KERNEL": 0,
+        **dict(zip(("BM", "BN", "BK", "TM", "TN"), map(int, tile.split(",")), strict=True)),
+    }
 
 
 def timed(case: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -174,7 +177,11 @@ def show(rows: list[dict[str, Any]], first: dict[str, Any]) -> None:
             table.add_row(row["kernel"], str(row["bits"] or ""), row["error"][:80])
             continue
         values = row["values"]
-        tile = f"{values['BM']}x{values['BN']}/{values['TM']}x{values['TN']}" if "BM" in values else ""
+        tile = (
+            f"{values['BM']}x{values['BN']}x{values['BK']}/{values['TM']}x{values['TN']}"
+            if "BM" in values
+            else ""
+        )
         numbers = [f"{1000 * row[key]:.1f}" for key in ("ms", "low", "high")]
         table.add_row(
             row["kernel"], str(row["bits"] or ""), row["shader"], tile, *numbers, f"{row['gflops']:.1f}", f"{row['gbytes']:.2f}"

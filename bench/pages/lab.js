@@ -2,7 +2,7 @@ import { guarded, openDevice, settle } from "./webgpu/device.js";
 import * as kernels from "./webgpu/kernels.js";
 import { Memory } from "./webgpu/memory.js";
 import { Pipelines, loadShaders } from "./webgpu/pipelines.js";
-import { TILES } from "./webgpu/tuning.js";
+import { SOFTWARE_TILE, TILES } from "./webgpu/tuning.js";
 import { words } from "./runtime/errors.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
@@ -37,8 +37,18 @@ function shaders() {
   return sources;
 }
 
-/** @param {string} text */
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+/** @type {Map<string, Uint8Array>} each text of the current case once, however many copies it is placed in */
+let decoded = new Map();
+
+/** @param {string} text @returns {Uint8Array} */
+function bytes(text) {
+  let data = decoded.get(text);
+  if (!data) {
+    data = /** @type {any} */ (Uint8Array).fromBase64(text);
+    decoded.set(text, /** @type {Uint8Array} */ (data));
+  }
+  return /** @type {Uint8Array} */ (data);
+}
 
 /** @param {Float32Array} values */
 function base64(values) {
@@ -70,7 +80,7 @@ function place(gpu, given, dispatch) {
   for (const [name, value] of Object.entries(given.values)) {
     const raw = bytes(value.data);
     const half = value.dtype === "f32" && gpu.f16;
-    const data = half ? new Uint8Array(new Float16Array(new Float32Array(raw.buffer)).buffer) : raw;
+    const data = half ? new Uint8Array(new Float16Array(new Float32Array(raw.slice().buffer)).buffer) : raw;
     const padded = new Uint8Array(Math.ceil((data.length * (value.repeat ?? 1)) / 4) * 4);
     for (let i = 0; i < (value.repeat ?? 1); i++) padded.set(data, i * data.length);
     const buffer = memory.buffer(padded.length, usage, name);
@@ -196,22 +206,23 @@ function variants(gpu) {
     (BITS === 16 ? [0] : [0, 1]).map((ASYMMETRIC) => ({ BITS, GROUP: BITS === 16 ? 0 : 32, ASYMMETRIC })),
   );
   const shape = { M: 4, N: 8, K: 128, KP: 128 };
+  const unit = (/** @type {number} */ bits) => (bits === 16 ? 4 : 32 / bits);
   for (const packing of packings) {
     for (const [KVEC, BIAS] of [[0, 0], [1, 1]]) {
       const shared = { ...packing, KVEC, BIAS, ACT: 0 };
-      add("matmul_tile", { ...shared, ...TILES[TILES.length - 1] }, shape);
+      add("matmul_tile", { ...shared, ...SOFTWARE_TILE, UNIT: unit(packing.BITS) }, shape);
       for (const SUBGROUPS of gpu.subgroups ? [0, 1] : [0]) {
         add("matmul_row", { ...shared, ROWS: 4, THREADS: 64, SUBGROUPS, WVEC: KVEC }, shape);
       }
     }
     for (const ADD of [0, 1]) add("embedding", { ...packing, ADD }, { R: 4, H: 128, V: 9, KP: 128 });
   }
-  const usual = { BITS: 4, GROUP: 32, ASYMMETRIC: 0, KVEC: 1, BIAS: 1 };
+  const usual = { BITS: 4, GROUP: 32, ASYMMETRIC: 0, KVEC: 1, BIAS: 1, UNIT: 8 };
   for (const ACT of Object.values(kernels.ACTIVATIONS)) {
     add("activation", { ACT }, { COUNT: 7 });
-    add("matmul_tile", { ...usual, ACT, ...TILES[TILES.length - 1] }, shape);
+    add("matmul_tile", { ...usual, ACT, ...SOFTWARE_TILE }, shape);
   }
-  for (const tile of TILES) add("matmul_tile", { ...usual, ACT: 0, ...tile }, shape);
+  for (const tile of [...TILES, SOFTWARE_TILE]) add("matmul_tile", { ...usual, ACT: 0, ...tile }, shape);
   for (const ADD of [0, 1]) add("layer_norm", { ADD, THREADS: 64 }, { H: 8, EPSILON: 1e-12 });
   for (const d of [1, 12, 64, 128, 256]) {
     const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };
@@ -254,6 +265,7 @@ const commands = { run: runCase, time: timeCase, compile: compileAll };
 async function lab(command) {
   try {
     const argument = await (await fetch(`${base}bundle/case.json`, { cache: "no-store" })).json();
+    decoded = new Map();
     return JSON.stringify({ ok: await commands[command](argument) });
   } catch (error) {
     return JSON.stringify({ error: words(error) });

@@ -26,18 +26,19 @@ override N: u32;
 override K: u32;
 const BM = ${BM}u;
 const BN = ${BN}u;
+const BK = ${BK}u;
+const BK4 = BK / 4u;
 const TX = ${BN / TN}u;
 const TY = ${BM / TM}u;
 const THREADS = TX * TY;
-const BK = 32u; // two units of 2-bit codes; every group size is reached in whole units
-const BK4 = BK / 4u;
+const TILE_UNITS = BK / UNIT;
 var<workgroup> tile_a: array<vec4<f32>, BM * BK4>;
 var<workgroup> tile_w: array<vec4<f32>, BN * BK4>;
 
 // Neighbouring rows are turned against each other, so that a column of them meets every bank; padding would do
-// the same but take a 64 x 64 tile over the 16 KiB that every device has.
+// the same but take more than the 16 KiB that every device has.
 fn slot(row: u32, k4: u32) -> u32 {
-  return row * BK4 + (k4 ^ (row % BK4));
+  return row * BK4 + (k4 ^ (row % 8u));
 }
 
 fn load_a(row: u32, k4: u32) -> vec4<f32> {
@@ -61,6 +62,29 @@ fn load_a(row: u32, k4: u32) -> vec4<f32> {
 //#endif
 }
 
+//#if BITS < 16
+// One unit on its way: its word, scale and zero point. A scale of 0 stands for what lies outside.
+struct Unit {
+  word: u32,
+  scale: f32,
+  zero: f32,
+}
+
+fn load_w(row: u32, unit: u32) -> Unit {
+  if (row < N && unit < UNITS) {
+    return Unit(codes[row * WORDS + unit], scale_of(row, unit), zero_of(row, unit));
+  }
+  return Unit();
+}
+//#else
+fn load_w(row: u32, unit: u32) -> vec4<f32> {
+  if (row < N && unit < UNITS) {
+    return half4(row, unit);
+  }
+  return vec4<f32>();
+}
+//#endif
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let tx = thread % TX;
@@ -72,44 +96,55 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var c_${i}_${j} = 0.0;
 //#endfor
 //#endfor
+  // The next tile is read from memory while this one is multiplied: its parts wait in registers.
+//#for l 0 ${BM * BK / 4 / (BM / TM * BN / TN)}
+  var a_next_${l} = load_a(row0 + (thread + ${l}u * THREADS) / BK4, (thread + ${l}u * THREADS) % BK4);
+//#endfor
+//#for l 0 ${(BN * BK / UNIT + BM / TM * BN / TN - 1) / (BM / TM * BN / TN)}
+  var w_next_${l} = load_w(col0 + (thread + ${l}u * THREADS) / TILE_UNITS, (thread + ${l}u * THREADS) % TILE_UNITS);
+//#endfor
   for (var k0 = 0u; k0 < KP; k0 += BK) {
-    for (var i = thread; i < BM * BK4; i += THREADS) {
-      tile_a[slot(i / BK4, i % BK4)] = load_a(row0 + i / BK4, k0 / 4u + i % BK4);
-    }
-    const TILE_UNITS = BK / UNIT;
-    for (var i = thread; i < BN * TILE_UNITS; i += THREADS) {
-      let column = i / TILE_UNITS;
-      let part = i % TILE_UNITS;
-      let row = col0 + column;
-      let unit = k0 / UNIT + part;
-      let k4 = part * (UNIT / 4u);
-      if (row < N && unit < UNITS) {
+//#for l 0 ${BM * BK / 4 / (BM / TM * BN / TN)}
+    tile_a[slot((thread + ${l}u * THREADS) / BK4, (thread + ${l}u * THREADS) % BK4)] = a_next_${l};
+//#endfor
+//#for l 0 ${(BN * BK / UNIT + BM / TM * BN / TN - 1) / (BM / TM * BN / TN)}
+    {
+      let column = (thread + ${l}u * THREADS) / TILE_UNITS;
+      let k4 = (thread + ${l}u * THREADS) % TILE_UNITS * (UNIT / 4u);
+      if (column < BN) {
 //#if BITS == 16
-        tile_w[slot(column, k4)] = half4(row, unit);
+        tile_w[slot(column, k4)] = w_next_${l};
 //#else
-        let word = codes[row * WORDS + unit];
-        let scale = scale_of(row, unit);
-        let shift = vec4<f32>(zero_of(row, unit));
+        let w = w_next_${l};
 //#for p 0 ${32 / BITS / 4}
-        tile_w[slot(column, k4 + ${p}u)] = (codes4(word, ${p}u) - shift) * scale;
+        tile_w[slot(column, k4 + ${p}u)] = (codes4(w.word, ${p}u) - vec4<f32>(w.zero)) * w.scale;
 //#endfor
 //#endif
-      } else {
-        for (var p = 0u; p < UNIT / 4u; p++) {
-          tile_w[slot(column, k4 + p)] = vec4<f32>();
-        }
       }
     }
+//#endfor
     workgroupBarrier();
+    let next = k0 + BK;
+    if (next < KP) {
+//#for l 0 ${BM * BK / 4 / (BM / TM * BN / TN)}
+      a_next_${l} = load_a(row0 + (thread + ${l}u * THREADS) / BK4, next / 4u + (thread + ${l}u * THREADS) % BK4);
+//#endfor
+//#for l 0 ${(BN * BK / UNIT + BM / TM * BN / TN - 1) / (BM / TM * BN / TN)}
+      w_next_${l} = load_w(
+        col0 + (thread + ${l}u * THREADS) / TILE_UNITS,
+        next / UNIT + (thread + ${l}u * THREADS) % TILE_UNITS,
+      );
+//#endfor
+    }
     for (var k = 0u; k < BK4; k++) {
-      // slot() by hand: TX and TY are multiples of BK4, so all of a thread's rows are turned alike.
-      let at_a = ty * BK4 + (k ^ (ty % BK4));
-      let at_w = tx * BK4 + (k ^ (tx % BK4));
+      // slot() by hand: TX and TY are multiples of 8, so all of a thread's rows are turned alike.
+      let at_a = ty * BK4 + (k ^ (ty % 8u));
+      let at_w = tx * BK4 + (k ^ (tx % 8u));
 //#for i 0 ${TM}
-      let a_${i} = tile_a[at_a + ${i * (BM / TM) * 8}u];
+      let a_${i} = tile_a[at_a + ${i * (BM / TM)}u * BK4];
 //#endfor
 //#for j 0 ${TN}
-      let w_${j} = tile_w[at_w + ${j * (BN / TN) * 8}u];
+      let w_${j} = tile_w[at_w + ${j * (BN / TN)}u * BK4];
 //#endfor
 //#for i 0 ${TM}
 //#for j 0 ${TN}

@@ -112,11 +112,13 @@ def test_every_group_size(lab, group, bits, m):
     close(lab.run(case), want, False)
 
 
-@pytest.mark.parametrize("tile", [(64, 64, 4, 4), (32, 64, 4, 4), (32, 32, 4, 4), (16, 32, 2, 4)])
+@pytest.mark.parametrize(
+    "tile", [(64, 64, 32, 4, 4), (32, 64, 32, 2, 4), (32, 32, 64, 2, 2), (16, 32, 64, 1, 2)]
+)
 @pytest.mark.parametrize("bits", [pytest.param(16, marks=LONG), 4, pytest.param(2, marks=LONG)])
 def test_every_tile(lab, tile, bits):
     rng = np.random.default_rng([*tile, bits])
-    tuning = dict(zip(["BM", "BN", "TM", "TN"], tile, strict=True)) | {"ROW_KERNEL": 0}
+    tuning = dict(zip(["BM", "BN", "BK", "TM", "TN"], tile, strict=True)) | {"ROW_KERNEL": 0}
     case, want = matmul_case(rng, 67, 70, 96, bits, tuning=tuning)
     close(lab.run(case), want, False)
 

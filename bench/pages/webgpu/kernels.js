@@ -90,11 +90,12 @@ export function matmul(gpu, spec) {
     variant = { shader: "matmul_row", values: { ...shared, ROWS, THREADS, SUBGROUPS, WVEC }, constants };
     groups = [blocks(n, ROWS), m, 1];
   } else {
-    const tile = chooseTile(m, n, spec.tuning);
+    const tile = chooseTile(m, n, gpu.adapter.info.isFallbackAdapter, spec.tuning);
     if ((tile.BM / tile.TM) % 8 !== 0 || (tile.BN / tile.TN) % 8 !== 0) {
       throw new Error(`matmul_tile: BM / TM and BN / TN must be multiples of 8, not ${JSON.stringify(tile)}`);
     }
-    variant = { shader: "matmul_tile", values: { ...shared, ...tile }, constants };
+    const UNIT = quant.bits === 16 ? 4 : 32 / quant.bits;
+    variant = { shader: "matmul_tile", values: { ...shared, ...tile, UNIT }, constants };
     groups = [blocks(n, tile.BN), blocks(m, tile.BM), 1];
   }
   const scalar = gpu.f16 ? 2 : 4;

@@ -1,36 +1,42 @@
 /**
  * Which tile a matmul runs with. The candidates and the rule come from `benchmarks/kernels.py`; what was chosen is
  * recorded with each run.
- * @typedef {{BM: number, BN: number, TM: number, TN: number}} Tile
+ * @typedef {{BM: number, BN: number, BK: number, TM: number, TN: number}} Tile
  */
 
-/** Largest first; each needs BM / TM * BN / TN <= 256 invocations and under 16 KiB of workgroup memory. */
+/** Largest first; each has BM / TM * BN / TN <= 256 invocations and (BM + BN) * BK * 4 <= 16 KiB of shared memory. */
 export const TILES = /** @type {Tile[]} */ ([
-  { BM: 64, BN: 64, TM: 4, TN: 4 },
-  { BM: 32, BN: 64, TM: 4, TN: 4 },
-  { BM: 32, BN: 32, TM: 4, TN: 4 },
-  { BM: 16, BN: 32, TM: 2, TN: 4 },
+  { BM: 64, BN: 64, BK: 32, TM: 4, TN: 4 },
+  { BM: 32, BN: 64, BK: 32, TM: 2, TN: 4 },
+  { BM: 32, BN: 32, BK: 64, TM: 2, TN: 2 },
+  { BM: 16, BN: 32, BK: 64, TM: 1, TN: 2 },
 ]);
 
-/** As many workgroups as keep a large GPU busy; fewer and a smaller tile is faster though it reads more. */
+/** On a processor each invocation is a loop's turn: few of them, each with more to do, win. */
+export const SOFTWARE_TILE = /** @type {Tile} */ ({ BM: 16, BN: 32, BK: 32, TM: 2, TN: 4 });
+
+/** Workgroups that keep a large GPU busy: with fewer, a smaller tile is faster although it reads more. */
 const ENOUGH = 128;
 
 /**
  * @param {number} m rows
  * @param {number} n columns
+ * @param {boolean} software
  * @param {Record<string, number>} forced values that a benchmark or a task sets
  * @returns {Tile}
  */
-export function chooseTile(m, n, forced) {
+export function chooseTile(m, n, software, forced) {
   const groups = (/** @type {Tile} */ t) => Math.ceil(m / t.BM) * Math.ceil(n / t.BN);
   const fitting = TILES.filter((t) => t.BM < 2 * m);
-  const chosen = fitting.find((t) => groups(t) >= ENOUGH) ?? fitting[fitting.length - 1] ?? TILES[TILES.length - 1];
-  return /** @type {Tile} */ ({
+  const hardware = fitting.find((t) => groups(t) >= ENOUGH) ?? fitting[fitting.length - 1] ?? TILES[TILES.length - 1];
+  const chosen = software ? SOFTWARE_TILE : hardware;
+  return {
     BM: forced.BM ?? chosen.BM,
     BN: forced.BN ?? chosen.BN,
+    BK: forced.BK ?? chosen.BK,
     TM: forced.TM ?? chosen.TM,
     TN: forced.TN ?? chosen.TN,
-  });
+  };
 }
 
 /** Up to this many rows the one-row kernel wins: it reads the weights once a row, without shared memory. */
