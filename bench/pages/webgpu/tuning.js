@@ -7,7 +7,6 @@
 /** Largest first; each has BM / TM * BN / TN <= 256 invocations and (BM + BN) * BK * 4 <= 16 KiB of shared memory. */
 export const TILES = /** @type {Tile[]} */ ([
   { BM: 64, BN: 64, BK: 32, TM: 4, TN: 4 },
-  { BM: 32, BN: 64, BK: 32, TM: 2, TN: 4 },
   { BM: 32, BN: 32, BK: 64, TM: 2, TN: 2 },
   { BM: 16, BN: 32, BK: 64, TM: 1, TN: 2 },
 ]);
@@ -16,7 +15,7 @@ export const TILES = /** @type {Tile[]} */ ([
 export const SOFTWARE_TILE = /** @type {Tile} */ ({ BM: 16, BN: 32, BK: 32, TM: 2, TN: 4 });
 
 /** Workgroups that keep a large GPU busy: with fewer, a smaller tile is faster although it reads more. */
-const ENOUGH = 128;
+const ENOUGH = 64;
 
 /**
  * @param {number} m rows
@@ -28,7 +27,7 @@ const ENOUGH = 128;
 export function chooseTile(m, n, software, forced) {
   const groups = (/** @type {Tile} */ t) => Math.ceil(m / t.BM) * Math.ceil(n / t.BN);
   const fitting = TILES.filter((t) => t.BM < 2 * m);
-  const hardware = fitting.find((t) => groups(t) >= ENOUGH) ?? fitting[fitting.length - 1] ?? TILES[TILES.length - 1];
+  const hardware = fitting.find((t) => groups(t) >= (t.BM === 64 ? 16 : 1) * ENOUGH) ?? fitting[fitting.length - 1] ?? TILES[TILES.length - 1];
   const chosen = software ? SOFTWARE_TILE : hardware;
   return {
     BM: forced.BM ?? chosen.BM,
