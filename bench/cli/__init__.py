@@ -33,8 +33,13 @@ app.add_typer(db_app, name="db")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code. Bad input is one line on stderr and 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return run_app(app, given or ["--help"], "bench")
+
+
+def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
+    """Run a command line of a Typer application; whatever happens becomes an exit code."""
     try:
-        result = app(given or ["--help"], prog_name="bench", standalone_mode=False)
+        result = application(list(given), prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except InputError as error:
@@ -51,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = getattr(error, "format_message", None)
         if words is None:
             raise
-        return _refuse(str(words()) or f"missing command: see `bench {' '.join(given)} --help`")
+        return _refuse(str(words()) or f"missing command: see `{' '.join([name, *given])} --help`")
 
 
 def _refuse(message: str) -> int:

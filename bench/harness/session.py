@@ -18,6 +18,7 @@ from bench.bundle import Bundle
 from bench.errors import RunFailure
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.server import Job, PageServer, shader_files
+from bench.harness.stop import Stop
 from bench.harness.watch import Watch, first_line
 from bench.plan.request import Request
 from bench.reference import compare
@@ -27,6 +28,7 @@ from bench.settings import Settings
 TOLERANCE = {"f32": 1e-3, "f16": 5e-3}
 _LAUNCH_ATTEMPTS = 2
 _QUIT_SECONDS = 10.0
+_ABANDON_ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,16 @@ class Findings:
     done: bool = False
 
 
+def interruption(stage: Stage) -> RunFailure:
+    """What a wish to stop makes of a run."""
+    return RunFailure(
+        Outcome.INTERRUPTED,
+        stage,
+        "the harness was stopped while this run went on",
+        name="KeyboardInterrupt",
+    )
+
+
 class Session:
     """Runs one request in one browser; `findings` and `watch` are there whatever happens."""
 
@@ -75,6 +87,7 @@ class Session:
         bundle: Bundle,
         run_settings: RunSettings,
         say: Callable[[str], None],
+        stop: Stop | None = None,
     ) -> None:
         self._server = server
         self._settings = settings
@@ -82,7 +95,7 @@ class Session:
         self._bundle = bundle
         self._run = run_settings
         self._say = say
-        self.watch = Watch(run_settings.timeout)
+        self.watch = Watch(run_settings.timeout, stop)
         self.findings = Findings()
         self._references = bundle.reference()
 
@@ -96,13 +109,22 @@ class Session:
         url = self._server.add(job)
         try:
             with SessionSpace() as space:
-                driver = self._launch(browser, build, space)
                 try:
-                    self._follow(driver, job, url)
-                finally:
-                    self._quit(driver, space)
+                    self._visit(browser, build, space, job, url)
+                except KeyboardInterrupt:
+                    raise interruption(self.watch.stage) from None
         finally:
             self._server.remove(job)
+
+    def _visit(self, browser: Browser, build: Build, space: SessionSpace, job: Job, url: str) -> None:
+        driver = self._launch(browser, build, space)
+        try:
+            self._follow(driver, job, url)
+        except KeyboardInterrupt:
+            # Here, where the stage is still the one that it came in.
+            raise interruption(self.watch.stage) from None
+        finally:
+            self._quit(driver, space)
 
     def _job(self) -> Job:
         request, bundle, run = self._request, self._bundle, self._run
@@ -136,8 +158,8 @@ class Session:
                 driver = self.watch.call(lambda: browser.start(build, space, self._settings))
                 self.findings.capabilities = dict(driver.capabilities)
                 return driver
-            except RunFailure:
-                space.end_processes()
+            except (RunFailure, KeyboardInterrupt):
+                self._abandon(space)
                 raise
             except (BrowserMissing, NoSuchDriverException) as error:
                 raise RunFailure(
@@ -151,6 +173,14 @@ class Session:
                         Outcome.CRASHED, Stage.LAUNCH, first_line(error), name=type(error).__name__
                     ) from None
         raise AssertionError("unreachable")
+
+    def _abandon(self, space: SessionSpace) -> None:
+        """End what an abandoned launch has started, and what it still starts until it notices."""
+        for _ in range(_ABANDON_ATTEMPTS):
+            self.findings.killed += space.end_processes()
+            if self.watch.idle(0.5):
+                break
+        self.findings.killed += space.end_processes()
 
     def _follow(self, driver: WebDriver, job: Job, url: str) -> None:
         try:
@@ -227,4 +257,4 @@ class Session:
         thread = threading.Thread(target=target, daemon=True, name="quit")
         thread.start()
         thread.join(_QUIT_SECONDS)
-        self.findings.killed = space.end_processes()
+        self.findings.killed += space.end_processes()
