@@ -56,7 +56,18 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
         words = getattr(error, "format_message", None)
         if words is None:
             raise
-        return _refuse(str(words()) or f"missing command: see `{' '.join([name, *given])} --help`")
+        text = str(words()) or f"missing command: see `{' '.join([name, *given])} --help`"
+        return _refuse(text + _value_of(error, given))
+
+
+def _value_of(error: Exception, given: Sequence[str]) -> str:
+    """Typer names the option that it cannot read but not always the value: that is in the command line."""
+    names = getattr(getattr(error, "param", None), "opts", [])
+    for flag, value in zip(given, [*given[1:], ""], strict=True):
+        head, equals, tail = flag.partition("=")
+        if head in names:
+            return f" (given: {tail if equals else value})"
+    return ""
 
 
 def _refuse(message: str) -> int:

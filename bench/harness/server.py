@@ -113,10 +113,14 @@ class PageServer:
         try:
             self._loop.run_until_complete(self._open())
         except BaseException as error:
+            self._end()
             started.put(error)
             return
         started.put(None)
         self._loop.run_forever()
+        self._end()
+
+    def _end(self) -> None:
         if self._runner:
             self._loop.run_until_complete(self._runner.cleanup())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
