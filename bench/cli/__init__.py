@@ -9,7 +9,10 @@ from collections.abc import Sequence
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from bench.cli.browsers import browsers_app
 from bench.cli.db import db_app
+from bench.cli.doctor import doctor_command
+from bench.cli.models import models_app
 from bench.cli.query import query_command, show_command
 from bench.cli.report import plot_command, report_command
 from bench.cli.run import run_command
@@ -27,6 +30,9 @@ app.command("query")(query_command)
 app.command("show")(show_command)
 app.command("report")(report_command)
 app.command("plot")(plot_command)
+app.command("doctor")(doctor_command)
+app.add_typer(browsers_app, name="browsers")
+app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
 
 

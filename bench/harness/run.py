@@ -16,7 +16,7 @@ from bench import __version__
 from bench.browsers import BrowserMissing, Build, parse_browser
 from bench.bundle import Bundle, make
 from bench.errors import RunFailure
-from bench.harness.environment import describe_adapter, host_cpu, host_os
+from bench.harness.environment import describe_adapter, driver_version, host_cpu, host_os
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
 from bench.harness.session import Findings, RunSettings, Session, interruption
@@ -189,17 +189,12 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
 
 def _environment(attempt: Attempt, found: Findings) -> Environment:
     capabilities, probe = found.capabilities, found.probe
-    driver = (
-        (capabilities.get("chrome") or {}).get("chromedriverVersion")
-        or (capabilities.get("msedge") or {}).get("msedgedriverVersion")
-        or capabilities.get("moz:geckodriverVersion")
-    )
     name = attempt.request.browser_name
     return Environment(
         browser=name,
         browser_version=capabilities.get("browserVersion"),
         browser_binary=str(attempt.build.binary) if attempt.build and attempt.build.binary else None,
-        driver_version=str(driver).split(" ")[0] if driver else None,
+        driver_version=driver_version(capabilities),
         user_agent=probe.get("user_agent"),
         flags=attempt.flags,
         adapter=describe_adapter(probe.get("webgpu", {}), name),

@@ -99,10 +99,10 @@ class PageServer:
         if self._thread:
             self._thread.join()
 
-    def add(self, job: Job) -> str:
-        """Open a run's path; the URL of its page."""
+    def add(self, job: Job, page: str = "index.html") -> str:
+        """Open a run's path; the URL of its page, one of `bench/pages/`."""
         self._jobs[job.token] = job
-        return f"http://{HOST}:{self.port}/r/{job.token}/pages/index.html"
+        return f"http://{HOST}:{self.port}/r/{job.token}/pages/{page}"
 
     def remove(self, job: Job) -> None:
         """Close a run's path: from now on its token is refused."""
