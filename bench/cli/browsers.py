@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.browsers import BROWSERS, BrowserMissing, Build, install
+from bench.browsers import BROWSERS, BrowserMissing, Build, install, parse_browser
 from bench.browsers.base import version_of
 from bench.settings import Settings, load_settings
 
@@ -44,7 +44,7 @@ def list_command(
         where.append(f"\ndriver: {row['driver'] or 'found by Selenium Manager'}", style="dim")
         if row["remedy"]:
             where.append(f"\n{row['remedy']}", style="yellow")
-        table.add_row(row["browser"], row["version"] or "unknown", row["source"], where)
+        table.add_row(row["browser"], row["version"] or "when started", row["source"], where)
     console().print(table)
 
 
@@ -86,20 +86,24 @@ def install_command(
 
     Exit code 0 where all are there, 1 where some could not be installed.
     """
+    settings = load_settings()
     wanted = list(dict.fromkeys(names or install.INSTALLABLE))
-    problems = install.install(wanted, lambda text: print(text, flush=True))
-    return report(wanted, problems, load_settings())
+    for name in wanted:
+        parse_browser(name)  # an unknown one is refused before anything is downloaded
+    ours = [name for name in wanted if name in install.INSTALLABLE]
+    problems = install.install(ours, lambda text: print(text, flush=True)) if ours else {}
+    return _report(wanted, problems, settings)
 
 
-def report(wanted: Sequence[str], problems: dict[str, str | None], settings: Settings) -> int:
+def _report(wanted: Sequence[str], problems: dict[str, str | None], settings: Settings) -> int:
     """Say for each browser what is there now; 1 where one has a problem."""
     code = 0
     for name in wanted:
-        problem = problems[name]
+        problem = problems.get(name)
         try:
             build = BROWSERS[name].find(None, settings)
         except BrowserMissing as missing:
-            problem = problem or str(missing)
+            problem = problem or missing.remedy
             print(f"{name}: NOT installed: {problem}")
             code = 1
             continue
