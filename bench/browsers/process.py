@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 import uuid
@@ -25,6 +26,11 @@ class SessionSpace:
     def __init__(self) -> None:
         self.mark = uuid.uuid4().hex
         self.folder = Path(tempfile.mkdtemp(prefix="webquant-"))
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def adopt(self, child: subprocess.Popen[bytes]) -> None:
+        """Take note of a child of this very process: only its parent can put it away when it has ended."""
+        self._children.append(child)
 
     def environment(self, **extra: str) -> dict[str, str]:
         """This process's environment with the mark, and temporary files sent into the session's folder."""
@@ -60,6 +66,9 @@ class SessionSpace:
     def close(self) -> None:
         """End every process and remove the folder."""
         self.end_processes()
+        for child in self._children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=5)
         for _ in range(10):
             shutil.rmtree(self.folder, ignore_errors=True)
             if not self.folder.exists():

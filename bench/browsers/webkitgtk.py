@@ -59,7 +59,7 @@ class WebKitGtk(Browser):
         if os.geteuid() == 0:
             environment["WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS"] = "1"  # its sandbox refuses root
         if settings.harness.headless or not os.environ.get("DISPLAY"):
-            environment["DISPLAY"] = self._display(environment)
+            environment["DISPLAY"] = self._display(space, environment)
         options = Options()
         options.binary_location = str(build.binary)
         options.add_argument("--automation")
@@ -71,13 +71,13 @@ class WebKitGtk(Browser):
         )
         return webdriver.WebKitGTK(options=options, service=service)
 
-    def _display(self, environment: dict[str, str]) -> str:
+    def _display(self, space: SessionSpace, environment: dict[str, str]) -> str:
         """Start Xvfb on a free display; it carries the session's mark and ends with it."""
         if not shutil.which("Xvfb"):
             raise BrowserMissing("webkitgtk: there is no display and no Xvfb", self.remedy)
         reader, writer = os.pipe()
         try:
-            subprocess.Popen(
+            display = subprocess.Popen(
                 ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24", "-nolisten", "tcp"],
                 pass_fds=[writer],
                 env=environment,
@@ -85,6 +85,7 @@ class WebKitGtk(Browser):
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            space.adopt(display)
         finally:
             os.close(writer)
         with os.fdopen(reader) as answer:
