@@ -71,7 +71,7 @@ def browser(row: Row) -> str:
 
 
 def latency(row: Row) -> str:
-    """`12.3 [12.0, 12.6]`: the median and its 95 % interval in milliseconds; `12.3 n=4` for too few samples."""
+    """`12.3 [12.0, 12.6]`: median and 95 % interval in ms; `12.3 n=4` where the samples are too few."""
     if row["latency_ms_median"] is None:
         return ""
     median = number(row["latency_ms_median"])
