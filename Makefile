@@ -11,6 +11,9 @@ BROWSERS := chrome firefox webkitgtk
 # The main job: one real model at every precision, through both platforms, in every browser there is.
 DEMO := --platform both --model all-MiniLM-L6-v2 --bits 16 --bits 8 --bits 4 --bits 2 \
 	--sequence-length 16 --max-seconds 2 $(addprefix --browser ,$(BROWSERS))
+PIP := $(BIN)/pip install --no-input --disable-pip-version-check
+# Of pip's many words: each package as it comes, and that it now installs them, which takes the longest.
+PIP_LINES := s/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing/p
 PYTEST := $(BIN)/pytest -q
 # Tests that start no browser share the cores; those that do run one after the other, since they measure.
 PARALLEL := -n auto --maxprocesses 8
@@ -23,7 +26,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run browsers ## set everything up, measure a real model in real browsers, print a table, write a report
-	$(call say,measuring: one row for each browser, platform and precision)
+	$(call say,measuring: a row for each browser and platform and precision)
 	@name=demo-$$(date +%Y%m%d-%H%M%S); status=0; \
 	$(BIN)/bench run $(DEMO) --name $$name || status=$$?; \
 	if [ $$status = 2 ] || [ $$status = 130 ]; then exit $$status; fi; \
@@ -42,7 +45,7 @@ test-long: lint types browsers ## the same with the long form of every test
 	@$(PYTEST) -m browser
 
 lint: $(VENV)/.dev ## ruff and mypy
-	$(call say,ruff, mypy)
+	$(call say,ruff and mypy)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy --strict
@@ -76,12 +79,12 @@ $(VENV)/.run: pyproject.toml scripts/make-venv
 	$(call say,virtual environment in $(VENV))
 	@scripts/make-venv "$(PYTHON)" $(VENV)
 	$(call say,the package and what it needs)
-	@$(BIN)/pip install --no-input --disable-pip-version-check -e .
+	@$(PIP) --progress-bar off -e . | sed -un '$(PIP_LINES)'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	$(call say,tools for development)
-	@$(BIN)/pip install --no-input --disable-pip-version-check --quiet -e '.[dev]'
+	@$(PIP) --progress-bar off -e '.[dev]' | sed -un '$(PIP_LINES)'
 	@touch $@
 
 node_modules/.stamp: package.json package-lock.json

@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.errors import InputError
 from bench.settings import cache_root
@@ -148,7 +149,9 @@ def _fetch_chromium(say: Say) -> None:
                     (unpacked / "chromium").chmod(0o755)
                 else:
                     with tarfile.open(fileobj=io.BytesIO(data)) as inner:
-                        inner.extractall(unpacked, filter="data")
+                        # Before 3.11.4 (Debian 12 has 3.11.2) tarfile knows no filters; the digest was checked.
+                        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                        inner.extractall(unpacked, **safely)
         _settle(unpacked, target)
 
 
