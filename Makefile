@@ -11,8 +11,9 @@ BROWSERS := chrome firefox webkitgtk
 # The main job: one real model at every precision, through both platforms, in every browser there is.
 DEMO := --platform both --model all-MiniLM-L6-v2 --bits 16 --bits 8 --bits 4 --bits 2 \
 	--sequence-length 16 --max-seconds 2 $(addprefix --browser ,$(BROWSERS))
-PIP := $(BIN)/pip install --no-input --disable-pip-version-check
-# Of pip's many words: each package as it comes, and that it now installs them, which takes the longest.
+PIP := $(BIN)/pip install --no-input --disable-pip-version-check --no-compile --progress-bar off
+# What is never imported need not be compiled, which takes pip longer than all else.
+# Of pip's many words: each package as it comes, and that it now installs them.
 PIP_LINES := s/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing/p
 PYTEST := $(BIN)/pytest -q
 # Tests that start no browser share the cores; those that do run one after the other, since they measure.
@@ -79,12 +80,12 @@ $(VENV)/.run: pyproject.toml scripts/make-venv
 	$(call say,virtual environment in $(VENV))
 	@scripts/make-venv "$(PYTHON)" $(VENV)
 	$(call say,the package and what it needs)
-	@$(PIP) --progress-bar off -e . | sed -un '$(PIP_LINES)'
+	@$(PIP) -e . | sed -un '$(PIP_LINES)'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	$(call say,tools for development)
-	@$(PIP) --progress-bar off -e '.[dev]' | sed -un '$(PIP_LINES)'
+	@$(PIP) -e '.[dev]' | sed -un '$(PIP_LINES)'
 	@touch $@
 
 node_modules/.stamp: package.json package-lock.json
