@@ -31,9 +31,14 @@ const TY = ${BM / TM}u;
 const THREADS = TX * TY;
 const BK = 32u; // two units of 2-bit codes; every group size is reached in whole units
 const BK4 = BK / 4u;
-const STRIDE = BK4 + 1u; // one vector of padding keeps rows out of each other's banks
-var<workgroup> tile_a: array<vec4<f32>, BM * STRIDE>;
-var<workgroup> tile_w: array<vec4<f32>, BN * STRIDE>;
+var<workgroup> tile_a: array<vec4<f32>, BM * BK4>;
+var<workgroup> tile_w: array<vec4<f32>, BN * BK4>;
+
+// Neighbouring rows are turned against each other, so that a column of them meets every bank; padding would do
+// the same but take a 64 x 64 tile over the 16 KiB that every device has.
+fn slot(row: u32, k4: u32) -> u32 {
+  return row * BK4 + (k4 ^ (row % BK4));
+}
 
 fn load_a(row: u32, k4: u32) -> vec4<f32> {
   if (row >= M) {
@@ -69,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#endfor
   for (var k0 = 0u; k0 < KP; k0 += BK) {
     for (var i = thread; i < BM * BK4; i += THREADS) {
-      tile_a[(i / BK4) * STRIDE + i % BK4] = load_a(row0 + i / BK4, k0 / 4u + i % BK4);
+      tile_a[slot(i / BK4, i % BK4)] = load_a(row0 + i / BK4, k0 / 4u + i % BK4);
     }
     const TILE_UNITS = BK / UNIT;
     for (var i = thread; i < BN * TILE_UNITS; i += THREADS) {
@@ -77,31 +82,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let part = i % TILE_UNITS;
       let row = col0 + column;
       let unit = k0 / UNIT + part;
-      let slot = column * STRIDE + part * (UNIT / 4u);
+      let k4 = part * (UNIT / 4u);
       if (row < N && unit < UNITS) {
 //#if BITS == 16
-        tile_w[slot] = half4(row, unit);
+        tile_w[slot(column, k4)] = half4(row, unit);
 //#else
         let word = codes[row * WORDS + unit];
         let scale = scale_of(row, unit);
         let shift = vec4<f32>(zero_of(row, unit));
 //#for p 0 ${32 / BITS / 4}
-        tile_w[slot + ${p}u] = (codes4(word, ${p}u) - shift) * scale;
+        tile_w[slot(column, k4 + ${p}u)] = (codes4(word, ${p}u) - shift) * scale;
 //#endfor
 //#endif
       } else {
         for (var p = 0u; p < UNIT / 4u; p++) {
-          tile_w[slot + p] = vec4<f32>();
+          tile_w[slot(column, k4 + p)] = vec4<f32>();
         }
       }
     }
     workgroupBarrier();
     for (var k = 0u; k < BK4; k++) {
 //#for i 0 ${TM}
-      let a_${i} = tile_a[(ty + ${i}u * TY) * STRIDE + k];
+      let a_${i} = tile_a[slot(ty + ${i}u * TY, k)];
 //#endfor
 //#for j 0 ${TN}
-      let w_${j} = tile_w[(tx + ${j}u * TX) * STRIDE + k];
+      let w_${j} = tile_w[slot(tx + ${j}u * TX, k)];
 //#endfor
 //#for i 0 ${TM}
 //#for j 0 ${TN}

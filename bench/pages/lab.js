@@ -1,0 +1,256 @@
+import { guarded, openDevice, settle } from "./webgpu/device.js";
+import * as kernels from "./webgpu/kernels.js";
+import { Memory } from "./webgpu/memory.js";
+import { Pipelines, loadShaders } from "./webgpu/pipelines.js";
+import { TILES } from "./webgpu/tuning.js";
+import { words } from "./runtime/errors.js";
+
+/** @import {Gpu} from "./webgpu/device.js" */
+/** @import {Dispatch} from "./webgpu/kernels.js" */
+/** @import {Variant} from "./webgpu/pipelines.js" */
+
+/**
+ * One kernel with its data. Weights are parts by key (`W.codes`, bias by its bare name) in base64; values are float or
+ * int32 arrays in base64.
+ * @typedef {{op: string, spec: any, f16: boolean, weights: Record<string, string>, output: string, elements: number,
+ *   values: Record<string, {dtype: "f32" | "i32", data: string, repeat?: number}>, take?: number[], copies?: number,
+ *   seconds?: number}} Case
+ */
+
+/** @type {Map<boolean, Promise<Gpu>>} */
+const devices = new Map();
+const base = new URL("..", location.href).pathname;
+/** @type {Promise<Map<string, string>> | null} */
+let sources = null;
+
+/** @param {boolean} f16 */
+function device(f16) {
+  const opened = devices.get(f16) ?? openDevice({ f16 });
+  devices.set(f16, opened);
+  return opened;
+}
+
+function shaders() {
+  sources ??= fetch(`${base}task.json`)
+    .then((response) => response.json())
+    .then((task) => loadShaders(task.shaders, `${base}shaders/`));
+  return sources;
+}
+
+/** @param {string} text */
+const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
+/** @param {Float32Array} values */
+function base64(values) {
+  const raw = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  let text = "";
+  for (let i = 0; i < raw.length; i += 8192) text += String.fromCharCode(...raw.subarray(i, i + 8192));
+  return btoa(text);
+}
+
+/** @param {Gpu} gpu @param {Case} given @returns {Dispatch} */
+function dispatchOf(gpu, given) {
+  switch (given.op) {
+    case "matmul": return kernels.matmul(gpu, given.spec);
+    case "embedding": return kernels.embedding(gpu, given.spec);
+    case "layer_norm": return kernels.layerNorm(gpu, given.spec);
+    case "attention": return kernels.attention(gpu, given.spec);
+    default: return kernels.simple(gpu, /** @type {"add"} */ (given.op), given.spec);
+  }
+}
+
+/** A memory with the case's arrays in it; the output is poisoned. @param {Gpu} gpu @param {Case} given @param {Dispatch} dispatch */
+function place(gpu, given, dispatch) {
+  const memory = new Memory(gpu.device);
+  const tensors = new Map(
+    Object.entries(given.weights).map(([name, data]) => [name, { dtype: "", shape: [], bytes: bytes(data) }]),
+  );
+  memory.upload([dispatch], tensors);
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+  for (const [name, value] of Object.entries(given.values)) {
+    const raw = bytes(value.data);
+    const half = value.dtype === "f32" && gpu.f16;
+    const data = half ? new Uint8Array(new Float16Array(new Float32Array(raw.buffer)).buffer) : raw;
+    const padded = new Uint8Array(Math.ceil((data.length * (value.repeat ?? 1)) / 4) * 4);
+    for (let i = 0; i < (value.repeat ?? 1); i++) padded.set(data, i * data.length);
+    const buffer = memory.buffer(padded.length, usage, name);
+    gpu.device.queue.writeBuffer(buffer, 0, padded);
+    memory.values.set(name, buffer);
+  }
+  const size = given.elements * (gpu.f16 ? 2 : 4);
+  const output = memory.buffer(size, usage, given.output);
+  gpu.device.queue.writeBuffer(output, 0, new Uint8Array(output.size).fill(255));
+  memory.values.set(given.output, output);
+  return memory;
+}
+
+/** @param {Gpu} gpu @param {Dispatch} dispatch @param {Memory} memory @param {GPUComputePipeline} pipeline */
+function bind(gpu, dispatch, memory, pipeline) {
+  return gpu.device.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: dispatch.bindings.map(([binding, r]) => ({ binding, resource: { buffer: memory.of(r) } })),
+  });
+}
+
+/** @param {Gpu} gpu @param {GPUBuffer} source @param {number} size */
+async function readBack(gpu, source, size) {
+  const padded = Math.ceil(size / 4) * 4;
+  const staging = gpu.device.createBuffer({ size: padded, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const encoder = gpu.device.createCommandEncoder();
+  encoder.copyBufferToBuffer(source, 0, staging, 0, padded);
+  gpu.device.queue.submit([encoder.finish()]);
+  await settle(gpu, staging.mapAsync(GPUMapMode.READ));
+  const copy = staging.getMappedRange().slice(0, size);
+  staging.destroy();
+  return copy;
+}
+
+/** Run a kernel once; its output in base64 float32. @param {Case} given */
+async function runCase(given) {
+  const gpu = await device(given.f16);
+  const pipelines = new Pipelines(gpu, await shaders());
+  const dispatch = dispatchOf(gpu, given);
+  return guarded(gpu, "verify", async () => {
+    const pipeline = await pipelines.get(dispatch.variant);
+    const memory = place(gpu, given, dispatch);
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bind(gpu, dispatch, memory, pipeline));
+    pass.dispatchWorkgroups(...dispatch.groups);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+    const size = given.elements * (gpu.f16 ? 2 : 4);
+    const data = await readBack(gpu, /** @type {GPUBuffer} */ (memory.values.get(given.output)), size);
+    memory.destroy();
+    const values = gpu.f16 ? Float32Array.from(new Float16Array(data)) : new Float32Array(data);
+    // What is too long for a WebDriver answer is looked at in places.
+    const shown = given.take ? Float32Array.from(given.take, (i) => values[i]) : values;
+    return { output: base64(shown), f16: gpu.f16, shader: dispatch.variant.shader };
+  });
+}
+
+/**
+ * Time a kernel: many dispatches in one pass over several copies of its data, so that a cache does not hold them.
+ * @param {Case} given
+ */
+async function timeCase(given) {
+  const gpu = await device(given.f16);
+  const pipelines = new Pipelines(gpu, await shaders());
+  const dispatch = dispatchOf(gpu, given);
+  const pipeline = await pipelines.get(dispatch.variant);
+  const memories = Array.from({ length: given.copies ?? 1 }, () => place(gpu, given, dispatch));
+  const groups = memories.map((memory) => bind(gpu, dispatch, memory, pipeline));
+  const { queue } = gpu.device;
+  const submit = async (/** @type {number} */ count) => {
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    for (let i = 0; i < count; i++) {
+      pass.setBindGroup(0, groups[i % groups.length]);
+      pass.dispatchWorkgroups(...dispatch.groups);
+    }
+    pass.end();
+    const start = performance.now();
+    queue.submit([encoder.finish()]);
+    await settle(gpu, queue.onSubmittedWorkDone());
+    return performance.now() - start;
+  };
+  let count = groups.length;
+  while ((await submit(count)) < 40 && count < 20000) count *= 2;
+  const times = [];
+  const end = performance.now() + (given.seconds ?? 0.5) * 1000;
+  // The slope between two counts takes the submit's own cost out.
+  do {
+    const few = await submit(Math.ceil(count / 4));
+    const many = await submit(count);
+    times.push((many - few) / (count - Math.ceil(count / 4)));
+  } while (performance.now() < end || times.length < 3);
+  for (const memory of memories) memory.destroy();
+  times.sort((a, b) => a - b);
+  const ms = times[times.length >> 1];
+  const adapter = gpu.adapter.info;
+  return {
+    ms,
+    low: times[0],
+    high: times[times.length - 1],
+    n: times.length,
+    flops: dispatch.flops,
+    bytes: dispatch.bytes,
+    shader: dispatch.variant.shader,
+    values: dispatch.variant.values,
+    f16: gpu.f16,
+    adapter: [adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(" "),
+    is_fallback_adapter: adapter.isFallbackAdapter,
+  };
+}
+
+/** Every variant that a plan can ask for, at small shapes. @param {Gpu} gpu @returns {Variant[]} */
+function variants(gpu) {
+  /** @type {Variant[]} */
+  const all = [];
+  const add = (/** @type {string} */ shader, /** @type {any} */ values, /** @type {any} */ constants) =>
+    all.push({ shader, values, constants });
+  // GROUP is a number in the text and changes no line of it: one stands for all.
+  const packings = [16, 8, 4, 2].flatMap((BITS) =>
+    (BITS === 16 ? [0] : [0, 1]).map((ASYMMETRIC) => ({ BITS, GROUP: BITS === 16 ? 0 : 32, ASYMMETRIC })),
+  );
+  const shape = { M: 4, N: 8, K: 128, KP: 128 };
+  for (const packing of packings) {
+    for (const [KVEC, BIAS] of [[0, 0], [1, 1]]) {
+      const shared = { ...packing, KVEC, BIAS, ACT: 0 };
+      for (const tile of TILES) add("matmul_tile", { ...shared, ...tile }, shape);
+      for (const SUBGROUPS of gpu.subgroups ? [0, 1] : [0]) {
+        add("matmul_row", { ...shared, ROWS: 4, THREADS: 64, SUBGROUPS }, shape);
+      }
+    }
+    for (const ADD of [0, 1]) add("embedding", { ...packing, ADD }, { R: 4, H: 128, V: 9, KP: 128 });
+  }
+  for (const ACT of Object.values(kernels.ACTIVATIONS)) {
+    add("activation", { ACT }, { COUNT: 7 });
+    add("matmul_tile", { BITS: 4, GROUP: 32, ASYMMETRIC: 0, KVEC: 1, BIAS: 1, ACT, ...TILES[0] }, shape);
+  }
+  for (const ADD of [0, 1]) add("layer_norm", { ADD, THREADS: 64 }, { H: 8, EPSILON: 1e-12 });
+  for (const d of [1, 12, 64, 128, 256]) {
+    const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };
+    const q = { value: "q", stride: d, offset: 0 };
+    all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q }).variant);
+  }
+  for (const shader of /** @type {const} */ (["add", "mean_pool", "first_token", "l2_normalize", "softmax"])) {
+    all.push(kernels.simple(gpu, shader, { name: "", inputs: [], output: "", rows: 2, hidden: 3 }).variant);
+  }
+  return all;
+}
+
+/** Compile every variant; what failed, with the compiler's words. @param {{f16: boolean}} given */
+async function compileAll(given) {
+  const gpu = await device(given.f16);
+  const pipelines = new Pipelines(gpu, await shaders());
+  const list = variants(gpu);
+  const failures = [];
+  for (const variant of list) {
+    try {
+      await guarded(gpu, "compile", () => pipelines.get(variant));
+    } catch (error) {
+      failures.push({ variant, error: words(error).message });
+    }
+  }
+  const names = [...new Set(list.map((v) => v.shader))].sort();
+  return { compiled: list.length, shaders: names, failures, f16: gpu.f16, subgroups: gpu.subgroups };
+}
+
+/** What the tests call: a command and its argument as JSON, an answer as JSON. */
+const commands = { run: runCase, time: timeCase, compile: compileAll };
+
+/** @param {keyof typeof commands} command @param {string} argument */
+async function lab(command, argument) {
+  try {
+    return JSON.stringify({ ok: await commands[command](JSON.parse(argument)) });
+  } catch (error) {
+    return JSON.stringify({ error: words(error) });
+  }
+}
+
+Object.assign(window, { lab });
+const log = document.getElementById("log");
+if (log) log.textContent = "ready";

@@ -1,0 +1,23 @@
+"""Real browsers for the tests; one session of each is shared where a test does not need its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.browsers import BROWSERS
+from bench.harness.lab import Lab
+from bench.settings import load_settings
+
+
+def require(name: str) -> None:
+    """Skip where that browser is not installed; CI installs chrome, firefox and webkitgtk."""
+    if not BROWSERS[name].builds(load_settings()):
+        pytest.skip(f"{name} is not on this machine: {BROWSERS[name].remedy}")
+
+
+@pytest.fixture(scope="session", params=["chrome", "firefox"])
+def lab(request):
+    require(request.param)
+    with Lab(request.param, load_settings()) as opened:
+        opened.name = request.param
+        yield opened
