@@ -114,10 +114,11 @@ def test_the_import_check_sees_imports() -> None:
 
 
 def test_nothing_imports_the_command_line() -> None:
+    own = ("bench.cli", "bench.__main__")  # `python -m bench` is the command line by another name
     importers = [
         name
         for name in MODULES
-        if not within(name, ("bench.cli",)) and any(within(one, ("bench.cli",)) for one in imports(name))
+        if not within(name, own) and any(within(one, ("bench.cli",)) for one in imports(name))
     ]
     assert importers == []
 
