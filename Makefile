@@ -33,17 +33,19 @@ demo: $(VENV)/.run browsers ## set everything up, measure a real model in real b
 	if [ $$status = 2 ] || [ $$status = 130 ]; then exit $$status; fi; \
 	printf '\nreport: '; $(BIN)/bench report --campaign $$name; exit $$status
 
+# Both calls always run, so that one failure does not hide another.
+both = @status=0; \
+	printf '\n== pytest: tests that start no browser\n'; \
+	$(PYTEST) $(PARALLEL) -m "not browser$(1)" || status=$$?; \
+	printf '\n== pytest: tests in real browsers\n'; \
+	$(PYTEST) -m "browser$(1)" || status=$$?; \
+	exit $$status
+
 test: lint types browsers ## everything a change must pass, in at most 10 minutes on 2 cores
-	$(call say,pytest: tests that start no browser)
-	@$(PYTEST) $(PARALLEL) -m "not browser and not long"
-	$(call say,pytest: tests in real browsers)
-	@$(PYTEST) -m "browser and not long"
+	$(call both, and not long)
 
 test-long: lint types browsers ## the same with the long form of every test
-	$(call say,pytest: tests that start no browser)
-	@$(PYTEST) $(PARALLEL) -m "not browser"
-	$(call say,pytest: tests in real browsers)
-	@$(PYTEST) -m browser
+	$(call both,)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(call say,ruff and mypy)
