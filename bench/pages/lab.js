@@ -156,7 +156,7 @@ async function timeCase(given) {
     await settle(gpu, queue.onSubmittedWorkDone());
     return performance.now() - start;
   };
-  let count = groups.length;
+  let count = Math.max(4, groups.length);
   while ((await submit(count)) < 40 && count < 20000) count *= 2;
   const times = [];
   const end = performance.now() + (given.seconds ?? 0.5) * 1000;
@@ -199,17 +199,19 @@ function variants(gpu) {
   for (const packing of packings) {
     for (const [KVEC, BIAS] of [[0, 0], [1, 1]]) {
       const shared = { ...packing, KVEC, BIAS, ACT: 0 };
-      for (const tile of TILES) add("matmul_tile", { ...shared, ...tile }, shape);
+      add("matmul_tile", { ...shared, ...TILES[TILES.length - 1] }, shape);
       for (const SUBGROUPS of gpu.subgroups ? [0, 1] : [0]) {
         add("matmul_row", { ...shared, ROWS: 4, THREADS: 64, SUBGROUPS }, shape);
       }
     }
     for (const ADD of [0, 1]) add("embedding", { ...packing, ADD }, { R: 4, H: 128, V: 9, KP: 128 });
   }
+  const usual = { BITS: 4, GROUP: 32, ASYMMETRIC: 0, KVEC: 1, BIAS: 1 };
   for (const ACT of Object.values(kernels.ACTIVATIONS)) {
     add("activation", { ACT }, { COUNT: 7 });
-    add("matmul_tile", { BITS: 4, GROUP: 32, ASYMMETRIC: 0, KVEC: 1, BIAS: 1, ACT, ...TILES[0] }, shape);
+    add("matmul_tile", { ...usual, ACT, ...TILES[TILES.length - 1] }, shape);
   }
+  for (const tile of TILES) add("matmul_tile", { ...usual, ACT: 0, ...tile }, shape);
   for (const ADD of [0, 1]) add("layer_norm", { ADD, THREADS: 64 }, { H: 8, EPSILON: 1e-12 });
   for (const d of [1, 12, 64, 128, 256]) {
     const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };
@@ -228,15 +230,19 @@ async function compileAll(given) {
   const pipelines = new Pipelines(gpu, await shaders());
   const list = variants(gpu);
   const failures = [];
+  const times = [];
   for (const variant of list) {
+    const start = performance.now();
     try {
       await guarded(gpu, "compile", () => pipelines.get(variant));
     } catch (error) {
       failures.push({ variant, error: words(error).message });
     }
+    times.push({ variant, ms: performance.now() - start });
   }
+  times.sort((a, b) => b.ms - a.ms);
   const names = [...new Set(list.map((v) => v.shader))].sort();
-  return { compiled: list.length, shaders: names, failures, f16: gpu.f16, subgroups: gpu.subgroups };
+  return { compiled: list.length, shaders: names, failures, slowest: times.slice(0, 12), f16: gpu.f16, subgroups: gpu.subgroups };
 }
 
 /** What the tests call: a command and its argument as JSON, an answer as JSON. */

@@ -102,11 +102,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
     for (var k = 0u; k < BK4; k++) {
+      // slot() by hand: TX and TY are multiples of BK4, so all of a thread's rows are turned alike.
+      let at_a = ty * BK4 + (k ^ (ty % BK4));
+      let at_w = tx * BK4 + (k ^ (tx % BK4));
 //#for i 0 ${TM}
-      let a_${i} = tile_a[slot(ty + ${i}u * TY, k)];
+      let a_${i} = tile_a[at_a + ${i * (BM / TM) * 8}u];
 //#endfor
 //#for j 0 ${TN}
-      let w_${j} = tile_w[slot(tx + ${j}u * TX, k)];
+      let w_${j} = tile_w[at_w + ${j * (BN / TN) * 8}u];
 //#endfor
 //#for i 0 ${TM}
 //#for j 0 ${TN}

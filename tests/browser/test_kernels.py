@@ -259,11 +259,11 @@ def simple(op, f16, inputs, **spec):
 def test_add_of_more_elements_than_one_dimension_of_workgroups(lab):
     rng = np.random.default_rng(0)
     count = 65535 * 256 + 1024
-    a = rng.normal(0, 1, 1024).astype(np.float32)
+    a = rng.normal(0, 1, 256).astype(np.float32)
     case = simple("add", False, {"a": a, "b": a}, rows=1, hidden=count)
     for given in case["values"].values():
-        given["repeat"] = count // 1024
-    case["take"] = [*range(1024), *range(count - 1024, count)]
+        given["repeat"] = count // 256
+    case["take"] = [*range(256), *range(count - 256, count)]
     np.testing.assert_array_equal(lab.run(case), np.tile(a + a, 2))
 
 
@@ -301,7 +301,7 @@ def test_every_variant_compiles(lab):
         answer = lab.call("compile", {"f16": half})
         assert answer["failures"] == []
         assert answer["f16"] is half
-        assert answer["compiled"] > 80
+        assert answer["compiled"] > 60
         from bench.harness.server import shader_files
 
         kernels = {name.removesuffix(".wgsl") for name in shader_files() if not name.endswith(".inc.wgsl")}

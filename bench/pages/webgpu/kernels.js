@@ -89,6 +89,9 @@ export function matmul(gpu, spec) {
     groups = [blocks(n, ROWS), m, 1];
   } else {
     const tile = chooseTile(m, n, spec.tuning);
+    if ((tile.BM / tile.TM) % 8 !== 0 || (tile.BN / tile.TN) % 8 !== 0) {
+      throw new Error(`matmul_tile: BM / TM and BN / TN must be multiples of 8, not ${JSON.stringify(tile)}`);
+    }
     variant = { shader: "matmul_tile", values: { ...shared, ...tile }, constants };
     groups = [blocks(n, tile.BN), blocks(m, tile.BM), 1];
   }
