@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -34,6 +35,8 @@ _ENVIRONMENT: dict[str, dict[str, str]] = {
     "webkitgtk": {"binary": "WEBKITGTK_BINARY", "driver": "WEBKITWEBDRIVER"},
     "harness": {"headless": "BENCH_HEADLESS", "port": "BENCH_PORT"},
 }
+# Browser -> setting -> the environment variable that sets it.
+BROWSER_VARIABLES = {name: variables for name, variables in _ENVIRONMENT.items() if name != "harness"}
 
 
 class BrowserSettings(BaseModel):
@@ -122,3 +125,42 @@ def experimental_by_environment() -> bool:
     if value in ("", "0", "false", "no", "off"):
         return False
     raise InputError(f"WEBNN_EXPERIMENTAL_PRECISION={value}: not allowed; allowed: 1 or 0")
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What flags that were not given stand for; each field has an environment variable that changes it."""
+
+    sequence_length: int = 128  # BENCH_SEQUENCE_LENGTH
+    iterations: int | None = None  # BENCH_ITERATIONS
+    max_seconds: float = 5.0  # BENCH_MAX_SECONDS
+
+
+def load_defaults() -> Defaults:
+    """The defaults of the shape and of the time to measure, environment first.
+
+    Raises:
+        InputError: a variable that is not a number greater than 0.
+    """
+    length = _number("BENCH_SEQUENCE_LENGTH", whole=True)
+    iterations = _number("BENCH_ITERATIONS", whole=True)
+    seconds = _number("BENCH_MAX_SECONDS", whole=False)
+    return Defaults(
+        int(length) if length else Defaults.sequence_length,
+        int(iterations) if iterations else None,
+        seconds or Defaults.max_seconds,
+    )
+
+
+def _number(variable: str, *, whole: bool) -> float | None:
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(int(text)) if whole else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"{variable}={text}: not allowed; allowed: {kind} greater than 0")
+    return value

@@ -102,11 +102,10 @@ def split_flags(text: str | None) -> tuple[str, ...]:
 
 
 def existing(*candidates: str | Path | None) -> list[Path]:
-    """Those of the candidates that are executable files, each once, in order."""
-    found: list[Path] = []
+    """Those of the candidates that are executable files, each once, in order; a link is what it leads to."""
+    found: dict[Path, Path] = {}
     for candidate in candidates:
         if candidate and os.access(candidate, os.X_OK) and Path(candidate).is_file():
             path = Path(candidate)
-            if path not in found:
-                found.append(path)
-    return found
+            found.setdefault(path.resolve(), path)
+    return list(found.values())

@@ -20,6 +20,7 @@ _PATHS = (
     "/Applications/Firefox.app/Contents/MacOS/firefox",
     r"C:\Program Files\Mozilla Firefox\firefox.exe",
 )
+_SCRIPT_BYTES = 4096
 # WebGPU on, also where the blocklist knows only software adapters; everything that phones home off.
 PREFERENCES: dict[str, bool | int | str] = {
     "dom.webgpu.enabled": True,
@@ -49,6 +50,12 @@ PREFERENCES: dict[str, bool | int | str] = {
 }
 
 
+def _wrapped(path: Path, others: list[Path]) -> bool:
+    """Whether another of the executables is a script that starts this one, as Debian's `firefox` is."""
+    scripts = [other for other in others if other != path and other.stat().st_size < _SCRIPT_BYTES]
+    return any(path.name.encode() in script.read_bytes() for script in scripts)
+
+
 class Firefox(Browser):
     """Release, ESR or Nightly; geckodriver from the path or the one `bench browsers install` fetched."""
 
@@ -64,7 +71,7 @@ class Firefox(Browser):
         if settings.firefox.binary:
             return [self._build(Path(settings.firefox.binary), "setting", settings)]
         found = existing(shutil.which("firefox"), shutil.which("firefox-esr"), *_PATHS)
-        return [self._build(path, "installed", settings) for path in found]
+        return [self._build(path, "installed", settings) for path in found if not _wrapped(path, found)]
 
     def build_at(self, binary: Path, settings: Settings) -> Build:
         """The build with that executable."""

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from bench.cli.browsers import browsers_app
 from bench.cli.db import db_app
+from bench.cli.doctor import doctor_command
+from bench.cli.models import models_app
 from bench.cli.query import query_command, show_command
 from bench.cli.report import plot_command, report_command
 from bench.cli.run import run_command
@@ -27,14 +30,22 @@ app.command("query")(query_command)
 app.command("show")(show_command)
 app.command("report")(report_command)
 app.command("plot")(plot_command)
+app.command("doctor")(doctor_command)
+app.add_typer(browsers_app, name="browsers")
+app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code. Bad input is one line on stderr and 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return run_app(app, given or ["--help"], "bench")
+
+
+def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
+    """Run a command line of a Typer application; whatever happens becomes an exit code."""
     try:
-        result = app(given or ["--help"], prog_name="bench", standalone_mode=False)
+        result = application(list(given), prog_name=name, standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except InputError as error:
@@ -51,7 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = getattr(error, "format_message", None)
         if words is None:
             raise
-        return _refuse(str(words()) or f"missing command: see `bench {' '.join(given)} --help`")
+        text = str(words()) or f"missing command: see `{' '.join([name, *given])} --help`"
+        return _refuse(text + _value_of(error, given))
+
+
+def _value_of(error: Exception, given: Sequence[str]) -> str:
+    """Typer names the option that it cannot read but not always the value: that is in the command line."""
+    names = getattr(getattr(error, "param", None), "opts", [])
+    for flag, value in zip(given, [*given[1:], ""], strict=True):
+        head, equals, tail = flag.partition("=")
+        if head in names:
+            return f" (given: {tail if equals else value})"
+    return ""
 
 
 def _refuse(message: str) -> int:

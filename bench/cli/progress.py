@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 
@@ -21,7 +22,9 @@ class Progress:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._console = Console(stderr=True, highlight=False)
+        # Not wrapped where nobody looks at it: a log gets each run on one line.
+        width = None if sys.stderr.isatty() else 10_000
+        self._console = Console(stderr=True, highlight=False, width=width)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._started = time.monotonic()
         self._finished = 0

@@ -8,46 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.browsers import parse_browser
 from bench.cli.db import Database
+from bench.cli.flags import browsers_of, choose, measuring_of, platforms_of, shape_of
 from bench.cli.progress import Progress
 from bench.cli.query import print_short
-from bench.errors import InputError
 from bench.harness.campaign import Report, check_output_folder, resolve_models, run_campaign
+from bench.harness.server import PageServer
 from bench.harness.session import RunSettings
+from bench.harness.stop import Stop
 from bench.plan import request as words
 from bench.plan.matrix import expand, in_order
 from bench.plan.request import Request
-from bench.settings import experimental_by_environment, load_settings
-from bench.store import open_store
+from bench.settings import Settings, experimental_by_environment, load_settings
+from bench.store import check_name, open_store
 
 _MODEL = "all-MiniLM-L6-v2"
-
-
-def choose(flag: str, value: Any, allowed: tuple[Any, ...]) -> Any:
-    """`value` as one of `allowed`; InputError naming the flag, the value and what is allowed."""
-    for one in allowed:
-        if str(one) == str(value).strip():
-            return one
-    raise InputError(f"{flag} {value}: not allowed; allowed: {', '.join(map(str, allowed))}")
-
-
-def positive(flag: str, value: float | None, *, most: float | None = None) -> None:
-    """Raise InputError unless the value is absent or in range."""
-    if value is not None and not 0 < value <= (most or float("inf")):
-        limit = f"from 1 to {most:g}" if most else "greater than 0"
-        raise InputError(f"{flag} {value:g}: must be {limit}")
-
-
-def platforms_of(values: list[str]) -> list[str]:
-    """Platforms from flags; `both` stands for the two."""
-    found: list[str] = []
-    for value in values:
-        chosen = choose("--platform", value, (*words.PLATFORMS, "both"))
-        for one in words.PLATFORMS if chosen == "both" else (chosen,):
-            if one not in found:
-                found.append(one)
-    return found
 
 
 def run_command(
@@ -79,11 +54,21 @@ def run_command(
     group_size: Annotated[str, typer.Option(help="Weights a scale, along K: 16, 32, 64 or 128.")] = "32",
     scheme: Annotated[str, typer.Option(help="symmetric or asymmetric.")] = "symmetric",
     batch_size: Annotated[int, typer.Option(help="Sequences an inference.")] = 1,
-    sequence_length: Annotated[int, typer.Option(help="Tokens a sequence.")] = 128,
-    iterations: Annotated[
-        int | None, typer.Option(help="Exactly so many samples, whatever the time.", show_default=False)
+    sequence_length: Annotated[
+        int | None,
+        typer.Option(help="Tokens a sequence; else BENCH_SEQUENCE_LENGTH, else 128.", show_default=False),
     ] = None,
-    max_seconds: Annotated[float, typer.Option(help="Time for sampling each cell.")] = 5.0,
+    iterations: Annotated[
+        int | None,
+        typer.Option(
+            help="Exactly so many samples, whatever the time; else BENCH_ITERATIONS, else as many as needed.",
+            show_default=False,
+        ),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(help="Time for sampling each cell; else BENCH_MAX_SECONDS, else 5.", show_default=False),
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds a stage may take without a sign of life.")] = 180.0,
     seed: Annotated[int, typer.Option(help="Of the order the cells run in.")] = 0,
     name: Annotated[
@@ -99,34 +84,26 @@ def run_command(
     db: Database = None,
 ) -> int:
     """Run models in real browsers and keep every run, the refused and the fallen-back ones too."""
-    for spec in browser:
-        parse_browser(spec)
+    settings = load_settings()
     axes = {
         "model": list(dict.fromkeys(model)),
-        "browser": list(dict.fromkeys(browser)),
+        "browser": browsers_of(browser, settings),
         "platform": platforms_of(platform),
         "bits": [choose("--bits", value, words.BITS) for value in bits],
     }
-    positive("--batch-size", batch_size, most=words.MAX_BATCH)
-    positive("--sequence-length", sequence_length, most=words.MAX_SEQUENCE)
-    positive("--iterations", iterations, most=100_000)
-    positive("--max-seconds", max_seconds)
-    positive("--timeout", timeout)
     fixed = {
+        **shape_of(batch_size, sequence_length),
         "mixed_precision": mixed_precision,
         "experimental_precision": experimental_precision or experimental_by_environment(),
-        "batch_size": batch_size,
-        "sequence_length": sequence_length,
         "engine": choose("--engine", engine, words.ENGINES),
         "device": choose("--device", device, words.DEVICES),
         "group_size": choose("--group-size", group_size, words.GROUP_SIZES),
         "scheme": choose("--scheme", scheme, words.SCHEMES),
         "weights": str(weights) if weights else None,
     }
-    settings = RunSettings(iterations=iterations, max_seconds=max_seconds, timeout=timeout)
-    report = run_requests(
-        expand(axes, fixed), settings, seed=seed, name=name, db=db, save_outputs=save_outputs
-    )
+    measuring = measuring_of(iterations, max_seconds, timeout)
+    arms = expand(axes, fixed)
+    report = run_requests(arms, settings, measuring, seed=seed, name=name, db=db, save_outputs=save_outputs)
     if as_json:
         print(json.dumps(as_contract(report)))
     else:
@@ -136,46 +113,63 @@ def run_command(
 
 def run_requests(
     arms: list[Request],
-    run_settings: RunSettings,
+    settings: Settings,
+    measuring: RunSettings,
     *,
     seed: int = 0,
     name: str | None = None,
     db: str | None = None,
     save_outputs: Path | None = None,
+    stop: Stop | None = None,
 ) -> Report:
     """Check everything, write the plan, run it; progress goes to stderr.
 
     Raises:
         InputError: anything that is wrong before the first run; then nothing was written.
+        KeyboardInterrupt: stopped before the first run.
     """
-    settings = load_settings()
+    stop = stop or Stop()
     requests = in_order(arms, seed)
-    with Progress(len(requests)) as progress:
+    if name is not None:
+        check_name(name)
+    if save_outputs:
+        check_output_folder(save_outputs)
+    # The database comes last: whatever is refused before it, a port in use too, leaves none behind.
+    with (
+        stop.signals(),
+        Progress(len(requests)) as progress,
+        PageServer(settings.harness.port) as server,
+    ):
         sources = resolve_models(requests, progress.note)
         for source in sources.values():
             if source.note:
                 progress.note(source.note)
-        if save_outputs:
-            check_output_folder(save_outputs)
-        measuring = {
-            "iterations": run_settings.iterations,
-            "max_seconds": run_settings.max_seconds,
-            "timeout": run_settings.timeout,
-            "precision": run_settings.precision,
-        }
+        stop.check()
         with open_store(db) as store:
-            campaign = store.create_campaign(name, requests, seed=seed, settings=measuring)
+            campaign = store.create_campaign(name, requests, seed=seed, settings=measured_with(measuring))
             progress.begin(campaign.name, store.url)
             return run_campaign(
                 store,
                 campaign,
                 sources,
+                server,
                 settings,
-                run_settings,
+                measuring,
                 say=progress.say,
                 done=progress.done,
                 save_outputs=save_outputs,
+                stop=stop,
             )
+
+
+def measured_with(measuring: RunSettings) -> dict[str, Any]:
+    """The settings of a campaign as the database keeps them."""
+    return {
+        "iterations": measuring.iterations,
+        "max_seconds": measuring.max_seconds,
+        "timeout": measuring.timeout,
+        "precision": measuring.precision,
+    }
 
 
 def as_contract(report: Report) -> dict[str, Any]:

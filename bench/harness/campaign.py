@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench.harness.outcome import Outcome
 from bench.harness.run import execute
 from bench.harness.server import PageServer
 from bench.harness.session import RunSettings
+from bench.harness.stop import Stop
 from bench.models.catalog import ModelSource, resolve
 from bench.plan.request import Request
 from bench.record import RunRecord
@@ -74,29 +76,37 @@ def run_campaign(
     store: Store,
     campaign: Campaign,
     sources: Sources,
+    server: PageServer,
     settings: Settings,
     run_settings: RunSettings,
     *,
     say: Callable[[Request, int, str], None],
     done: Callable[[RunRecord, int], None],
     save_outputs: Path | None = None,
+    stop: Stop | None = None,
 ) -> Report:
-    """Run every cell; a failing one never stops the next.
+    """Run every cell; a failing one never stops the next, a wish to stop does.
 
     Args:
         store: where each run goes as soon as it ends.
         campaign: as it was planned.
         sources: from `resolve_models`.
-        settings: binaries, flags, port.
+        server: running, so that a port in use was found before the plan was written.
+        settings: binaries and flags.
         run_settings: how each run is measured.
         say: told what goes on: request, position, a few words.
         done: told of each finished run and its position.
         save_outputs: folder for inputs and outputs as `RUN/<tensor>.npy`.
+        stop: ends the run in hand as `interrupted`, and the campaign with it.
     """
+    stop = stop or Stop()
     report = Report(campaign)
     store.set_state(campaign.id, CampaignState.RUNNING)
-    with PageServer(settings.harness.port) as server:
+    with stop.patient():
         for cell in campaign.cells:
+            if stop.requested:  # it came while the last run was being put away
+                report.interrupted = True
+                break
             request = cell.request
             source = sources[request.model, request.weights]
             position = cell.position
@@ -104,7 +114,7 @@ def run_campaign(
             def tell(words: str, request: Request = request, position: int = position) -> None:
                 say(request, position, words)
 
-            result = execute(request, source, server, settings, run_settings, tell)
+            result = execute(request, source, server, settings, run_settings, tell, stop)
             record = result.record
             record.id = store.record(cell.id, record)
             if save_outputs:
@@ -133,15 +143,13 @@ def save_tensors(
 
 
 def check_output_folder(folder: Path) -> None:
-    """Make sure that outputs can be written there.
+    """Make sure that outputs can be written there, and make nothing yet: what follows may still be refused.
 
     Raises:
         InputError: they cannot.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"--save-outputs {folder}: cannot be written: {error.strerror or error}") from None
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"--save-outputs {folder}: {nearest} is a file; name a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"--save-outputs {folder}: {nearest} cannot be written; name another folder")

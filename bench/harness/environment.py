@@ -67,3 +67,13 @@ def describe_adapter(found: Mapping[str, Any], browser: str) -> dict[str, Any] |
     if software and "software" not in name:
         name += " (software)"
     return {**found, "name": name, "is_fallback_adapter": software}
+
+
+def driver_version(capabilities: Mapping[str, Any]) -> str | None:
+    """The WebDriver's own version, where the session's capabilities name it."""
+    found = (
+        (capabilities.get("chrome") or {}).get("chromedriverVersion")
+        or (capabilities.get("msedge") or {}).get("msedgedriverVersion")
+        or capabilities.get("moz:geckodriverVersion")
+    )
+    return str(found).split(" ")[0] if found else None

@@ -16,10 +16,11 @@ from bench import __version__
 from bench.browsers import BrowserMissing, Build, parse_browser
 from bench.bundle import Bundle, make
 from bench.errors import RunFailure
-from bench.harness.environment import describe_adapter, host_cpu, host_os
+from bench.harness.environment import describe_adapter, driver_version, host_cpu, host_os
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
-from bench.harness.session import Findings, RunSettings, Session
+from bench.harness.session import Findings, RunSettings, Session, interruption
+from bench.harness.stop import Stop
 from bench.models.catalog import ModelSource
 from bench.plan.request import Request
 from bench.record import Effective, Environment, ErrorInfo, Metrics, ModelInfo, Quality, RunRecord, Sample
@@ -81,32 +82,27 @@ def execute(
     settings: Settings,
     run_settings: RunSettings,
     say: Say,
+    stop: Stop | None = None,
 ) -> Result:
-    """Run one request to its end, whatever that end is."""
+    """Run one request to its end, whatever that end is; a wish to stop ends it as `interrupted`."""
     attempt = Attempt(request, source, now())
-    interrupted = False
     try:
-        _attempt(attempt, server, settings, run_settings, say)
+        _attempt(attempt, server, settings, run_settings, say, stop or Stop())
     except RunFailure as failure:
         attempt.failure = failure
     except KeyboardInterrupt:
-        interrupted = True
-        stage = attempt.session.watch.stage if attempt.session else Stage.LAUNCH
-        attempt.failure = RunFailure(
-            Outcome.INTERRUPTED,
-            stage,
-            "the harness was stopped while this run went on",
-            name="KeyboardInterrupt",
-        )
+        attempt.failure = interruption(attempt.session.watch.stage if attempt.session else Stage.LAUNCH)
     if attempt.session:
         attempt.phases_ms.update(attempt.session.watch.close())
     found = attempt.session.findings if attempt.session else Findings()
     inputs = attempt.bundle.inputs()[0] if attempt.bundle else {}
-    return Result(_record(attempt, found), inputs, found.outputs.get("0", {}), interrupted)
+    record = _record(attempt, found)
+    interrupted = record.outcome is Outcome.INTERRUPTED
+    return Result(record, inputs, found.outputs.get("0", {}), interrupted)
 
 
 def _attempt(
-    attempt: Attempt, server: PageServer, settings: Settings, run_settings: RunSettings, say: Say
+    attempt: Attempt, server: PageServer, settings: Settings, run_settings: RunSettings, say: Say, stop: Stop
 ) -> None:
     request = attempt.request
     browser, binary = parse_browser(request.browser)
@@ -117,19 +113,25 @@ def _attempt(
     attempt.flags = browser.flags(attempt.build, settings)
     begun = monotonic()
     bits, _ = granted_bits(request)
-    attempt.bundle = make(
-        attempt.source,
-        bits=bits,
-        mixed=request.mixed_precision,
-        group_size=request.group_size,
-        scheme=request.scheme,
-        batch=request.batch_size,
-        sequence=request.sequence_length,
-        progress=say,
-    )
+
+    def tell(words: str) -> None:
+        stop.check()  # a cancelled caller raises no signal in this thread
+        say(words)
+
+    with stop.at_once():
+        attempt.bundle = make(
+            attempt.source,
+            bits=bits,
+            mixed=request.mixed_precision,
+            group_size=request.group_size,
+            scheme=request.scheme,
+            batch=request.batch_size,
+            sequence=request.sequence_length,
+            progress=tell,
+        )
     attempt.phases_ms["prepare"] = (monotonic() - begun) * 1000
     say("launch")
-    attempt.session = Session(server, settings, request, attempt.bundle, run_settings, say)
+    attempt.session = Session(server, settings, request, attempt.bundle, run_settings, say, stop)
     attempt.session.drive(browser, attempt.build)
 
 
@@ -187,17 +189,12 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
 
 def _environment(attempt: Attempt, found: Findings) -> Environment:
     capabilities, probe = found.capabilities, found.probe
-    driver = (
-        (capabilities.get("chrome") or {}).get("chromedriverVersion")
-        or (capabilities.get("msedge") or {}).get("msedgedriverVersion")
-        or capabilities.get("moz:geckodriverVersion")
-    )
     name = attempt.request.browser_name
     return Environment(
         browser=name,
         browser_version=capabilities.get("browserVersion"),
         browser_binary=str(attempt.build.binary) if attempt.build and attempt.build.binary else None,
-        driver_version=str(driver).split(" ")[0] if driver else None,
+        driver_version=driver_version(capabilities),
         user_agent=probe.get("user_agent"),
         flags=attempt.flags,
         adapter=describe_adapter(probe.get("webgpu", {}), name),

@@ -99,10 +99,10 @@ class PageServer:
         if self._thread:
             self._thread.join()
 
-    def add(self, job: Job) -> str:
-        """Open a run's path; the URL of its page."""
+    def add(self, job: Job, page: str = "index.html") -> str:
+        """Open a run's path; the URL of its page, one of `bench/pages/`."""
         self._jobs[job.token] = job
-        return f"http://{HOST}:{self.port}/r/{job.token}/pages/index.html"
+        return f"http://{HOST}:{self.port}/r/{job.token}/pages/{page}"
 
     def remove(self, job: Job) -> None:
         """Close a run's path: from now on its token is refused."""
@@ -113,10 +113,14 @@ class PageServer:
         try:
             self._loop.run_until_complete(self._open())
         except BaseException as error:
+            self._end()
             started.put(error)
             return
         started.put(None)
         self._loop.run_forever()
+        self._end()
+
+    def _end(self) -> None:
         if self._runner:
             self._loop.run_until_complete(self._runner.cleanup())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())

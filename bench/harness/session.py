@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from selenium.common.exceptions import NoSuchDriverException, WebDriverException
-from selenium.webdriver.remote.webdriver import WebDriver
 
-from bench.browsers import Browser, BrowserMissing, Build, SessionSpace
+from bench.browsers import Browser, Build, SessionSpace
 from bench.bundle import Bundle
 from bench.errors import RunFailure
+from bench.harness import drive
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.server import Job, PageServer, shader_files
-from bench.harness.watch import Watch, first_line
+from bench.harness.stop import Stop
+from bench.harness.watch import Watch
 from bench.plan.request import Request
 from bench.reference import compare
 from bench.settings import Settings
 
 # Largest distance to the NumPy reference that is rounding and not a wrong kernel, by type of activation.
 TOLERANCE = {"f32": 1e-3, "f16": 5e-3}
-_LAUNCH_ATTEMPTS = 2
-_QUIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,16 @@ class Findings:
     done: bool = False
 
 
+def interruption(stage: Stage) -> RunFailure:
+    """What a wish to stop makes of a run."""
+    return RunFailure(
+        Outcome.INTERRUPTED,
+        stage,
+        "the harness was stopped while this run went on",
+        name="KeyboardInterrupt",
+    )
+
+
 class Session:
     """Runs one request in one browser; `findings` and `watch` are there whatever happens."""
 
@@ -75,6 +81,7 @@ class Session:
         bundle: Bundle,
         run_settings: RunSettings,
         say: Callable[[str], None],
+        stop: Stop | None = None,
     ) -> None:
         self._server = server
         self._settings = settings
@@ -82,7 +89,7 @@ class Session:
         self._bundle = bundle
         self._run = run_settings
         self._say = say
-        self.watch = Watch(run_settings.timeout)
+        self.watch = Watch(run_settings.timeout, stop)
         self.findings = Findings()
         self._references = bundle.reference()
 
@@ -96,13 +103,27 @@ class Session:
         url = self._server.add(job)
         try:
             with SessionSpace() as space:
-                driver = self._launch(browser, build, space)
                 try:
-                    self._follow(driver, job, url)
-                finally:
-                    self._quit(driver, space)
+                    self._visit(browser, build, space, job, url)
+                except KeyboardInterrupt:
+                    raise interruption(self.watch.stage) from None
         finally:
             self._server.remove(job)
+
+    def _visit(self, browser: Browser, build: Build, space: SessionSpace, job: Job, url: str) -> None:
+        driver = drive.launch(browser, build, space, self._settings, self.watch, self.findings.launches)
+        self.findings.capabilities = dict(driver.capabilities)
+        try:
+            drive.open_page(driver, url, self.watch)
+            for event in self.watch.events(job.events, driver):
+                if self._take(str(event.get("kind")), event.get("data") or {}):
+                    return
+        except KeyboardInterrupt:
+            # Here, where the stage is still the one that it came in.
+            raise interruption(self.watch.stage) from None
+        finally:
+            self.watch.enter(Stage.TEARDOWN)
+            self.findings.killed += drive.close(driver, space)
 
     def _job(self) -> Job:
         request, bundle, run = self._request, self._bundle, self._run
@@ -128,42 +149,6 @@ class Session:
             "inputs.safetensors": bundle.inputs_path,
         }
         return Job(task=task, files=files, verdict=self._verdict)
-
-    def _launch(self, browser: Browser, build: Build, space: SessionSpace) -> WebDriver:
-        """Start it; once more if the driver could not make a session, which a loaded machine can cause."""
-        for attempt in range(1, _LAUNCH_ATTEMPTS + 1):
-            try:
-                driver = self.watch.call(lambda: browser.start(build, space, self._settings))
-                self.findings.capabilities = dict(driver.capabilities)
-                return driver
-            except RunFailure:
-                space.end_processes()
-                raise
-            except (BrowserMissing, NoSuchDriverException) as error:
-                raise RunFailure(
-                    Outcome.UNAVAILABLE, Stage.LAUNCH, first_line(error), name=type(error).__name__
-                ) from None
-            except (WebDriverException, OSError) as error:
-                space.end_processes()
-                self.findings.launches.append(f"attempt {attempt}: {first_line(error)}")
-                if attempt == _LAUNCH_ATTEMPTS:
-                    raise RunFailure(
-                        Outcome.CRASHED, Stage.LAUNCH, first_line(error), name=type(error).__name__
-                    ) from None
-        raise AssertionError("unreachable")
-
-    def _follow(self, driver: WebDriver, job: Job, url: str) -> None:
-        try:
-            self.watch.enter(Stage.PROBE)
-            driver.set_page_load_timeout(self._run.timeout)
-            self.watch.call(lambda: driver.get(url))
-        except WebDriverException as error:
-            raise RunFailure(
-                Outcome.CRASHED, self.watch.stage, first_line(error), name=type(error).__name__
-            ) from None
-        for event in self.watch.events(job.events, driver):
-            if self._take(str(event.get("kind")), event.get("data") or {}):
-                return
 
     def _take(self, kind: str, data: dict[str, Any]) -> bool:
         """Take one report; True when it was the last."""
@@ -215,16 +200,3 @@ class Session:
             "rel_l2": distance if np.isfinite(distance) else None,
             "reason": "" if ok else reason,
         }
-
-    def _quit(self, driver: WebDriver, space: SessionSpace) -> None:
-        """Ask the browser to close; whatever is left after that is killed."""
-        self.watch.enter(Stage.TEARDOWN)
-
-        def target() -> None:
-            with contextlib.suppress(Exception):
-                driver.quit()
-
-        thread = threading.Thread(target=target, daemon=True, name="quit")
-        thread.start()
-        thread.join(_QUIT_SECONDS)
-        self.findings.killed = space.end_processes()

@@ -18,6 +18,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 
 from bench.errors import RunFailure
 from bench.harness.outcome import Outcome, Stage
+from bench.harness.stop import Stop
 
 T = TypeVar("T")
 
@@ -44,8 +45,10 @@ def first_line(error: BaseException) -> str:
 class Watch:
     """Knows the current stage and its deadline."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, stop: Stop | None = None) -> None:
         self.timeout = timeout
+        self._stop = stop or Stop()
+        self._threads: list[threading.Thread] = []
         self.stage = Stage.LAUNCH
         self.entered = time.monotonic()
         self.spent_ms: dict[str, float] = {}
@@ -72,7 +75,12 @@ class Watch:
         )
 
     def call(self, work: Callable[[], T]) -> T:
-        """Run blocking work in a thread; a RunFailure when the stage's deadline passes first."""
+        """Run blocking work in a thread.
+
+        Raises:
+            RunFailure: the stage's deadline passed first.
+            KeyboardInterrupt: a stop was asked for.
+        """
         answer: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
         def target() -> None:
@@ -81,21 +89,35 @@ class Watch:
             except BaseException as error:
                 answer.put((False, error))
 
-        threading.Thread(target=target, daemon=True, name=f"watch-{self.stage.value}").start()
-        try:
-            good, value = answer.get(timeout=max(0.1, self.entered + self.timeout - time.monotonic()))
-        except queue.Empty:
-            raise self.late() from None
+        self._stop.check()
+        thread = threading.Thread(target=target, daemon=True, name=f"watch-{self.stage.value}")
+        self._threads.append(thread)
+        thread.start()
+        while True:
+            try:
+                good, value = answer.get(timeout=_POLL_SECONDS)
+                break
+            except queue.Empty:
+                self._stop.check()
+                if time.monotonic() - self.entered > self.timeout:
+                    raise self.late() from None
         if not good:
             raise value
         return value  # type: ignore[no-any-return]
 
+    def idle(self, patience: float) -> bool:
+        """Whether every call has come to its end, abandoned ones too; waits so many seconds for it."""
+        for thread in self._threads:
+            thread.join(patience)
+        return not any(thread.is_alive() for thread in self._threads)
+
     def events(
         self, source: queue.SimpleQueue[dict[str, Any]], driver: WebDriver
     ) -> Iterator[dict[str, Any]]:
-        """The page's reports as they come. Ends only by the caller's choice or a RunFailure."""
+        """The page's reports as they come. Ends by the caller's choice, a RunFailure or a wish to stop."""
         heard = time.monotonic()
         while True:
+            self._stop.check()
             try:
                 event = source.get(timeout=_POLL_SECONDS)
             except queue.Empty:

@@ -104,7 +104,7 @@ async function run(task) {
   // What was timed must still be right: the outputs that the last sample left behind.
   const last = await inStage("measure", async () => link.verify("last", await backend.read()));
   if (!last.ok) return;
-  const gpu_ms = await inStage("measure", () => backend.gpuTime());
+  const gpu_ms = await inStage("measure", () => backend.gpuTime(task.max_seconds * 1000));
   await link.event("timing", { ...timing, gpu_ms });
   await stage("teardown");
   backend.destroy();

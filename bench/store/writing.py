@@ -56,6 +56,12 @@ class Campaign:
     cells: list[Cell]
 
 
+def check_name(name: str) -> None:
+    """Raise InputError for a name that no campaign can have; whether it is taken, `create_campaign` says."""
+    if not name.strip() or storable(name) != name:
+        raise InputError(f"a campaign needs a name, not {name!r}")
+
+
 def create_campaign(
     engine: sa.Engine,
     name: str | None,
@@ -67,8 +73,7 @@ def create_campaign(
     """See `Store.create_campaign`."""
     now = datetime.now(UTC)
     chosen = name if name is not None else f"run-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    if not chosen.strip() or storable(chosen) != chosen:
-        raise InputError(f"a campaign needs a name, not {chosen!r}")
+    check_name(chosen)
     if not requests:
         raise InputError(f"the campaign {chosen!r} has no cells: nothing to run")
     if blocks is not None and len(blocks) != len(requests):

@@ -54,8 +54,8 @@ export interface Backend {
   read(): Promise<Outputs>;
   /** Overwrite the outputs, so that a run that writes nothing cannot pass for one that did. */
   poison(): Promise<void>;
-  /** GPU time of one inference in ms, or null where it cannot be had. */
-  gpuTime(): Promise<number | null>;
+  /** GPU time of one inference in ms, or null where it cannot be had; no further pass begins after the budget. */
+  gpuTime(budget_ms: number): Promise<number | null>;
   /** Bytes of weights handed to the browser. */
   weightBytes(): number;
   /** What really runs: device, activations, weight path. */

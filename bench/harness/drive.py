@@ -1,0 +1,88 @@
+"""Starting a browser, opening a page in it and ending it, each under a deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from selenium.common.exceptions import NoSuchDriverException, WebDriverException
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from bench.browsers import Browser, BrowserMissing, Build, SessionSpace
+from bench.errors import RunFailure
+from bench.harness.outcome import Outcome, Stage
+from bench.harness.watch import Watch, first_line
+from bench.settings import Settings
+
+_LAUNCH_ATTEMPTS = 2
+_ABANDON_ATTEMPTS = 20
+_QUIT_SECONDS = 10.0
+
+
+def launch(
+    browser: Browser, build: Build, space: SessionSpace, settings: Settings, watch: Watch, notes: list[str]
+) -> WebDriver:
+    """Start it; once more if the driver could not make a session, which a loaded machine can cause.
+
+    Args:
+        browser: the browser.
+        build: which of its builds.
+        space: the session's own; whatever was started is ended when this fails.
+        settings: binaries and flags.
+        watch: holds the deadline.
+        notes: gets a line for each attempt that failed.
+
+    Raises:
+        RunFailure: `unavailable`, `crashed` or `timeout`.
+        KeyboardInterrupt: a stop was asked for.
+    """
+    for attempt in range(1, _LAUNCH_ATTEMPTS + 1):
+        try:
+            return watch.call(lambda: browser.start(build, space, settings))
+        except (RunFailure, KeyboardInterrupt):
+            _abandon(space, watch)
+            raise
+        except (BrowserMissing, NoSuchDriverException) as error:
+            raise RunFailure(
+                Outcome.UNAVAILABLE, Stage.LAUNCH, first_line(error), name=type(error).__name__
+            ) from None
+        except (WebDriverException, OSError) as error:
+            space.end_processes()
+            notes.append(f"attempt {attempt}: {first_line(error)}")
+            if attempt == _LAUNCH_ATTEMPTS:
+                raise RunFailure(
+                    Outcome.CRASHED, Stage.LAUNCH, first_line(error), name=type(error).__name__
+                ) from None
+    raise AssertionError("unreachable")
+
+
+def _abandon(space: SessionSpace, watch: Watch) -> None:
+    """End what an abandoned launch has started, and what it still starts until it notices."""
+    for _ in range(_ABANDON_ATTEMPTS):
+        space.end_processes()
+        if watch.idle(0.5):
+            break
+    space.end_processes()
+
+
+def open_page(driver: WebDriver, url: str, watch: Watch) -> None:
+    """Load a page; a RunFailure where the browser dies or hangs over it."""
+    try:
+        watch.enter(Stage.PROBE)
+        driver.set_page_load_timeout(watch.timeout)
+        watch.call(lambda: driver.get(url))
+    except WebDriverException as error:
+        raise RunFailure(Outcome.CRASHED, watch.stage, first_line(error), name=type(error).__name__) from None
+
+
+def close(driver: WebDriver, space: SessionSpace) -> int:
+    """Ask the browser to close and kill whatever is left after that; the number of processes killed."""
+
+    def target() -> None:
+        with contextlib.suppress(Exception):
+            driver.quit()
+
+    thread = threading.Thread(target=target, daemon=True, name="quit")
+    thread.start()
+    thread.join(_QUIT_SECONDS)
+    return space.end_processes()

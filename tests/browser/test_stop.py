@@ -1,0 +1,109 @@
+"""Ctrl-C, SIGTERM and a cancelled task end the run in hand in order: a row is kept, no process is left."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.store import open_store
+from run_real_webgpu_webnn import run_real_webgpu_test
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.browser
+
+
+def browsers_of(process):
+    """Live browser and driver processes that this process has started."""
+    found = []
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.status() != psutil.STATUS_ZOMBIE and "chrom" in child.name():
+                found.append(child)
+    return found
+
+
+def alive(process):
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def wait_for_renderer(process, seconds=60):
+    """Until a renderer runs: the driver has its session, or is about to."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for child in browsers_of(process):
+            with contextlib.suppress(psutil.Error):
+                if "--type=renderer" in child.cmdline():
+                    return
+        time.sleep(0.05)
+    raise AssertionError("no browser came up")
+
+
+@pytest.mark.parametrize(
+    ("number", "wait"),
+    [(signal.SIGINT, 3.0), (signal.SIGTERM, 3.0), (signal.SIGTERM, 0.0)],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM at launch"],
+)
+def test_signal(tmp_path, number, wait):
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    command = [sys.executable, "-m", "bench", "run", "--model", "bert-tiny", "--sequence-length", "16"]
+    command += ["--bits", "4", "--bits", "8", "--max-seconds", "100", "--json", "--db", url]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_OFFLINE": "1"}
+    environment.pop("BENCH_ITERATIONS", None)
+    running = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        process = psutil.Process(running.pid)
+        wait_for_renderer(process)
+        time.sleep(wait)
+        started = browsers_of(process)
+        begun = time.monotonic()
+        running.send_signal(number)
+        out, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 130, err
+    assert time.monotonic() - begun < 15
+    assert "Traceback" not in err
+    assert started and not any(alive(one) for one in started)
+    [run] = json.loads(out)["runs"]
+    assert run["outcome"] == "interrupted" and run["error"]["stage"] != "teardown"
+    assert run["metrics"]["latency_ms"] is None
+    with open_store(url, create=False) as store:
+        [row] = store.rows()
+        assert row["outcome"] == "interrupted"
+        assert len(store.cells()) == 2  # the other cell is still to be run
+
+
+def test_cancelled_task(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    monkeypatch.delenv("BENCH_ITERATIONS", raising=False)
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    me = psutil.Process()
+
+    async def cancel():
+        first = asyncio.create_task(
+            run_real_webgpu_test(model="bert-tiny", sequence_length=16, max_seconds=100, db=url)
+        )
+        second = asyncio.create_task(run_real_webgpu_test(model="bert-tiny", sequence_length=16, db=url))
+        await asyncio.to_thread(wait_for_renderer, me)
+        await asyncio.sleep(2)
+        second.cancel()  # waits for its turn, and gives up
+        first.cancel()
+        return await asyncio.gather(first, second, return_exceptions=True)
+
+    ended = asyncio.run(cancel())
+    assert all(isinstance(one, asyncio.CancelledError) for one in ended)
+    assert not browsers_of(me)
+    with open_store(url, create=False) as store:
+        assert [row["outcome"] for row in store.rows()] == ["interrupted"]
