@@ -131,7 +131,8 @@ def commands_page() -> str:
 
 
 def _argument(one: Parameter) -> str:
-    return one.metavar if one.default is inspect.Parameter.empty else f"[{one.metavar}]"
+    optional = one.default is not inspect.Parameter.empty and not one.metavar.startswith("[")
+    return f"[{one.metavar}]" if optional else one.metavar
 
 
 def _option(one: Parameter) -> str:
