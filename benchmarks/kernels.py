@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def main() -> None:
     parser.add_argument("--shape", action="append", help="M,N,K; by default small ones on a software adapter")
     parser.add_argument("--bits", action="append", type=int, choices=BITS)
     parser.add_argument("--tile", action="append", help="BM,BN,TM,TN or 'row': force the matmul kernel")
-    parser.add_argument("--tuning", default="{}", help="JSON of further forced values")
+    parser.add_argument("--tuning", action="append", help="JSON of further forced values; repeatable")
     parser.add_argument("--spread", type=int, default=0, help="MiB over which the weights are rotated")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -107,8 +108,8 @@ def main() -> None:
         shapes = shapes or list(SMALL if software else LARGE)
         for m, n, k in shapes:
             for bits in arguments.bits or BITS:
-                for tile in arguments.tile or [None]:
-                    case = matmul(m, n, k, bits, {**forced(tile), **json.loads(arguments.tuning)})
+                for tile, more in product(arguments.tile or [None], arguments.tuning or ["{}"]):
+                    case = matmul(m, n, k, bits, {**forced(tile), **json.loads(more)})
                     rows.append(time(lab, case, f"matmul {m} x {n} x {k}", bits, arguments))
         if not arguments.tile:
             hidden = 384 if software else 768
@@ -164,6 +165,8 @@ def show(rows: list[dict[str, Any]], first: dict[str, Any]) -> None:
         f"{first['adapter'] or 'unnamed adapter'}{software}, activations {'f16' if first['f16'] else 'f32'}"
     )
     table = Table(box=None)
+    if not console.is_terminal:
+        console.width = 200
     for name in ("kernel", "bits", "shader", "tile", "us", "low", "high", "GFLOP/s", "GB/s"):
         table.add_column(name, justify="left" if name in ("kernel", "shader", "tile") else "right")
     for row in rows:

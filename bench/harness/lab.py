@@ -72,7 +72,8 @@ class Lab:
         try:
             build = self._browser.find(self._binary, self._settings)
             self._driver = self._browser.start(build, self._space, self._settings)
-            job = Job(task={"shaders": shader_files()}, files={}, verdict=lambda *_: {})
+            files = {"case.json": self._space.folder / "case.json"}
+            job = Job(task={"shaders": shader_files()}, files=files, verdict=lambda *_: {})
             url = self._server.add(job).replace("index.html", "lab.html")
             self._driver.set_script_timeout(self._timeout)
             self._driver.get(url)
@@ -97,14 +98,13 @@ class Lab:
         Raises:
             LabError: the page answered with an error.
         """
-        # As JSON text: arrays made on WebDriver's side of Firefox are of another realm than the page's.
+        (self._space.folder / "case.json").write_text(json.dumps(argument), encoding="utf-8")
         answer = json.loads(
             self._driver.execute_async_script(
-                "const [c, a, done] = arguments; (async () => {"
+                "const [command, done] = arguments; (async () => {"
                 "while (!window.lab) await new Promise(r => setTimeout(r, 20));"
-                "return window.lab(c, a); })().then(done, e => done(JSON.stringify({error: String(e)})));",
+                "return window.lab(command); })().then(done, e => done(JSON.stringify({error: String(e)})));",
                 command,
-                json.dumps(argument),
             )
         )
         if "error" in answer:

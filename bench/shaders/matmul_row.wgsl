@@ -1,8 +1,13 @@
 // out[M, N] = act(a[M, K] * W[N, K]^T + bias), for one row or a few: bound by reading W once.
 // A workgroup makes ROWS neighbouring outputs of one row; its threads walk K together, so that the activations
-// are read once for all ROWS, and the zero point is taken out of the sum once a word, not once a code.
+// are read once for all ROWS, and the zero point is taken out of the sum once a word, not once a code. Where rows
+// are whole vectors of words (WVEC), a thread reads 16 bytes at a time.
 //#include common
+//#if WVEC
+@group(0) @binding(0) var<storage, read> codes: array<vec4<u32>>;
+//#else
 @group(0) @binding(0) var<storage, read> codes: array<u32>;
+//#endif
 //#if BITS < 16
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
 //#endif
@@ -61,6 +66,48 @@ fn main(
   var c_${r} = 0.0;
   let row_${r} = min(n0 + ${r}u, N - 1u);
 //#endfor
+//#if WVEC
+  for (var chunk = thread; chunk < WORDS / 4u; chunk += THREADS) {
+//#for x 0 ${32 / BITS}
+    let x_${x} = load_a(m, chunk * ${32 / BITS}u + ${x}u);
+//#endfor
+//#if BITS < 16
+//#for w 0 4
+    var total_${w} = 0.0;
+//#for p 0 ${8 / BITS + (BITS == 16)}
+    total_${w} += dot(x_${w * (8 / BITS) + p}, vec4<f32>(1.0));
+//#endfor
+//#endfor
+//#endif
+//#for r 0 ${ROWS}
+    {
+      let words = codes[row_${r} * (WORDS / 4u) + chunk];
+//#if BITS == 16
+      c_${r} += dot(vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y)), x_0);
+      c_${r} += dot(vec4<f32>(unpack2x16float(words.z), unpack2x16float(words.w)), x_1);
+//#else
+      var sum = 0.0;
+//#for w 0 4
+      {
+        var part = -zero_of(row_${r}, chunk * 4u + ${w}u) * total_${w};
+//#for p 0 ${8 / BITS}
+        part += dot(codes4(words[${w}], ${p}u), x_${w * (8 / BITS) + p});
+//#endfor
+//#if GROUP * BITS >= 128
+        sum += part;
+//#else
+        c_${r} += part * scale_of(row_${r}, chunk * 4u + ${w}u);
+//#endif
+      }
+//#endfor
+//#if GROUP * BITS >= 128
+      c_${r} += sum * scale_of(row_${r}, chunk * 4u);
+//#endif
+//#endif
+    }
+//#endfor
+  }
+//#else
   for (var unit = thread; unit < UNITS; unit += THREADS) {
     let k4 = unit * (UNIT / 4u);
 //#if BITS == 16
@@ -88,6 +135,7 @@ fn main(
 //#endfor
 //#endif
   }
+//#endif
 //#if SUBGROUPS
   // One value a subgroup remains; a workgroup's invocations fill its subgroups in order.
 //#for r 0 ${ROWS}

@@ -38,6 +38,7 @@ fn codes4(word: u32, part: u32) -> vec4<f32> {
   return vec4<f32>((vec4<u32>(word) >> shifts) & vec4<u32>(MASK));
 }
 //#else
+//#if !WVEC
 fn half4(row: u32, unit: u32) -> vec4<f32> {
   let word = row * WORDS + unit * 2u;
   if (unit * 2u + 1u < WORDS) {
@@ -45,4 +46,5 @@ fn half4(row: u32, unit: u32) -> vec4<f32> {
   }
   return vec4<f32>(unpack2x16float(codes[word]), 0.0, 0.0);
 }
+//#endif
 //#endif

@@ -85,7 +85,9 @@ export function matmul(gpu, spec) {
     const ROWS = spec.tuning.ROWS ?? 4;
     const THREADS = spec.tuning.THREADS ?? 64;
     const SUBGROUPS = gpu.subgroups && spec.tuning.SUBGROUPS !== 0 ? 1 : 0;
-    variant = { shader: "matmul_row", values: { ...shared, ROWS, THREADS, SUBGROUPS }, constants };
+    const words = quant.bits === 16 ? blocks(k, 2) : (quant.kp * quant.bits) / 32;
+    const WVEC = words % 4 === 0 && k % 4 === 0 ? 1 : 0;
+    variant = { shader: "matmul_row", values: { ...shared, ROWS, THREADS, SUBGROUPS, WVEC }, constants };
     groups = [blocks(n, ROWS), m, 1];
   } else {
     const tile = chooseTile(m, n, spec.tuning);
