@@ -16,7 +16,10 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 from bench.errors import InputError
 from bench.settings import cache_root
@@ -33,6 +36,7 @@ APT_PACKAGES: dict[str, tuple[str, ...]] = {
     "webkitgtk": ("webkit2gtk-driver", "xvfb"),
 }
 INSTALLABLE = tuple(APT_PACKAGES)
+_TELL_SECONDS = 10.0
 
 Say = Callable[[str], None]
 
@@ -69,18 +73,25 @@ def install(names: Sequence[str], say: Say) -> dict[str, str | None]:
             )
     results: dict[str, str | None] = dict.fromkeys(names)
     wanted = [package for name in names for package in APT_PACKAGES[name]]
-    apt_problem = _apt(wanted, say)
+    with ThreadPoolExecutor(max_workers=1) as beside:  # apt unpacks while npm and pip download
+        apt = beside.submit(_apt, wanted, say)
+        fetched = {name: _fetch(name, say) for name in names}
+        apt_problem = apt.result()
     for name in names:
-        problems = [apt_problem] if apt_problem else []
-        try:
-            if name == "chrome" and sys.platform.startswith("linux"):
-                _fetch_chromium(say)
-            if name == "firefox":
-                _fetch_geckodriver(say)
-        except (OSError, subprocess.SubprocessError, InputError) as error:
-            problems.append(str(error))
-        results[name] = "; ".join(problems) or None
+        results[name] = "; ".join(filter(None, [apt_problem, fetched[name]])) or None
     return results
+
+
+def _fetch(name: str, say: Say) -> str | None:
+    """Fetch what apt does not have; one line where that fails."""
+    try:
+        if name == "chrome" and sys.platform.startswith("linux"):
+            _fetch_chromium(say)
+        if name == "firefox":
+            _fetch_geckodriver(say)
+    except (OSError, subprocess.SubprocessError, InputError) as error:
+        return str(error)
+    return None
 
 
 def _apt(packages: Sequence[str], say: Say) -> str | None:
@@ -90,20 +101,32 @@ def _apt(packages: Sequence[str], say: Say) -> str | None:
     missing = [name for name in packages if not _installed(name)]
     if not missing:
         return None
-    say(f"apt-get install {' '.join(missing)} (takes about a minute)")
-    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *missing]):
+    say(f"apt-get install {' '.join(missing)} (takes a minute or two)")
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
         try:
-            done = subprocess.run(
-                [*prefix, "apt-get", *command], env=environment, capture_output=True, text=True, check=False
-            )
+            code, last = _apt_get(command, say)
         except OSError as error:
             return f"needs root: run as root or type `apt-get install {' '.join(missing)}` ({error})"
-        if done.returncode:
-            last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no message"]
-            return f"apt-get {command[0]} failed: {last[0]}; type `sudo apt-get install {' '.join(missing)}`"
+        if code:
+            return f"apt-get {command[0]} failed: {last}; type `sudo apt-get install {' '.join(missing)}`"
     return None
+
+
+def _apt_get(command: Sequence[str], say: Say) -> tuple[int, str]:
+    """Run apt-get and tell now and then where it is; its exit code and its last line."""
+    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    # Through env, because sudo clears the environment.
+    whole = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-q", *command]
+    last, told = "no message", monotonic()
+    with subprocess.Popen(
+        whole, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            last = line.strip() or last
+            if monotonic() - told > _TELL_SECONDS:
+                told = monotonic()
+                say(f"  {last}")
+    return process.returncode, last
 
 
 def _installed(package: str) -> bool:
@@ -148,7 +171,9 @@ def _fetch_chromium(say: Say) -> None:
                     (unpacked / "chromium").chmod(0o755)
                 else:
                     with tarfile.open(fileobj=io.BytesIO(data)) as inner:
-                        inner.extractall(unpacked, filter="data")
+                        # Debian 12's Python 3.11.2 has no filters yet; the archive's digest was checked.
+                        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                        inner.extractall(unpacked, **safely)  # noqa: S202
         _settle(unpacked, target)
 
 

@@ -42,7 +42,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(Text(text))
+        self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
 
     def begin(self, campaign: str, url: str) -> None:
         """The plan is written; the first run comes next."""
@@ -63,7 +63,8 @@ class Progress:
         line = Text(f"[{self._finished}/{self._total}] {request.model} {request.label}: ")
         line.append(outcome, style=_TONES.get(outcome, "red"))
         line.append(_result(record))
-        self._console.print(line)
+        # One line a run where nobody looks at it: a log is searched by line.
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
 
     def _left(self, elapsed: float) -> str:
         if not self._finished:

