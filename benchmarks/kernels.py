@@ -1,10 +1,12 @@
 """GFLOP/s and GB/s of each kernel at each precision, in a real browser.
 
-    python benchmarks/kernels.py [--browser chrome] [--f32] [--seconds 0.5] [--shape M,N,K ...] [--tile BM,BN,BK,TM,TN]
+    python benchmarks/kernels.py [--browser chrome] [--f32] [--shape M,N,K ...] [--tile BM,BN,BK,TM,TN ...]
 
-Weights are rotated through several copies (`--spread` MiB in all), so that on a GPU the cache does not hold them.
-A time is the slope between a quarter and the whole of the dispatches, so that the submit's own cost is not in it;
-low and high are the smallest and largest slope. FLOPs are 2MNK, bytes what must be moved once.
+A time is that of one pass of many dispatches over their number, by GPU timestamps on a GPU and by the wall
+clock on a software adapter; the gap between two dispatches is in it. low and high are the smallest and
+largest of the passes. Weights are rotated through several copies (`--spread` MiB in all), so that a GPU's
+cache does not hold them; without it small weights come from the cache. FLOPs are 2MNK, bytes what must be
+moved once.
 """
 
 from __future__ import annotations
@@ -67,8 +69,8 @@ def others(rows: int, hidden: int) -> list[dict[str, Any]]:
     x = value(rng.normal(0, 1, (rows, hidden)).astype(np.float32))
     g = vector(np.ones(hidden))
     norm = {
-        "name": "n", "rows": rows, "hidden": hidden, "epsilon": 1e-12, "gamma": "g", "beta": "b", "input": "x",
-        "other": "z", "output": "y",
+        "name": "n", "rows": rows, "hidden": hidden, "epsilon": 1e-12, "gamma": "g", "beta": "b",
+        "input": "x", "other": "z", "output": "y",
     }  # fmt: skip
     columns = {"value": "x", "stride": hidden, "offset": 0}
     attend = {
@@ -183,9 +185,8 @@ def show(rows: list[dict[str, Any]], first: dict[str, Any]) -> None:
             else ""
         )
         numbers = [f"{1000 * row[key]:.1f}" for key in ("ms", "low", "high")]
-        table.add_row(
-            row["kernel"], str(row["bits"] or ""), row["shader"], tile, *numbers, f"{row['gflops']:.1f}", f"{row['gbytes']:.2f}"
-        )  # fmt: skip
+        rates = [f"{row['gflops']:.1f}", f"{row['gbytes']:.2f}"]
+        table.add_row(row["kernel"], str(row["bits"] or ""), row["shader"], tile, *numbers, *rates)
     console.print(table)
 
 

@@ -2,7 +2,7 @@ import { guarded, openDevice, settle } from "./webgpu/device.js";
 import * as kernels from "./webgpu/kernels.js";
 import { Memory } from "./webgpu/memory.js";
 import { Pipelines, loadShaders } from "./webgpu/pipelines.js";
-import { SOFTWARE_TILE, TILES } from "./webgpu/tuning.js";
+import { SOFTWARE_TILE, TILES, turnOf } from "./webgpu/tuning.js";
 import { words } from "./runtime/errors.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
@@ -140,6 +140,20 @@ async function runCase(given) {
   });
 }
 
+/** Times passes by the GPU's own clock. @param {Gpu} gpu */
+function gpuClock(gpu) {
+  const querySet = gpu.device.createQuerySet({ type: "timestamp", count: 2 });
+  const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
+  const resolved = gpu.device.createBuffer({ size: 16, usage });
+  const submit = async (/** @type {GPUCommandEncoder} */ encoder) => {
+    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+    gpu.device.queue.submit([encoder.finish()]);
+    const [start, end] = new BigUint64Array(await readBack(gpu, resolved, 16));
+    return Number(end - start) / 1e6;
+  };
+  return { writes: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 }, submit };
+}
+
 /**
  * Time a kernel: many dispatches in one pass over several copies of its data, so that a cache does not hold them.
  * @param {Case} given
@@ -151,30 +165,30 @@ async function timeCase(given) {
   const pipeline = await pipelines.get(dispatch.variant);
   const memories = Array.from({ length: given.copies ?? 1 }, () => place(gpu, given, dispatch));
   const groups = memories.map((memory) => bind(gpu, dispatch, memory, pipeline));
-  const { queue } = gpu.device;
-  const submit = async (/** @type {number} */ count) => {
+  const byGpu = gpu.timestamps && !gpu.adapter.info.isFallbackAdapter;
+  const clock = byGpu ? gpuClock(gpu) : null;
+  const time = async (/** @type {number} */ count) => {
     const encoder = gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    const pass = encoder.beginComputePass(clock ? { timestampWrites: clock.writes } : {});
     pass.setPipeline(pipeline);
     for (let i = 0; i < count; i++) {
       pass.setBindGroup(0, groups[i % groups.length]);
       pass.dispatchWorkgroups(...dispatch.groups);
     }
     pass.end();
+    if (clock) return clock.submit(encoder);
     const start = performance.now();
-    queue.submit([encoder.finish()]);
-    await settle(gpu, queue.onSubmittedWorkDone());
+    gpu.device.queue.submit([encoder.finish()]);
+    await settle(gpu, gpu.device.queue.onSubmittedWorkDone());
     return performance.now() - start;
   };
-  let count = Math.max(4, groups.length);
-  while ((await submit(count)) < 40 && count < 20000) count *= 2;
+  // So long a pass makes a submit's own cost small, and lets a GPU leave its idle clock.
+  let count = groups.length;
+  while ((await time(count)) < 60 && count < 50000) count *= 2;
   const times = [];
   const end = performance.now() + (given.seconds ?? 0.5) * 1000;
-  // The slope between two counts takes the submit's own cost out.
   do {
-    const few = await submit(Math.ceil(count / 4));
-    const many = await submit(count);
-    times.push((many - few) / (count - Math.ceil(count / 4)));
+    times.push((await time(count)) / count);
   } while (performance.now() < end || times.length < 3);
   for (const memory of memories) memory.destroy();
   times.sort((a, b) => a - b);
@@ -185,6 +199,7 @@ async function timeCase(given) {
     low: times[0],
     high: times[times.length - 1],
     n: times.length,
+    clock: byGpu ? "gpu" : "wall",
     flops: dispatch.flops,
     bytes: dispatch.bytes,
     shader: dispatch.variant.shader,
@@ -210,7 +225,7 @@ function variants(gpu) {
   for (const packing of packings) {
     for (const [KVEC, BIAS] of [[0, 0], [1, 1]]) {
       const shared = { ...packing, KVEC, BIAS, ACT: 0 };
-      add("matmul_tile", { ...shared, ...SOFTWARE_TILE, UNIT: unit(packing.BITS) }, shape);
+      add("matmul_tile", { ...shared, ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE), UNIT: unit(packing.BITS) }, shape);
       for (const SUBGROUPS of gpu.subgroups ? [0, 1] : [0]) {
         add("matmul_row", { ...shared, ROWS: 4, THREADS: 64, SUBGROUPS, WVEC: KVEC }, shape);
       }
@@ -220,9 +235,9 @@ function variants(gpu) {
   const usual = { BITS: 4, GROUP: 32, ASYMMETRIC: 0, KVEC: 1, BIAS: 1, UNIT: 8 };
   for (const ACT of Object.values(kernels.ACTIVATIONS)) {
     add("activation", { ACT }, { COUNT: 7 });
-    add("matmul_tile", { ...usual, ACT, ...SOFTWARE_TILE }, shape);
+    add("matmul_tile", { ...usual, ACT, ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE) }, shape);
   }
-  for (const tile of [...TILES, SOFTWARE_TILE]) add("matmul_tile", { ...usual, ACT: 0, ...tile }, shape);
+  for (const tile of [...TILES, SOFTWARE_TILE]) add("matmul_tile", { ...usual, ACT: 0, ...tile, TURN: turnOf(tile) }, shape);
   for (const ADD of [0, 1]) add("layer_norm", { ADD, THREADS: 64 }, { H: 8, EPSILON: 1e-12 });
   for (const d of [1, 12, 64, 128, 256]) {
     const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };

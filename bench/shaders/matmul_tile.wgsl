@@ -36,9 +36,10 @@ var<workgroup> tile_a: array<vec4<f32>, BM * BK4>;
 var<workgroup> tile_w: array<vec4<f32>, BN * BK4>;
 
 // Neighbouring rows are turned against each other, so that a column of them meets every bank; padding would do
-// the same but take more than the 16 KiB that every device has.
+// the same but take more than the 16 KiB that every device has. A processor has no banks: TURN is 1 there.
+const TURN = ${TURN}u;
 fn slot(row: u32, k4: u32) -> u32 {
-  return row * BK4 + (k4 ^ (row % 8u));
+  return row * BK4 + (k4 ^ (row % TURN));
 }
 
 fn load_a(row: u32, k4: u32) -> vec4<f32> {
@@ -137,9 +138,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#endfor
     }
     for (var k = 0u; k < BK4; k++) {
-      // slot() by hand: TX and TY are multiples of 8, so all of a thread's rows are turned alike.
-      let at_a = ty * BK4 + (k ^ (ty % 8u));
-      let at_w = tx * BK4 + (k ^ (tx % 8u));
+      // slot() by hand: TX and TY are multiples of TURN, so all of a thread's rows are turned alike.
+      let at_a = ty * BK4 + (k ^ (ty % TURN));
+      let at_w = tx * BK4 + (k ^ (tx % TURN));
 //#for i 0 ${TM}
       let a_${i} = tile_a[at_a + ${i * (BM / TM)}u * BK4];
 //#endfor

@@ -1,4 +1,4 @@
-import { ROW_KERNEL_MAX_ROWS, attentionTile, chooseTile } from "./tuning.js";
+import { ROW_KERNEL_MAX_ROWS, SOFTWARE_THREADS, attentionTile, chooseTile, turnOf } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Variant} from "./pipelines.js" */
@@ -83,7 +83,7 @@ export function matmul(gpu, spec) {
   let groups;
   if (byRow) {
     const ROWS = spec.tuning.ROWS ?? 4;
-    const THREADS = spec.tuning.THREADS ?? 64;
+    const THREADS = spec.tuning.THREADS ?? (gpu.adapter.info.isFallbackAdapter ? SOFTWARE_THREADS : 64);
     const SUBGROUPS = gpu.subgroups && spec.tuning.SUBGROUPS !== 0 ? 1 : 0;
     const words = quant.bits === 16 ? blocks(k, 2) : (quant.kp * quant.bits) / 32;
     const WVEC = words % 4 === 0 && k % 4 === 0 ? 1 : 0;
@@ -91,11 +91,8 @@ export function matmul(gpu, spec) {
     groups = [blocks(n, ROWS), m, 1];
   } else {
     const tile = chooseTile(m, n, gpu.adapter.info.isFallbackAdapter, spec.tuning);
-    if ((tile.BM / tile.TM) % 8 !== 0 || (tile.BN / tile.TN) % 8 !== 0) {
-      throw new Error(`matmul_tile: BM / TM and BN / TN must be multiples of 8, not ${JSON.stringify(tile)}`);
-    }
     const UNIT = quant.bits === 16 ? 4 : 32 / quant.bits;
-    variant = { shader: "matmul_tile", values: { ...shared, ...tile, UNIT }, constants };
+    variant = { shader: "matmul_tile", values: { ...shared, ...tile, UNIT, TURN: turnOf(tile) }, constants };
     groups = [blocks(n, tile.BN), blocks(m, tile.BM), 1];
   }
   const scalar = gpu.f16 ? 2 : 4;
@@ -142,7 +139,8 @@ export function layerNorm(gpu, spec) {
   ];
   if (spec.other) bindings.push([3, { value: spec.other }]);
   bindings.push([4, { value: spec.output }]);
-  const values = { ADD: spec.other ? 1 : 0, THREADS: spec.hidden > 256 ? 128 : 64 };
+  const THREADS = gpu.adapter.info.isFallbackAdapter ? SOFTWARE_THREADS : spec.hidden > 256 ? 128 : 64;
+  const values = { ADD: spec.other ? 1 : 0, THREADS };
   const variant = { shader: "layer_norm", values, constants: { H: spec.hidden, EPSILON: spec.epsilon } };
   const count = spec.rows * spec.hidden;
   const bytes = (gpu.f16 ? 2 : 4) * count * (spec.other ? 3 : 2);
@@ -162,7 +160,7 @@ export function layerNorm(gpu, spec) {
  */
 export function attention(gpu, spec) {
   const d = spec.hidden / spec.heads;
-  const tile = attentionTile(d);
+  const tile = attentionTile(d, gpu.adapter.info.isFallbackAdapter);
   const constants = {
     T: spec.sequence,
     SCALE: spec.scale,

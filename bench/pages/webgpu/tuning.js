@@ -12,7 +12,10 @@ export const TILES = /** @type {Tile[]} */ ([
 ]);
 
 /** On a processor each invocation is a loop's turn: few of them, each with more to do, win. */
-export const SOFTWARE_TILE = /** @type {Tile} */ ({ BM: 16, BN: 32, BK: 32, TM: 2, TN: 4 });
+export const SOFTWARE_TILE = /** @type {Tile} */ ({ BM: 16, BN: 16, BK: 32, TM: 4, TN: 4 });
+
+/** Where a row is summed up by a workgroup: one vector of a processor's lanes needs no barrier between threads. */
+export const SOFTWARE_THREADS = 4;
 
 /** Workgroups that keep a large GPU busy: with fewer, a smaller tile is faster although it reads more. */
 const ENOUGH = 64;
@@ -38,17 +41,23 @@ export function chooseTile(m, n, software, forced) {
   };
 }
 
+/** How far rows are turned against each other in shared memory; both thread counts must be multiples of it. @param {Tile} t */
+export function turnOf(t) {
+  return (t.BM / t.TM) % 8 === 0 && (t.BN / t.TN) % 8 === 0 ? 8 : 1;
+}
+
 /** Up to this many rows the one-row kernel wins: it reads the weights once a row, without shared memory. */
 export const ROW_KERNEL_MAX_ROWS = 4;
 
 /**
  * Attention's tile by head size, within 16 KiB of workgroup memory.
  * @param {number} d head size
+ * @param {boolean} software
  */
-export function attentionTile(d) {
-  const LANES = [8, 4, 2, 1].find((lanes) => d % lanes === 0) ?? 1;
+export function attentionTile(d, software) {
+  const LANES = (software ? [2, 1] : [8, 4, 2, 1]).find((lanes) => d % lanes === 0) ?? 1;
   const bytes = (/** @type {number} */ tq, /** @type {number} */ tk) => 4 * ((tq + tk) * (d + 1) + tq * (tk + 1));
-  for (const [TQ, TK] of [[16, 32], [16, 16], [8, 16], [8, 8], [4, 4]]) {
+  for (const [TQ, TK] of software ? [[4, 16], [4, 4]] : [[16, 32], [16, 16], [8, 16], [8, 8], [4, 4]]) {
     if (bytes(TQ, TK) <= 16384) {
       return { TQ, TK, LANES };
     }
