@@ -1,0 +1,336 @@
+"""Whole runs in real browsers: each outcome that this machine can produce, through `bench run`."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import psutil
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from bench.browsers import BROWSERS
+from bench.browsers.process import MARK
+from bench.bundle import make
+from bench.cli import main
+from bench.models.catalog import resolve
+from bench.settings import load_settings
+from bench.store import open_store
+
+from .conftest import require
+
+pytestmark = pytest.mark.browser
+TINY = ["--model", "bert-tiny", "--sequence-length", "8", "--iterations", "3"]
+CONTRACT = {
+    "id", "outcome", "fallback_reason", "requested", "effective", "environment", "model", "metrics",
+    "quality", "error",
+}  # fmt: skip
+
+
+@pytest.fixture
+def bench(tmp_path, capfd, monkeypatch):
+    """Run `bench run --json`; the exit code and the runs by what was asked of them."""
+    monkeypatch.setenv("BENCH_DB", f"sqlite:///{tmp_path / 'runs.sqlite'}")
+
+    def run(*arguments):
+        code = main(["run", "--json", *arguments])
+        answer = json.loads(capfd.readouterr().out)
+        assert set(answer) == {"campaign", "runs"}
+        runs = {}
+        for one in answer["runs"]:
+            assert set(one) >= CONTRACT
+            asked = one["requested"]
+            runs[asked["browser"], asked["platform"], asked["bits"]] = one
+        return code, runs
+
+    return run
+
+
+def measured(run):
+    """A run that has speed must have everything that makes it believable."""
+    latency, quality = run["metrics"]["latency_ms"], run["quality"]
+    assert latency["n"] >= 3 and latency["median"] > 0
+    assert run["metrics"]["throughput_per_s"] == pytest.approx(1000 / latency["median"])
+    assert run["metrics"]["first_inference_ms"] > 0
+    assert quality["kernel_rel_l2"] <= (5e-3 if run["effective"]["activations"] == "f16" else 1e-3)
+    assert 0.2 < quality["cosine_fp32"] <= 1 + 1e-9
+    assert run["environment"]["cross_origin_isolated"] is True
+    assert 0 < run["environment"]["timer_resolution_us"] <= 1000
+    assert run["error"] is None
+
+
+def test_every_precision_on_both_platforms_in_chrome(bench):
+    require("chrome")
+    code, runs = bench("--platform", "both", *TINY)
+    assert code == 0
+    assert {key[1:]: run["outcome"] for key, run in runs.items()} == {
+        ("webgpu", 16): "ok", ("webgpu", 8): "ok", ("webgpu", 4): "ok", ("webgpu", 2): "ok",
+        ("webnn", 16): "ok", ("webnn", 8): "ok", ("webnn", 4): "fallback", ("webnn", 2): "fallback",
+    }  # fmt: skip
+    for (_, platform, bits), run in runs.items():
+        measured(run)
+        upgraded = platform == "webnn" and bits < 8
+        assert run["effective"]["bits"] == (8 if upgraded else bits)
+        assert run["effective"]["bits_mean"] == run["effective"]["bits"]
+        assert bool(run["fallback_reason"]) is upgraded
+        assert run["effective"]["device"] == "cpu"  # SwiftShader is a processor, whatever the API is called
+    adapter = runs["chrome", "webgpu", 4]["environment"]["adapter"]
+    assert adapter["is_fallback_adapter"] is True and "software" in adapter["name"]
+    cosines = [runs["chrome", "webgpu", bits]["quality"]["cosine_fp32"] for bits in (16, 8, 4, 2)]
+    assert cosines == sorted(cosines, reverse=True)
+
+
+def test_real_weights_save_the_memory_that_is_claimed(bench):
+    require("chrome")
+    arguments = [
+        "--platform",
+        "both",
+        "--model",
+        "all-MiniLM-L6-v2",
+        "--sequence-length",
+        "8",
+        "--iterations",
+        "3",
+    ]
+    _, runs = bench(*arguments)
+    saved = {key[1:]: run["metrics"]["memory_reduction"] for key, run in runs.items()}
+    for platform, bits, least in [
+        ("webgpu", 8, 0.46),
+        ("webgpu", 4, 0.71),
+        ("webgpu", 2, 0.84),
+        ("webnn", 8, 0.46),
+    ]:
+        assert saved[platform, bits] >= least
+    assert saved["webgpu", 16] == saved["webnn", 16] == 0
+    assert {run["model"]["weights"] for run in runs.values()} == {"hub"}
+    for run in runs.values():
+        measured(run)
+
+
+def test_experimental_mode_asks_the_browser_and_keeps_its_words(bench):
+    require("chrome")
+    code, runs = bench("--platform", "webnn", "--bits", "4", "--bits", "2", "--experimental-precision", *TINY)
+    assert code == 0  # an error in experimental mode is the result that was asked for
+    four, two = runs["chrome", "webnn", 4], runs["chrome", "webnn", 2]
+    assert (four["outcome"], four["effective"]["bits"]) == ("ok", 4)
+    assert "int4" in four["effective"]["weight_path"]
+    measured(four)
+    assert two["outcome"] == "error" and two["metrics"]["latency_ms"] is None
+    assert two["error"] == {
+        "stage": "build",
+        "category": "unsupported_type",
+        "name": "TypeError",
+        "message": "Failed to execute 'constant' on 'MLGraphBuilder': Failed to read the 'dataType' "
+        "property from 'MLOperandDescriptor': The provided value 'int2' is not a valid enum value of type "
+        "MLOperandDataType.",
+        "operator": "constant",
+    }
+
+
+def test_mixed_and_asymmetric_and_a_batch(bench):
+    require("chrome")
+    arguments = [
+        "--platform",
+        "both",
+        "--bits",
+        "4",
+        "--mixed-precision",
+        "--scheme",
+        "asymmetric",
+        "--batch-size",
+        "3",
+    ]
+    _, runs = bench(*arguments, "--experimental-precision", *TINY)
+    for run in runs.values():
+        assert run["outcome"] == "ok"
+        assert run["effective"]["bits"] == 4 and 4 < run["effective"]["bits_mean"] < 8
+        assert run["effective"]["scheme"] == "asymmetric"
+        assert run["metrics"]["throughput_per_s"] == pytest.approx(
+            3000 / run["metrics"]["latency_ms"]["median"]
+        )
+        assert run["quality"]["kernel_rel_l2"] <= 1e-3
+
+
+def test_other_engines_run_or_refuse_with_evidence(bench):
+    for name in ("firefox", "webkitgtk"):
+        require(name)
+    arguments = ["--platform", "both", "--browser", "firefox", "--browser", "webkitgtk", "--browser", "edge"]
+    code, runs = bench(*arguments, "--bits", "4", *TINY)
+    assert code == 0
+    assert runs["firefox", "webgpu", 4]["outcome"] == "ok"
+    measured(runs["firefox", "webgpu", 4])
+    assert runs["firefox", "webgpu", 4]["effective"]["activations"] == "f16"
+    for key, words in {
+        ("firefox", "webnn", 4): "navigator.ml is undefined",
+        ("webkitgtk", "webgpu", 4): "navigator.gpu is undefined",
+        ("webkitgtk", "webnn", 4): "navigator.ml is undefined",
+    }.items():
+        assert runs[key]["outcome"] == "unsupported"
+        assert runs[key]["error"]["stage"] == "probe" and words in runs[key]["error"]["message"]
+        assert runs[key]["environment"]["user_agent"]
+        assert runs[key]["metrics"]["latency_ms"] is None
+    if not BROWSERS["edge"].builds(load_settings()):
+        assert {runs["edge", platform, 4]["outcome"] for platform in ("webgpu", "webnn")} == {"unavailable"}
+        assert "edge is not on this machine" in runs["edge", "webgpu", 4]["error"]["message"]
+
+
+def test_another_build_refuses_webnn_in_its_own_words(bench):
+    build = next((b for b in BROWSERS["chrome"].builds(load_settings()) if b.source == "distribution"), None)
+    if build is None:
+        pytest.skip("this machine has no distribution's Chromium beside the fetched one")
+    code, runs = bench("--platform", "webnn", "--browser", f"chrome:{build.binary}", "--bits", "8", *TINY)
+    (run,) = runs.values()
+    assert code == 3  # nothing could run
+    assert run["outcome"] == "unsupported"
+    assert run["error"]["message"].endswith("WebNN is not supported on this platform.")
+
+
+def test_a_device_that_did_not_run_it_is_a_fallback(bench):
+    require("chrome")
+    code, runs = bench("--platform", "both", "--device", "gpu", "--bits", "8", *TINY)
+    assert code == 0
+    # LiteRT answers for a GPU and says that it shares the graph with the processor: neither is what was asked.
+    for platform, ran in [("webgpu", "cpu"), ("webnn", "gpu+cpu")]:
+        run = runs["chrome", platform, 8]
+        assert run["outcome"] == "fallback"
+        assert f"device gpu was requested, {ran} ran it" in run["fallback_reason"]
+        assert run["effective"]["device"] == ran
+
+
+def test_saved_outputs_are_what_was_verified(bench, tmp_path):
+    require("chrome")
+    _, runs = bench("--bits", "8", *TINY, "--batch-size", "2", "--save-outputs", str(tmp_path / "out"))
+    (run,) = runs.values()
+    folder = tmp_path / "out" / str(run["id"])
+    saved = {path.stem: np.load(path) for path in folder.glob("*.npy")}
+    assert saved["input_ids"].shape == saved["attention_mask"].shape == (2, 8)
+    assert saved["last_hidden_state"].shape == (2, 8, 128)
+    reference = make(resolve("bert-tiny"), bits=8, batch=2, sequence=8).reference()[0]
+    np.testing.assert_allclose(
+        saved["last_hidden_state"].reshape(16, 128), reference["last_hidden_state"], rtol=1e-3, atol=1e-4
+    )
+
+
+def test_a_wrong_result_has_no_speed(bench, tmp_path, monkeypatch):
+    require("chrome")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    monkeypatch.setenv("CHROME_BINARY", str(BROWSERS["chrome"].find(None, SETTINGS).binary))
+    bundle = make(resolve("bert-tiny"), bits=4, batch=1, sequence=8)
+    tensors = load_file(bundle.weights_path)
+    for name, words in tensors.items():
+        if name.endswith("intermediate.dense.weight.codes"):
+            tensors[name] = (words >> 4) & 0x0F0F0F0F | (words & 0x0F0F0F0F) << 4
+    save_file(tensors, bundle.weights_path)  # nibbles swapped, after the reference was made
+    code, runs = bench("--bits", "4", *TINY)
+    (run,) = runs.values()
+    assert code == 1
+    assert run["outcome"] == "incorrect"
+    assert "relative L2 distance" in run["error"]["message"]
+    assert run["metrics"]["latency_ms"] is None and run["metrics"]["throughput_per_s"] is None
+    assert run["quality"]["kernel_rel_l2"] > 1e-3
+    assert main(["query", "--where", "latency_ms_median is not null", "--format", "json"]) == 0
+
+
+SETTINGS = load_settings()
+BEGUN = time.time()
+
+
+def test_a_stage_past_its_deadline_is_a_timeout(bench):
+    require("chrome")
+    begun = time.monotonic()
+    code, runs = bench(
+        "--model", "bert-base-uncased", "--sequence-length", "32", "--bits", "8", "--timeout", "2"
+    )
+    (run,) = runs.values()
+    assert code == 1
+    assert run["outcome"] == "timeout"
+    assert run["error"]["stage"] in ("build", "compile", "verify")
+    assert "deadline of 2 s" in run["error"]["message"]
+    assert time.monotonic() - begun < 60
+    assert not session_processes()
+
+
+def session_processes():
+    """Live processes that carry the mark of a session that began within these tests."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if (
+                process.create_time() > BEGUN
+                and MARK in process.environ()
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def kill_when_measuring(kind, delay=1.0):
+    """A thread that kills one process of the session soon after the page has begun."""
+
+    def hunt():
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            for process in session_processes():
+                try:
+                    line = process.cmdline()
+                    renderer = any("--type=renderer" in word for word in line)
+                    wanted = {
+                        "gpu": any("--type=gpu-process" in word for word in line),
+                        "browser": "chrom" in process.name() and not any("--type=" in word for word in line)
+                        and "chromedriver" not in process.name() and len(line) > 5,
+                        "driver": process.name() == "chromedriver",
+                        "renderer": renderer,
+                    }[kind]  # fmt: skip
+                except (psutil.Error, OSError):
+                    continue
+                if wanted:
+                    time.sleep(delay)
+                    process.kill()
+                    return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=hunt, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcomes"),
+    [
+        ("browser", {"crashed"}),
+        ("driver", {"crashed"}),
+        ("renderer", {"crashed"}),
+        ("gpu", {"device_lost", "crashed"}),
+    ],
+)
+def test_what_dies_is_a_row_and_leaves_nothing(bench, kind, outcomes):
+    require("chrome")
+    thread = kill_when_measuring(kind, delay=2.5)
+    arguments = ["--model", "all-MiniLM-L6-v2", "--sequence-length", "64", "--bits", "8", "--timeout", "60"]
+    code, runs = bench(*arguments, "--iterations", "30")
+    thread.join()
+    (run,) = runs.values()
+    assert code == 1
+    assert run["outcome"] in outcomes, run["error"]
+    assert run["error"]["message"]
+    assert run["metrics"]["latency_ms"] is None
+    assert not session_processes()
+
+
+def test_every_run_is_in_the_view_with_its_evidence(bench, tmp_path):
+    require("chrome")
+    _, runs = bench("--platform", "both", "--browser", "chrome", "--browser", "edge", "--bits", "8", *TINY)
+    with open_store(f"sqlite:///{tmp_path / 'runs.sqlite'}", create=False) as store:
+        frame = store.summary()
+        assert Counter(frame["outcome"]) == Counter(run["outcome"] for run in runs.values())
+        one = frame[(frame["requested_platform"] == "webgpu") & (frame["browser"] == "chrome")].iloc[0]
+        assert one["latency_ms_median"] == runs["chrome", "webgpu", 8]["metrics"]["latency_ms"]["median"]
+        assert bool(one["adapter_is_fallback"]) and "software" in one["adapter"]
+        samples = store.samples(int(one["id"]))
+        assert sum(sample.phase == "measure" for sample in samples) == one["latency_ms_n"] == 3
