@@ -41,13 +41,18 @@ class SessionSpace:
         return {**os.environ, **own, **extra}
 
     def processes(self) -> list[psutil.Process]:
-        """Every live process that carries this session's mark."""
-        found = []
+        """Every live process that carries this session's mark, and every descendant of one.
+
+        Chromium's forked children write their titles over the environment they were given, so a mark alone
+        would miss renderers and the GPU process.
+        """
+        found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-        return found
+                if process.environ().get(MARK) == self.mark:
+                    found[process.pid] = process
+                    found.update({child.pid: child for child in process.children(recursive=True)})
+        return [process for process in found.values() if _alive(process)]
 
     def end_processes(self, patience: float = 5.0) -> int:
         """Kill what is left of the session; the number of processes that had to be killed."""
@@ -80,3 +85,9 @@ class SessionSpace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False

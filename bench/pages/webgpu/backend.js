@@ -1,4 +1,4 @@
-import { check, guarded, openDevice, settle } from "./device.js";
+import { finished, guarded, openDevice, settle } from "./device.js";
 import { Memory } from "./memory.js";
 import { Pipelines } from "./pipelines.js";
 import { makePlan } from "./plan.js";
@@ -99,8 +99,7 @@ export class WebGpuBackend {
     for (let i = 0; i < count; i++) {
       queue.submit([this.encode().finish()]);
     }
-    await settle(this.gpu, queue.onSubmittedWorkDone());
-    check(this.gpu, "measure");
+    await finished(this.gpu, "measure");
   }
 
   async poison() {

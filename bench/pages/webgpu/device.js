@@ -153,8 +153,10 @@ export async function guarded(gpu, stage, work, operator = null) {
   }
   const errors = [];
   for (let i = 0; i < 3; i++) {
-    errors.push(await settle(gpu, gpu.device.popErrorScope()));
+    // A dead GPU process answers no scope; what it was working on is told by `thrown` or by `lost`.
+    errors.push(await settle(gpu, gpu.device.popErrorScope()).catch((error) => ((thrown ??= error), null)));
   }
+  if (thrown) await heardOfLoss(gpu);
   check(gpu, stage);
   if (thrown) {
     throw thrown instanceof StageError ? thrown : new StageError(stage, thrown, { operator });
@@ -164,6 +166,27 @@ export async function guarded(gpu, stage, work, operator = null) {
     throw new StageError(stage, error, { operator });
   }
   return /** @type {T} */ (result);
+}
+
+/** Calls fail a moment before the page hears that the device is lost: wait for that moment. @param {Gpu} gpu */
+async function heardOfLoss(gpu) {
+  await Promise.race([gpu.device.lost, new Promise((resolve) => setTimeout(resolve, 1000))]);
+}
+
+/**
+ * Wait for submitted work; a failure while the device is lost is the loss.
+ * @param {Gpu} gpu
+ * @param {string} stage
+ */
+export async function finished(gpu, stage) {
+  try {
+    await settle(gpu, gpu.device.queue.onSubmittedWorkDone());
+  } catch (error) {
+    await heardOfLoss(gpu);
+    check(gpu, stage);
+    throw new StageError(stage, error);
+  }
+  check(gpu, stage);
 }
 
 /**
