@@ -18,12 +18,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import InputError
 
@@ -48,6 +49,13 @@ class BrowserSettings(BaseModel):
     driver: str | None = None
     gpu_flags: str | None = None
     library_path: str | None = None
+
+    @field_validator("gpu_flags")
+    @classmethod
+    def _splits(cls, value: str | None) -> str | None:
+        """Flags must split as a shell splits them; better said now than in every run."""
+        shlex.split(value or "")
+        return value
 
 
 class HarnessSettings(BaseModel):

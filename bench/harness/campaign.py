@@ -45,7 +45,7 @@ class Report:
             record
             for record in self.records
             if record.outcome.failed
-            and not (record.outcome is Outcome.ERROR and record.requested.experimental_precision)
+            and not (record.outcome is Outcome.ERROR and record.requested.experimental)
         ]
         if failed:
             return 1
@@ -118,7 +118,10 @@ def run_campaign(
             record = result.record
             record.id = store.record(cell.id, record)
             if save_outputs:
-                save_tensors(save_outputs / str(record.id), result.inputs, result.outputs, request)
+                try:
+                    save_tensors(save_outputs / str(record.id), result.inputs, result.outputs, request)
+                except OSError as error:  # the run is stored; its tensors are a courtesy
+                    tell(f"outputs not saved: {error}")
             report.records.append(record)
             done(record, position)
             if result.interrupted:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 
-from selenium.common.exceptions import NoSuchDriverException, WebDriverException
+from selenium.common.exceptions import NoSuchDriverException, TimeoutException, WebDriverException
 from selenium.webdriver.remote.webdriver import WebDriver
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from bench.browsers import Browser, BrowserMissing, Build, SessionSpace
 from bench.errors import RunFailure
@@ -46,7 +47,7 @@ def launch(
             raise RunFailure(
                 Outcome.UNAVAILABLE, Stage.LAUNCH, first_line(error), name=type(error).__name__
             ) from None
-        except (WebDriverException, OSError) as error:
+        except (WebDriverException, HTTPError, OSError) as error:  # urllib3's: the driver itself died
             space.end_processes()
             notes.append(f"attempt {attempt}: {first_line(error)}")
             if attempt == _LAUNCH_ATTEMPTS:
@@ -69,9 +70,12 @@ def open_page(driver: WebDriver, url: str, watch: Watch) -> None:
     """Load a page; a RunFailure where the browser dies or hangs over it."""
     try:
         watch.enter(Stage.PROBE)
-        driver.set_page_load_timeout(watch.timeout)
+        # Later than the watch's own deadline, which is to be the one that passes.
+        watch.call(lambda: driver.set_page_load_timeout(watch.timeout + 30))
         watch.call(lambda: driver.get(url))
-    except WebDriverException as error:
+    except (TimeoutException, ReadTimeoutError):
+        raise watch.late() from None
+    except (WebDriverException, HTTPError, OSError) as error:
         raise RunFailure(Outcome.CRASHED, watch.stage, first_line(error), name=type(error).__name__) from None
 
 

@@ -92,6 +92,9 @@ def execute(
         attempt.failure = failure
     except KeyboardInterrupt:
         attempt.failure = interruption(attempt.session.watch.stage if attempt.session else Stage.LAUNCH)
+    except Exception as error:  # whatever it is, it ends this run and not the campaign
+        stage = attempt.session.watch.stage if attempt.session else Stage.LAUNCH
+        attempt.failure = RunFailure(Outcome.ERROR, stage, str(error), name=type(error).__name__)
     if attempt.session:
         attempt.phases_ms.update(attempt.session.watch.close())
     found = attempt.session.findings if attempt.session else Findings()
@@ -190,6 +193,8 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
 def _environment(attempt: Attempt, found: Findings) -> Environment:
     capabilities, probe = found.capabilities, found.probe
     name = attempt.request.browser_name
+    # Of two adapters, the one that was looked at and the one that ran, the latter counts.
+    opened = {**probe.get("webgpu", {}), **(found.effective.get("notes") or {}).get("adapter", {})}
     return Environment(
         browser=name,
         browser_version=capabilities.get("browserVersion"),
@@ -197,7 +202,7 @@ def _environment(attempt: Attempt, found: Findings) -> Environment:
         driver_version=driver_version(capabilities),
         user_agent=probe.get("user_agent"),
         flags=attempt.flags,
-        adapter=describe_adapter(probe.get("webgpu", {}), name),
+        adapter=describe_adapter(opened, name),
         webnn=probe.get("webnn"),
         os=host_os(),
         cpu=host_cpu(),
@@ -214,7 +219,7 @@ def _effective(attempt: Attempt, found: Findings, environment: Environment) -> t
         return Effective(), []
     bits, why = granted_bits(request)
     reasons = [why] if why else []
-    device = str(found.effective["device"])
+    device = str(found.effective["device"])  # "unknown" where the browser does not say
     adapter = environment.adapter
     if request.platform == "webgpu" and adapter and adapter["is_fallback_adapter"]:
         device = "cpu"
@@ -237,7 +242,7 @@ def _effective(attempt: Attempt, found: Findings, environment: Environment) -> t
 
 def _metrics(attempt: Attempt, found: Findings, samples: list[Sample], outcome: Outcome) -> Metrics:
     bundle = attempt.bundle
-    if not found.effective or bundle is None:
+    if not found.effective or bundle is None or outcome is Outcome.INCORRECT:
         return Metrics()
     uploaded = int(found.effective["weight_bytes"])
     metrics = Metrics(

@@ -58,6 +58,7 @@ class Job:
         files: names under the run's path -> files on disk.
         verdict: called with a set's name and its outputs' bytes, in a worker thread.
         events: everything the page reports, in order.
+        effective: what the page said of itself, here at once: a verdict needs it before the events are read.
     """
 
     task: Mapping[str, Any]
@@ -65,6 +66,7 @@ class Job:
     verdict: Verdict
     events: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
     outputs: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    effective: dict[str, Any] = field(default_factory=dict)
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
 
@@ -180,7 +182,10 @@ class PageServer:
             event = await request.json()
         except ValueError:
             raise web.HTTPBadRequest from None
-        self._job(request).events.put(event)
+        job = self._job(request)
+        if event.get("kind") == "effective":
+            job.effective = event.get("data") or {}
+        job.events.put(event)
         return web.json_response({})
 
     async def _output(self, request: web.Request) -> web.Response:

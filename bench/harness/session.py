@@ -148,7 +148,8 @@ class Session:
             "weights.safetensors": bundle.weights_path,
             "inputs.safetensors": bundle.inputs_path,
         }
-        return Job(task=task, files=files, verdict=self._verdict)
+        job = Job(task=task, files=files, verdict=lambda name, outputs: self._verdict(job, name, outputs))
+        return job
 
     def _take(self, kind: str, data: dict[str, Any]) -> bool:
         """Take one report; True when it was the last."""
@@ -177,7 +178,7 @@ class Session:
             setattr(found, kind, data)
         return False
 
-    def _verdict(self, name: str, outputs: Mapping[str, bytes]) -> dict[str, Any]:
+    def _verdict(self, job: Job, name: str, outputs: Mapping[str, bytes]) -> dict[str, Any]:
         """Hold one set's outputs to the reference; runs in the server's thread."""
         index = 0 if name == "last" else int(name)
         reference = self._references[index]
@@ -187,12 +188,13 @@ class Session:
             if tensor in reference and values.size == reference[tensor].size:
                 got[tensor] = values.reshape(reference[tensor].shape)
         self.findings.outputs[name] = got
-        tolerance = TOLERANCE[self.findings.effective.get("activations", "f32")]
+        activations = job.effective.get("activations", "f32")
+        tolerance = TOLERANCE[activations]
         distance = compare.kernel_rel_l2(self._bundle.graph, [got], [reference])
         ok = distance <= tolerance
         reason = (
             f"input set {name}: relative L2 distance to the NumPy reference is {distance:.3g}, "
-            f"allowed {tolerance:g} with {self.findings.effective.get('activations')} activations"
+            f"allowed {tolerance:g} with {activations} activations"
         )
         # JSON has no infinity: a missing or non-finite output is told in words.
         return {

@@ -182,6 +182,10 @@ async function timeCase(given) {
     await settle(gpu, gpu.device.queue.onSubmittedWorkDone());
     return performance.now() - start;
   };
+  // Nothing is timed that does not run, or leaves its output unwritten.
+  await guarded(gpu, "verify", () => time(groups.length));
+  const written = new Uint8Array(await readBack(gpu, /** @type {GPUBuffer} */ (memories[0].values.get(given.output)), 64));
+  if (written.every((byte) => byte === 255)) throw new Error(`${given.op} wrote nothing`);
   // So long a pass makes a submit's own cost small, and lets a GPU leave its idle clock.
   let count = groups.length;
   while ((await time(count)) < 60 && count < 50000) count *= 2;

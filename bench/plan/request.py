@@ -53,6 +53,11 @@ class Request(BaseModel):
         return self.browser.partition(":")[0]
 
     @property
+    def experimental(self) -> bool:
+        """Whether this asks WebNN for a type that it may refuse, so that a refusal is a result."""
+        return self.experimental_precision and self.platform == "webnn" and self.bits < 8
+
+    @property
     def label(self) -> str:
         """A short name for progress lines: `chrome webgpu 4-bit mixed`."""
         parts = [self.browser_name, self.platform, f"{self.bits}-bit"]

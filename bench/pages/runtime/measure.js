@@ -95,10 +95,15 @@ export async function measure(run, options) {
   }
   const warm = /** @type {number[]} */ ([]);
   // Warming up may take a third of the budget; what is not steady by then is measured and flagged.
+  let told = started;
   while (!isSteady(warm) && performance.now() - started < (options.max_seconds * 1000) / 3) {
     const value = (await time(batch)) / batch;
     warm.push(value);
     samples.push({ phase: "warmup", batch, value_ms: value });
+    if (performance.now() - told > 1000) {
+      await options.progress("warmup", warm.length);
+      told = performance.now();
+    }
   }
   const steady = isSteady(warm);
   const values = /** @type {number[]} */ ([]);
@@ -117,6 +122,7 @@ export async function measure(run, options) {
     } else if (values.length >= MIN_SAMPLES) {
       const narrow = relativeHalfWidth(values) <= options.precision;
       if (narrow) stopped = "precision";
+      else if (values.length >= MAX_SAMPLES) stopped = "samples";
       if (narrow || now - begin >= options.max_seconds * 1000 || values.length >= MAX_SAMPLES) break;
     }
     if (now - reported > 1000) {

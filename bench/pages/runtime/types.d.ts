@@ -49,8 +49,10 @@ export interface Backend {
   /** Make pipelines or the graph; throws StageError("compile"). */
   compile(): Promise<void>;
   setInputs(inputs: Inputs): Promise<void>;
-  /** Submit `count` inferences and wait until the last is done. */
-  run(count: number): Promise<void>;
+  /** Submit `count` inferences and wait until the last is done; a failure is of that stage. */
+  run(count: number, stage?: string): Promise<void>;
+  /** Wait until uploads are done, so that no inference is timed with them. */
+  flush(): Promise<void>;
   read(): Promise<Outputs>;
   /** Overwrite the outputs, so that a run that writes nothing cannot pass for one that did. */
   poison(): Promise<void>;

@@ -93,13 +93,17 @@ export class WebGpuBackend {
     return encoder;
   }
 
-  /** @param {number} count */
-  async run(count) {
+  /** @param {number} count @param {string} [stage] */
+  async run(count, stage = "measure") {
     const { queue } = this.gpu.device;
     for (let i = 0; i < count; i++) {
       queue.submit([this.encode().finish()]);
     }
-    await finished(this.gpu, "measure");
+    await finished(this.gpu, stage);
+  }
+
+  async flush() {
+    await finished(this.gpu, "verify");
   }
 
   async poison() {
@@ -177,6 +181,13 @@ export class WebGpuBackend {
       activations: this.gpu.f16 ? "f16" : "f32",
       weight_path: "packed in GPU memory, unpacked in the kernel",
       notes: {
+        adapter: {
+          vendor: info.vendor,
+          architecture: info.architecture,
+          device: info.device,
+          description: info.description,
+          is_fallback_adapter: info.isFallbackAdapter ?? null,
+        },
         dispatches: this.plan.dispatches.length,
         fused: this.plan.fused,
         activation_bytes: this.memory.activationBytes,

@@ -32,7 +32,10 @@ export async function openDevice(want = {}) {
       outcome: "unsupported",
     });
   }
-  const adapter = await requestAdapter();
+  const unsupported = (/** @type {unknown} */ error) => new StageError("probe", error, { outcome: "unsupported" });
+  const adapter = await requestAdapter().catch((error) => {
+    throw unsupported(error);
+  });
   if (!adapter) {
     throw new StageError("probe", new Error("navigator.gpu.requestAdapter() resolved to null"), {
       outcome: "unsupported",
@@ -43,13 +46,10 @@ export async function openDevice(want = {}) {
   if (want.f16 !== false) useful.push("shader-f16");
   useful.push(/** @type {GPUFeatureName} */ ("subgroups"));
   const features = useful.filter((name) => adapter.features.has(name));
-  const device = await adapter.requestDevice({
-    requiredFeatures: features,
-    requiredLimits: {
-      maxBufferSize: adapter.limits.maxBufferSize,
-      maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
-      maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize,
-    },
+  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = adapter.limits;
+  const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize };
+  const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits }).catch((error) => {
+    throw unsupported(error);
   });
   const gpu = {
     adapter,

@@ -91,6 +91,10 @@ export function matmul(gpu, spec) {
     groups = [blocks(n, ROWS), m, 1];
   } else {
     const tile = chooseTile(m, n, gpu.adapter.info.isFallbackAdapter, spec.tuning);
+    const threads = (tile.BM / tile.TM) * (tile.BN / tile.TN);
+    if (!Number.isInteger(threads) || (tile.BM * tile.BK) / 4 / threads < 1 || (tile.BM * tile.BK) % (4 * threads)) {
+      throw new Error(`matmul_tile: ${JSON.stringify(tile)} does not divide among its threads`);
+    }
     const UNIT = quant.bits === 16 ? 4 : 32 / quant.bits;
     variant = { shader: "matmul_tile", values: { ...shared, ...tile, UNIT, TURN: turnOf(tile) }, constants };
     groups = [blocks(n, tile.BN), blocks(m, tile.BM), 1];

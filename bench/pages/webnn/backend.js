@@ -117,21 +117,32 @@ export class WebNnBackend {
     }
   }
 
-  /** WebNN has no "done": reading the smallest output is the least that proves the work is. @param {number} count */
-  async run(count) {
-    for (let i = 0; i < count; i++) {
-      this.context.dispatch(/** @type {MLGraph} */ (this.compiled), this.inputs, this.outputs);
-    }
+  /** @param {number} count @param {string} [stage] */
+  async run(count, stage = "measure") {
+    await this.guarded(stage, async () => {
+      for (let i = 0; i < count; i++) {
+        this.context.dispatch(/** @type {MLGraph} */ (this.compiled), this.inputs, this.outputs);
+      }
+      await this.flush();
+    });
+  }
+
+  /** WebNN has no "done": reading the smallest output is the least that proves the work is. */
+  async flush() {
     const smallest = [...this.sizes].sort((a, b) => a[1] - b[1])[0][0];
+    await this.context.readTensor(this.outputs[smallest]);
+  }
+
+  /** Calls fail a moment before the page hears that the context is lost. @param {string} stage @param {() => Promise<void>} work */
+  async guarded(stage, work) {
     try {
-      await this.context.readTensor(this.outputs[smallest]);
+      await work();
     } catch (error) {
-      // The call fails a moment before the page hears that the context is lost.
       await Promise.race([this.context.lost, new Promise((resolve) => setTimeout(resolve, 1000))]);
-      this.check("measure");
-      throw error;
+      this.check(stage);
+      throw new StageError(stage, error);
     }
-    this.check("measure");
+    this.check(stage);
   }
 
   async poison() {
@@ -144,10 +155,11 @@ export class WebNnBackend {
   async read() {
     /** @type {Outputs} */
     const outputs = new Map();
-    for (const [name, tensor] of Object.entries(this.outputs)) {
-      outputs.set(name, new Float32Array(await this.context.readTensor(tensor)));
-    }
-    this.check("verify");
+    await this.guarded("verify", async () => {
+      for (const [name, tensor] of Object.entries(this.outputs)) {
+        outputs.set(name, new Float32Array(await this.context.readTensor(tensor)));
+      }
+    });
     return outputs;
   }
 
@@ -169,8 +181,7 @@ export class WebNnBackend {
   /** @returns {Effective} */
   describe() {
     const devices = this.compiled?.devices;
-    const asked = this.task.device;
-    const device = devices?.length ? devices.join("+") : asked === "auto" ? "unknown" : asked;
+    const device = devices?.length ? devices.join("+") : "unknown"; // what was asked for is no evidence
     return {
       device,
       activations: "f32",
