@@ -95,7 +95,8 @@ def device(row: Row) -> str:
     name = row["adapter"] or ran
     if not name:
         return ""
-    return f"{visible(name)} (software adapter)" if software(row) else visible(name)
+    said = not software(row) or "software" in name.lower()
+    return visible(name) if said else f"{visible(name)} (software adapter)"
 
 
 def software(row: Row) -> bool:
