@@ -20,6 +20,7 @@ from rich.table import Table
 from bench.cli.run import run_requests
 from bench.harness.session import RunSettings
 from bench.plan.request import Request
+from bench.settings import load_settings
 
 # Time that belongs to the browser and the model, not to the harness.
 WORK = ("launch", "load", "build", "compile", "verify", "warmup", "measure")
@@ -48,7 +49,7 @@ def main() -> None:
         url = f"sqlite:///{Path(folder) / 'overhead.sqlite'}"
         for _ in range(arguments.runs + 1):
             begun = time.monotonic()
-            report = run_requests([request], RunSettings(iterations=3), db=url)
+            report = run_requests([request], load_settings(), RunSettings(iterations=3), db=url)
             total = (time.monotonic() - begun) * 1000
             phases = report.records[0].phases_ms
             rows.append({**phases, "total": total, "rest": total - sum(phases.values())})
