@@ -31,7 +31,7 @@ from safetensors.numpy import load_file, save_file
 
 from bench.errors import InputError
 from bench.models.catalog import ModelSource
-from bench.models.fetch import Progress, cache_root
+from bench.models.fetch import Progress
 from bench.models.graph import Graph
 from bench.models.weights import file_sha256
 from bench.plan.request import Scheme
@@ -39,6 +39,7 @@ from bench.quantize.methods import Quantized, dequantize, quantize
 from bench.quantize.packing import pack, pack_f16, to_f16, unpack, unpack_f16
 from bench.quantize.policy import bits_mean, matrices, plan_bits
 from bench.reference.execute import run
+from bench.settings import cache_root
 
 FORMAT = "webquant.bundle/1"  # part of every key: another quantizer, reference or layout is another format
 INPUT_SETS = 2

@@ -88,7 +88,7 @@ class Settings(BaseModel):
 def cache_root() -> Path:
     """Where browsers, weights and bundles are kept: `BENCH_CACHE`, else the user's cache folder."""
     override = os.environ.get("BENCH_CACHE")
-    return Path(override) if override else Path(platformdirs.user_cache_dir("webquant-bench"))
+    return Path(override).expanduser() if override else Path(platformdirs.user_cache_dir("webquant-bench"))
 
 
 def load_settings() -> Settings:

@@ -61,14 +61,7 @@ class Chrome(Browser):
         """Start it headless with a fresh profile."""
         options = webdriver.ChromeOptions()
         chromium.fill_options(options, build, settings)
-        service = Service(
-            executable_path=str(build.driver) if build.driver else None,
-            # A driver of another major version drives these builds well; the record names both versions.
-            service_args=["--disable-build-check"],
-            env=chromium.driver_environment(build, space),
-            log_output=str(space.folder / "driver.log"),
-            popen_kw={"start_new_session": True},
-        )
+        service = Service(**chromium.service_arguments(build, space))
         return webdriver.Chrome(options=options, service=service)
 
     @staticmethod

@@ -87,6 +87,21 @@ def fill_options(options: Any, build: Build, settings: Settings) -> None:
     options.set_capability("unhandledPromptBehavior", "dismiss")
 
 
+def service_arguments(build: Build, space: SessionSpace) -> dict[str, Any]:
+    """What a Selenium ChromiumService is made with.
+
+    The build check is off: a driver of another major version drives these builds well, and the record names
+    both versions.
+    """
+    return {
+        "executable_path": str(build.driver) if build.driver else None,
+        "service_args": ["--disable-build-check"],
+        "env": driver_environment(build, space),
+        "log_output": str(space.folder / "driver.log"),
+        "popen_kw": {"start_new_session": True},
+    }
+
+
 def driver_environment(build: Build, space: SessionSpace) -> dict[str, str]:
     """The driver's environment; the browser inherits it."""
     if build.library_path is None:

@@ -53,13 +53,7 @@ class Edge(Browser):
         """Start it headless with a fresh profile."""
         options = webdriver.EdgeOptions()
         chromium.fill_options(options, build, settings)
-        service = Service(
-            executable_path=str(build.driver) if build.driver else None,
-            service_args=["--disable-build-check"],
-            env=chromium.driver_environment(build, space),
-            log_output=str(space.folder / "driver.log"),
-            popen_kw={"start_new_session": True},
-        )
+        service = Service(**chromium.service_arguments(build, space))
         return webdriver.Edge(options=options, service=service)
 
     @staticmethod

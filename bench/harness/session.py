@@ -57,7 +57,6 @@ class Findings:
     outputs: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
     launches: list[str] = field(default_factory=list)
     killed: int = 0
-    done: bool = False
 
 
 def interruption(stage: Stage) -> RunFailure:
@@ -172,7 +171,6 @@ class Session:
                 operator=data.get("operator"),
             )
         elif kind == "done":
-            found.done = True
             return True
         elif kind in ("probe", "effective", "cold", "timing"):
             setattr(found, kind, data)

@@ -21,6 +21,7 @@ from bench.models.synthetic import GEOMETRIES, SyntheticModel
 from bench.models.tokenize import make_inputs
 from bench.models.weights import ModelFolder, open_folder
 from bench.record import WeightSource
+from bench.settings import cache_root
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def resolve(
     Args:
         name: a name of the catalog; any name where `weights_dir` is given.
         weights_dir: a Hugging Face folder that overrides the catalog.
-        cache: root of the cache; `fetch.cache_root()` by default.
+        cache: root of the cache; `bench.settings.cache_root()` by default.
         progress: told in a few words what takes time.
 
     Raises:
@@ -191,7 +192,7 @@ def is_cached(name: str, cache: Path | None = None) -> bool:
 
 
 def _place_of(name: str, cache: Path | None) -> Path:
-    return (cache if cache is not None else fetch.cache_root()) / "models" / name
+    return (cache if cache is not None else cache_root()) / "models" / name
 
 
 def _cached(entry: Entry, target: Path) -> ModelFolder | None:

@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from bench.errors import BenchError
 
 Progress = Callable[[str], None]
@@ -53,12 +51,6 @@ class Package:
     name: str
     version: str
     sha256: str
-
-
-def cache_root() -> Path:
-    """Where this project caches: `BENCH_CACHE`, else the system's place for a user's caches."""
-    chosen = os.environ.get("BENCH_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("webquant-bench"))
 
 
 def is_offline() -> bool:

@@ -11,8 +11,9 @@ from tiny_model import MEAN
 from bench.errors import InputError
 from bench.models import catalog, fetch
 from bench.models.catalog import CATALOG, Entry, is_cached, resolve
-from bench.models.fetch import FetchError, Package, cache_root, from_package, unzip_model
+from bench.models.fetch import FetchError, Package, from_package, unzip_model
 from bench.reference.execute import run
+from bench.settings import cache_root
 
 
 def zipped(folder, prefix=""):
