@@ -1,12 +1,5 @@
 // out[R, H] = table[ids[R], H] (+ other[R, H]): rows of a packed table, unpacked as they are read.
 //#include common
-@group(0) @binding(0) var<storage, read> codes: array<u32>;
-//#if BITS < 16
-@group(0) @binding(1) var<storage, read> scales: array<u32>;
-//#endif
-//#if ASYMMETRIC
-@group(0) @binding(2) var<storage, read> zeros: array<u32>;
-//#endif
 @group(0) @binding(3) var<storage, read> ids: array<i32>;
 //#if ADD
 @group(0) @binding(4) var<storage, read> other: array<scalar>;

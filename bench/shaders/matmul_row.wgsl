@@ -3,53 +3,10 @@
 // are read once for all ROWS, and the zero point is taken out of the sum once a word, not once a code. Where rows
 // are whole vectors of words (WVEC), a thread reads 16 bytes at a time.
 //#include common
-//#if WVEC
-@group(0) @binding(0) var<storage, read> codes: array<vec4<u32>>;
-//#else
-@group(0) @binding(0) var<storage, read> codes: array<u32>;
-//#endif
-//#if BITS < 16
-@group(0) @binding(1) var<storage, read> scales: array<u32>;
-//#endif
-//#if ASYMMETRIC
-@group(0) @binding(2) var<storage, read> zeros: array<u32>;
-//#endif
-//#if BIAS
-@group(0) @binding(3) var<storage, read> bias: array<u32>;
-//#endif
-//#if KVEC
-@group(0) @binding(4) var<storage, read> a: array<vec4s>;
-//#else
-@group(0) @binding(4) var<storage, read> a: array<scalar>;
-//#endif
-@group(0) @binding(5) var<storage, read_write> out: array<scalar>;
-//#include weights
-//#include activation
-
-override M: u32;
-override N: u32;
-override K: u32;
+//#include matmul
 const THREADS = ${THREADS}u;
 const ROWS = ${ROWS}u;
 var<workgroup> partial: array<f32, ${THREADS * ROWS}>;
-
-fn load_a(row: u32, k4: u32) -> vec4<f32> {
-//#if KVEC
-  if (k4 * 4u < K) {
-    return vec4<f32>(a[row * (K / 4u) + k4]);
-  }
-  return vec4<f32>();
-//#else
-  var v = vec4<f32>();
-  let k = k4 * 4u;
-  let base = row * K + k;
-  if (k < K) { v.x = f32(a[base]); }
-  if (k + 1u < K) { v.y = f32(a[base + 1u]); }
-  if (k + 2u < K) { v.z = f32(a[base + 2u]); }
-  if (k + 3u < K) { v.w = f32(a[base + 3u]); }
-  return v;
-//#endif
-}
 
 @compute @workgroup_size(THREADS)
 fn main(

@@ -2,28 +2,7 @@
 // A workgroup makes a BM x BN tile, a thread a TM x TN part of it with its cells spread TY rows and TX columns
 // apart, so that neighbours read neighbouring banks. Weights are unpacked on their way into shared memory.
 //#include common
-@group(0) @binding(0) var<storage, read> codes: array<u32>;
-//#if BITS < 16
-@group(0) @binding(1) var<storage, read> scales: array<u32>;
-//#endif
-//#if ASYMMETRIC
-@group(0) @binding(2) var<storage, read> zeros: array<u32>;
-//#endif
-//#if BIAS
-@group(0) @binding(3) var<storage, read> bias: array<u32>;
-//#endif
-//#if KVEC
-@group(0) @binding(4) var<storage, read> a: array<vec4s>;
-//#else
-@group(0) @binding(4) var<storage, read> a: array<scalar>;
-//#endif
-@group(0) @binding(5) var<storage, read_write> out: array<scalar>;
-//#include weights
-//#include activation
-
-override M: u32;
-override N: u32;
-override K: u32;
+//#include matmul
 const BM = ${BM}u;
 const BN = ${BN}u;
 const BK = ${BK}u;
@@ -40,27 +19,6 @@ var<workgroup> tile_w: array<vec4<f32>, BN * BK4>;
 const TURN = ${TURN}u;
 fn slot(row: u32, k4: u32) -> u32 {
   return row * BK4 + (k4 ^ (row % TURN));
-}
-
-fn load_a(row: u32, k4: u32) -> vec4<f32> {
-  if (row >= M) {
-    return vec4<f32>();
-  }
-//#if KVEC
-  if (k4 * 4u < K) {
-    return vec4<f32>(a[row * (K / 4u) + k4]);
-  }
-  return vec4<f32>();
-//#else
-  var v = vec4<f32>();
-  let k = k4 * 4u;
-  let base = row * K + k;
-  if (k < K) { v.x = f32(a[base]); }
-  if (k + 1u < K) { v.y = f32(a[base + 1u]); }
-  if (k + 2u < K) { v.z = f32(a[base + 2u]); }
-  if (k + 3u < K) { v.w = f32(a[base + 3u]); }
-  return v;
-//#endif
 }
 
 //#if BITS < 16

@@ -1,5 +1,16 @@
 // Packed weights: `codes` [N, WORDS], `scales` [N * GROUPS] as f16 pairs, `zeros` [N, ZERO_WORDS].
 // A unit is the least that is decoded at once: UNIT codes in UNIT_WORDS words, as UNIT / 4 vectors.
+//#if WVEC
+@group(0) @binding(0) var<storage, read> codes: array<vec4<u32>>;
+//#else
+@group(0) @binding(0) var<storage, read> codes: array<u32>;
+//#endif
+//#if BITS < 16
+@group(0) @binding(1) var<storage, read> scales: array<u32>;
+//#endif
+//#if ASYMMETRIC
+@group(0) @binding(2) var<storage, read> zeros: array<u32>;
+//#endif
 override KP: u32; // codes in a row, padding included
 //#if BITS == 16
 const UNIT = 4u;
