@@ -202,6 +202,22 @@ def skip(engine: sa.Engine, campaign_id: int, note: str, *, from_block: int = 0)
     return in_transaction(engine, shown(engine.url), write)
 
 
+def leave(engine: sa.Engine, campaign_id: int, note: str) -> None:
+    """See `Store.leave`."""
+
+    def write(connection: sa.Connection) -> None:
+        mine = CellRow.campaign_id == campaign_id
+        held = sa.exists().where(mine, CellRow.state == CellState.LEASED.value)
+        connection.execute(
+            sa.update(CampaignRow)
+            .where(CampaignRow.id == campaign_id, CampaignRow.state == CampaignState.RUNNING.value, ~held)
+            .values(state=CampaignState.INTERRUPTED.value, note=storable(note))
+        )
+
+    in_transaction(engine, shown(engine.url), write)
+    settle(engine, campaign_id)
+
+
 def settle(engine: sa.Engine, campaign_id: int) -> CampaignState:
     """See `Store.settle`."""
 

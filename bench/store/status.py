@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 
 from bench.harness.outcome import Outcome
 from bench.plan.request import Request
@@ -79,8 +80,8 @@ def status(engine: sa.Engine, key: int | str) -> Status:
             note=row.note,
             created_at=row.created_at,
             plan_hash=row.plan_hash,
-            cells=dict(map(tuple, cells)),
-            runs=dict(map(tuple, runs)),
+            cells={row[0]: row[1] for row in cells},
+            runs={row[0]: row[1] for row in runs},
             blocks=_blocks(connection, number),
             leases=held(connection, number),
         )
@@ -135,6 +136,25 @@ def durations(engine: sa.Engine, campaign_id: int | None, limit: int) -> list[tu
             seconds = spent.total_seconds() - float((phases or {}).get("prepare") or 0.0) / 1000
             found.append((Request.model_validate(arm), max(0.0, seconds)))
     return found
+
+
+def finals(engine: sa.Engine, campaign_id: int) -> list[tuple[Request, Outcome]]:
+    """See `Store.finals`."""
+    one = aliased(RunRow)
+    last = (
+        sa.select(sa.func.max(one.attempt))
+        .where(one.cell_id == CellRow.id)
+        .correlate(CellRow)
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(CellRow.arm, RunRow.outcome)
+        .join(RunRow, sa.and_(RunRow.cell_id == CellRow.id, RunRow.attempt == last))
+        .where(CellRow.campaign_id == campaign_id)
+        .order_by(CellRow.position)
+    )
+    with engine.connect() as connection:
+        return [(Request.model_validate(arm), Outcome(outcome)) for arm, outcome in connection.execute(query)]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from bench.harness.outcome import Outcome
 from bench.plan.cells import Plan, PlannedCell
 from bench.plan.request import Request
 from bench.record import RunRecord, Sample
@@ -121,6 +122,14 @@ class Store:
         """Let the planned cells from a block on be skipped, and say why; how many they were."""
         return leases.skip(self.engine, campaign_id, note, from_block=from_block)
 
+    def leave(self, campaign_id: int, note: str) -> None:
+        """A worker goes before the last cell: interrupted, unless others still run cells of it."""
+        leases.leave(self.engine, campaign_id, note)
+
+    def finals(self, campaign_id: int) -> list[tuple[Request, Outcome]]:
+        """The last run of every cell that has one: what was asked for, and its outcome."""
+        return status.finals(self.engine, campaign_id)
+
     def settle(self, campaign_id: int) -> CampaignState:
         """Call a campaign done where no cell is open; the state it is in then."""
         return leases.settle(self.engine, campaign_id)
@@ -205,7 +214,7 @@ class Store:
         return reading.frame(self.rows(where, campaign=campaign, limit=limit, sort=sort))
 
     def cells(self, *, campaign: int | str | None = None) -> list[Row]:
-        """What was planned, a row a cell: campaign, cell_id, position, role, state, note, block, requested_*."""
+        """What was planned, a row a cell: campaign, cell_id, position, role, state, note, block, requested."""
         return reading.cells(self.engine, campaign)
 
     def close(self) -> None:
