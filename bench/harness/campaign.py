@@ -1,4 +1,4 @@
-"""Works on a campaign: leases cell after cell, has each run by the runner, and stores each before the next."""
+"""Works on a campaign: leases cell after cell, has the runner run each, and stores it before the next."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ def write_off(lease: Lease) -> RunRecord:
     failure = RunFailure(
         Outcome.INTERRUPTED,
         stage,
-        f"the worker {worker.short if worker else lease.owner} is gone; last heard of at {lease.heartbeat_at} "
-        f"in stage {stage.value}",
+        f"the worker {worker.short if worker else lease.owner} is gone; last heard of at "
+        f"{lease.heartbeat_at} in stage {stage.value}",
         name="WorkerGone",
     )
     return unfinished(lease.cell.request, None, failure, lease.leased_at)
@@ -219,10 +219,8 @@ class _Work:
                 return
             if self._spent():
                 return
-            for lease in release(self.store, self.campaign):
-                self.watching.note(
-                    f"the run of a worker that is gone starts again: {lease.cell.request.label}"
-                )
+            for lost in release(self.store, self.campaign):
+                self.watching.note(f"runs again, its worker is gone: {lost.cell.request.label}")
             lease = self.store.claim(self.campaign.id, self.supervisor.worker.name, LEASE_SECONDS)
             if lease is None:
                 if self._others_left():

@@ -1,8 +1,8 @@
 """Which process is a worker, whether it still lives, and what it has left behind.
 
 A worker's name goes into the database with each lease. It holds what tells on the same host, without waiting
-for the lease to run out, that the worker is dead: the boot, the namespace of its processes, its number and its
-start. Whatever it starts inherits the name in one environment variable, so nothing else is ever ended.
+for the lease to run out, that the worker is dead: the boot, the namespace of its processes, its number and
+its start. Whatever it starts inherits the name in one environment variable, so nothing else is ever ended.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _place() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id")
     space = ""
     with contextlib.suppress(OSError):
-        space = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+        space = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
     with contextlib.suppress(OSError):
         return f"{boot.read_text(encoding='ascii').strip()}.{space}"
     return f"{socket.gethostname()}.{int(psutil.boot_time())}".replace(_SEPARATOR, "-")

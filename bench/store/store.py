@@ -214,7 +214,7 @@ class Store:
         return reading.frame(self.rows(where, campaign=campaign, limit=limit, sort=sort))
 
     def cells(self, *, campaign: int | str | None = None) -> list[Row]:
-        """What was planned, a row a cell: campaign, cell_id, position, role, state, note, block, requested."""
+        """What was planned: campaign, cell_id, position, role, state, note, block and what was requested."""
         return reading.cells(self.engine, campaign)
 
     def close(self) -> None:
