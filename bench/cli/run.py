@@ -139,7 +139,7 @@ def run_requests(
     # The database comes last: whatever is refused before it, a port in use too, leaves none behind.
     with (
         stop.signals(),
-        Progress(len(plan.cells)) as progress,
+        Progress() as progress,
         Supervisor(settings) as supervisor,
     ):
         sources = resolve_models([cell.request for cell in plan.cells], progress.note)
@@ -150,7 +150,7 @@ def run_requests(
         supervisor.start()
         with open_store(db) as store:
             campaign = store.plan_campaign(name, plan, settings=measured_with(measuring))
-            progress.begin(campaign.name, store.url)
+            progress.begin(campaign.name, store.url, len(campaign.cells), campaign.cells)
             return run_campaign(
                 store,
                 campaign,

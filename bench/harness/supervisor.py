@@ -282,7 +282,8 @@ class _Watched:
             raise RunFailure(
                 Outcome.TIMEOUT,
                 stage,
-                f"the runner was silent in stage {stage.value} for {silence:g} s; it was ended with its browser",
+                f"the runner was silent in stage {stage.value} for {silence:g} s; "
+                "it was ended with its browser",
                 name="RunnerHung",
             )
         if self._limit is not None and at - self._begun > self._limit:

@@ -72,7 +72,8 @@ class _Axes(_Part):
 
     def given(self) -> dict[str, list[Any]]:
         """Field of a request -> its values, in the order of `Request`; those of the file only."""
-        return {name: getattr(self, name) for name in Request.model_fields if name in self.model_fields_set}
+        found = {name: getattr(self, name) for name in Request.model_fields if name in self.model_fields_set}
+        return {name: values for name, values in found.items() if values is not None}
 
 
 class Matrix(_Axes):

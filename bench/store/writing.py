@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from bench.errors import InputError, StoreError
 from bench.harness.outcome import Outcome
 from bench.metrics import METRICS
-from bench.plan.cells import Plan, Role
+from bench.plan.cells import Plan, PlannedCell, Role
 from bench.plan.request import Request
 from bench.record import Environment, ModelInfo, RunRecord
 from bench.store.address import one_line, shown
@@ -63,6 +63,13 @@ class Campaign:
     definition: Mapping[str, Any] | None = None
     plan_hash: str | None = None
     state: CampaignState = CampaignState.PLANNED
+    seed: int = 0
+
+    @property
+    def plan(self) -> Plan:
+        """What was planned, as it stands in the database."""
+        cells = (PlannedCell(cell.position, cell.block, cell.role, cell.request) for cell in self.cells)
+        return Plan(self.seed, dict(self.definition or {}), tuple(cells))
 
 
 def check_name(name: str) -> None:
@@ -118,7 +125,7 @@ def create_campaign(engine: sa.Engine, name: str | None, plan: Plan, settings: M
             Cell(key, cell.position, cell.block, cell.request, cell.role)
             for key, cell in zip(keys, plan.cells, strict=True)
         ]
-        return Campaign(number, chosen, cells, row["settings"], row["definition"], plan.hash)
+        return Campaign(number, chosen, cells, row["settings"], row["definition"], plan.hash, seed=plan.seed)
 
     return in_transaction(engine, shown(engine.url), write)
 
