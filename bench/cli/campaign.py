@@ -208,6 +208,10 @@ def resume_command(name: Name, db: Database = None) -> int:
             )
         release(store, campaign)
         opened = _open_cells(store, campaign)
+        if not opened:
+            store.settle(campaign.id)
+            print_status(store.status(campaign.id))
+            return Report(campaign, finals=store.finals(campaign.id)).exit_code
     file = CampaignFile.model_validate(campaign.definition) if campaign.definition else None
     arms = list(dict.fromkeys(campaign.cells[position].request for position in sorted(opened)))
     return work(arms, lambda store: store.campaign(campaign.id), db, create=False, file=file)

@@ -22,7 +22,7 @@ _TONES = {"ok": "green", "fallback": "yellow", "unsupported": "dim", "unavailabl
 
 
 class Progress:
-    """Says what runs now, what has come of the others, and when it will end. stdout stays free for results."""
+    """Says what runs now, what came of the others, and when it will end. stdout stays free for results."""
 
     def __init__(self) -> None:
         # Not wrapped where nobody looks at it: a log gets each run on one line.
@@ -30,7 +30,7 @@ class Progress:
         self._console = Console(stderr=True, highlight=False, width=width)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._forecast = Forecast()
-        self._open: dict[int, Request] = {}
+        self._open: dict[int, Cell] = {}
         self._total = self._finished = 0
         self._outcomes: Counter[str] = Counter()
         self._started = self._last = time.monotonic()
@@ -63,7 +63,7 @@ class Progress:
             forecast: what is known of their durations.
         """
         self._total, self._finished = total, total - len(cells)
-        self._open = {cell.position: cell.request for cell in cells}
+        self._open = {cell.position: cell for cell in cells}
         self._forecast = forecast or Forecast()
         self._started = self._last = time.monotonic()
         done = f", {self._finished} of them done before" if self._finished else ""
@@ -82,7 +82,7 @@ class Progress:
         spent = now - self._last - record.phases_ms.get("prepare", 0.0) / 1000
         self._forecast.note(request, max(0.0, spent))
         self._last = now
-        self._open.pop(position, None)
+        cell = self._open.pop(position, None)
         self._finished = self._total - len(self._open)
         self._outcomes[outcome] += 1
         line = Text(f"[{self._finished}/{self._total}] {request.model} {request.label}: ")
@@ -90,6 +90,8 @@ class Progress:
         line.append(_result(record))
         # One line a run where nobody looks at it: a log is searched by line.
         self._console.print(line, soft_wrap=not self._console.is_terminal)
+        if cell and self._open and all(other.block != cell.block for other in self._open.values()):
+            self.note(f"block {cell.block + 1} is done{self._left()}")
 
     def _view(self, request: Request, text: str) -> Group:
         now = Text(f"[{self._finished + 1}/{self._total}] {request.model} {request.label}: {text}")
@@ -100,7 +102,7 @@ class Progress:
         return Group(now, so_far)
 
     def _left(self) -> str:
-        seconds = self._forecast.of(self._open.values()).seconds
+        seconds = self._forecast.of(cell.request for cell in self._open.values()).seconds
         return f", about {in_words(seconds)} left" if seconds else ""
 
 
