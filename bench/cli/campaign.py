@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +13,10 @@ from rich.text import Text
 
 from bench.browsers import check_browser
 from bench.cli.browsers import console
+from bench.cli.campaign_view import plan_json, print_plan, print_status, status_json
 from bench.cli.db import Database
 from bench.cli.progress import Progress
 from bench.errors import InputError
-from bench.harness import identity
 from bench.harness.campaign import (
     Policy,
     Report,
@@ -34,11 +33,11 @@ from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.plan.campaign import CampaignFile, retried
 from bench.plan.cells import Plan, make_plan
-from bench.plan.estimate import Estimate, Forecast, in_words
+from bench.plan.estimate import Estimate, Forecast
 from bench.plan.reading import read_campaign
 from bench.plan.request import Request
 from bench.settings import Settings, load_settings
-from bench.store import Campaign, CampaignState, CellState, Status, Store, open_store
+from bench.store import Campaign, CampaignState, CellState, Store, open_store
 from bench.store.address import parse_url, sqlite_path
 
 campaign_app = typer.Typer(help="Campaigns from a TOML file: planned, run, resumed, looked at.")
@@ -84,9 +83,9 @@ def plan_command(file: File, as_json: AsJson = False, db: Database = None) -> No
     foreseen = foresee(arms, load_settings(), with_history[1])
     estimate = _estimate(plan, foreseen, with_history[0])
     if as_json:
-        print(json.dumps(_plan_json(campaign, plan, foreseen, estimate), indent=2))
+        print(json.dumps(plan_json(campaign, plan, foreseen, estimate), indent=2))
         return
-    _print_plan(campaign, arms, plan, foreseen, estimate)
+    print_plan(campaign, arms, plan, foreseen, estimate)
 
 
 def _history(db: str | None) -> tuple[Forecast, dict[tuple[str, str], Any]]:
@@ -107,72 +106,6 @@ def _estimate(plan: Plan, foreseen: dict[tuple[str, str], Foreseen], forecast: F
         or at.outcome.value != "unavailable"
     ]
     return forecast.of(here)
-
-
-def _plan_json(
-    file: CampaignFile, plan: Plan, foreseen: dict[tuple[str, str], Foreseen], estimate: Estimate
-) -> dict[str, Any]:
-    cells = []
-    for cell in plan.cells:
-        expected = foreseen.get((cell.request.browser, cell.request.platform))
-        cells.append(
-            {
-                "position": cell.position,
-                "block": cell.block,
-                "role": cell.role,
-                "requested": cell.request.model_dump(mode="json"),
-                "expected": asdict(expected) if expected else None,
-            }
-        )
-    return {
-        "name": file.name,
-        "seed": plan.seed,
-        "plan_hash": plan.hash,
-        "cells": cells,
-        "estimate": asdict(estimate),
-    }
-
-
-def _print_plan(
-    file: CampaignFile,
-    arms: Sequence[Request],
-    plan: Plan,
-    foreseen: dict[tuple[str, str], Foreseen],
-    estimate: Estimate,
-) -> None:
-    out = console()
-    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("cell", "block", "model", "browser", "platform", "bits", "shape", "expected"):
-        table.add_column(name, overflow="fold")
-    for cell in plan.cells:
-        one = cell.request
-        expected = foreseen.get((one.browser, one.platform))
-        marks = ["mixed"] * one.mixed_precision + ["experimental"] * one.experimental_precision
-        table.add_row(
-            *(str(cell.position), str(cell.block), one.model, one.browser, one.platform),
-            " ".join([str(one.bits), *marks]),
-            f"{one.batch_size}x{one.sequence_length}",
-            Text(expected.outcome.value if expected else "" if cell.role == "arm" else "A/A twin"),
-        )
-    out.print(table)
-    for (browser, platform), one_of in foreseen.items():
-        out.print(Text(f"{browser} {platform}: {one_of.outcome.value}: {one_of.because}", style="yellow"))
-    twin = " and a hidden A/A twin" if file.a_a else ""
-    out.print(
-        Text(
-            f"campaign {file.name}: {len(arms)} arms{twin} in {file.blocks} blocks, {len(plan.cells)} cells, "
-            f"seed {plan.seed}, plan {plan.hash[:16]}"
-        )
-    )
-    out.print(Text(_eta(estimate)))
-
-
-def _eta(estimate: Estimate) -> str:
-    if estimate.seconds is None:
-        return "time: not known yet, no such cell has run on this database; the first block will tell"
-    basis = f"{estimate.exact} cells by their own runs, {estimate.similar} by similar ones"
-    unknown = f", {estimate.unknown} by the mean of the others" if estimate.unknown else ""
-    return f"time: about {in_words(estimate.seconds)} ({basis}{unknown})"
 
 
 @campaign_app.command("run")
@@ -325,49 +258,9 @@ def status_command(name: Name, as_json: AsJson = False, db: Database = None) -> 
     with open_store(db, create=False) as store:
         status = store.status(name)
     if as_json:
-        print(json.dumps(_status_json(status), indent=2))
+        print(json.dumps(status_json(status), indent=2))
     else:
         print_status(status)
-
-
-def _status_json(status: Status) -> dict[str, Any]:
-    found = asdict(status)
-    found["blocks"] = {"planned": status.blocks[0], "finished": status.blocks[1]}
-    found["leases"] = [
-        {
-            "position": lease.cell.position,
-            "requested": lease.cell.request.model_dump(mode="json"),
-            "worker": lease.owner,
-            "stage": lease.stage,
-            "leased_at": lease.leased_at,
-            "heartbeat_at": lease.heartbeat_at,
-            "gone": lease.expired or identity.gone(lease.owner),
-        }
-        for lease in status.leases
-    ]
-    return found
-
-
-def print_status(status: Status) -> None:
-    """A campaign in a few lines on stdout, and what to type next."""
-    cells = ", ".join(f"{count} {state}" for state, count in sorted(status.cells.items()))
-    runs = ", ".join(f"{count} {outcome}" for outcome, count in sorted(status.runs.items())) or "none yet"
-    note = f" ({status.note})" if status.note else ""
-    lost = [lease for lease in status.leases if lease.expired or identity.gone(lease.owner)]
-    print(f"campaign {status.name} (number {status.id}): {status.state.value}{note}")
-    print(
-        f"  cells: {status.total} planned: {cells}; blocks finished: {status.blocks[1]} of {status.blocks[0]}"
-    )
-    print(f"  runs: {runs}")
-    for lease in status.leases:
-        worker = identity.parse(lease.owner)
-        state = "GONE" if lease in lost else f"in stage {lease.stage}" if lease.stage else "at work"
-        who = worker.short if worker else lease.owner
-        print(f"  cell {lease.cell.position}, {lease.cell.request.label}: {who}, {state}")
-    if status.open and status.state is not CampaignState.CANCELLED and len(lost) == len(status.leases):
-        print(f"go on: bench campaign resume {status.name}")
-    else:
-        print(f"more: bench query --campaign {status.name}, bench report --campaign {status.name}")
 
 
 @campaign_app.command("list")

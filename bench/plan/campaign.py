@@ -8,9 +8,8 @@ from __future__ import annotations
 from itertools import product
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic.annotated_handlers import GetJsonSchemaHandler
 
 from bench.harness.outcome import Outcome
 from bench.plan.request import (
@@ -43,18 +42,18 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Many:
-    """One value stands for a list of one."""
+    """One value stands for a list of one: said to the schema, and done by `_listed`."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(
-            lambda value: value if isinstance(value, list) else [value], handler(source)
-        )
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         listed = handler(schema)
         return {"anyOf": [listed["items"], listed]}
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+_ONE_OR_MORE = (_Many(), BeforeValidator(_listed))
 
 
 class _Part(BaseModel):
@@ -101,19 +100,19 @@ class Rule(_Axes):
     takes out every arm that has one of the values in each of the fields.
     """
 
-    model: Annotated[list[Word], Field(min_length=1), _Many()] | None = None
-    platform: Annotated[list[Platform], Field(min_length=1), _Many()] | None = None
-    browser: Annotated[list[Word], Field(min_length=1), _Many()] | None = None
-    bits: Annotated[list[Bits], Field(min_length=1), _Many()] | None = None
-    mixed_precision: Annotated[list[bool], Field(min_length=1), _Many()] | None = None
-    experimental_precision: Annotated[list[bool], Field(min_length=1), _Many()] | None = None
-    batch_size: Annotated[list[Batch], Field(min_length=1), _Many()] | None = None
-    sequence_length: Annotated[list[Length], Field(min_length=1), _Many()] | None = None
-    engine: Annotated[list[Engine], Field(min_length=1), _Many()] | None = None
-    device: Annotated[list[Device], Field(min_length=1), _Many()] | None = None
-    group_size: Annotated[list[GroupSize], Field(min_length=1), _Many()] | None = None
-    scheme: Annotated[list[Scheme], Field(min_length=1), _Many()] | None = None
-    weights: Annotated[list[Word], Field(min_length=1), _Many()] | None = None
+    model: Annotated[list[Word], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    platform: Annotated[list[Platform], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    browser: Annotated[list[Word], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    bits: Annotated[list[Bits], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    mixed_precision: Annotated[list[bool], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    experimental_precision: Annotated[list[bool], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    batch_size: Annotated[list[Batch], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    sequence_length: Annotated[list[Length], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    engine: Annotated[list[Engine], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    device: Annotated[list[Device], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    group_size: Annotated[list[GroupSize], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    scheme: Annotated[list[Scheme], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    weights: Annotated[list[Word], Field(min_length=1), *_ONE_OR_MORE] | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

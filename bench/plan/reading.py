@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from bench.errors import InputError
 from bench.plan.campaign import MAX_CELLS, CampaignFile, DuplicateArm, arms_of
@@ -80,7 +79,7 @@ def _name(place: Place) -> str:
     return shown
 
 
-def _words(problem: ErrorDetails) -> str:
+def _words(problem: Any) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
         return f"unknown key; allowed: {', '.join(_allowed(problem['loc']))}"
