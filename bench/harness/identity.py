@@ -21,6 +21,7 @@ import psutil
 
 MARK = "WEBQUANT_BENCH_WORKER"
 _SEPARATOR = "/"
+_own: set[str] = set()  # the names of this very process
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,14 @@ class Worker:
 def this_worker() -> Worker:
     """A new name for this very process."""
     host = socket.gethostname().replace(_SEPARATOR, "-") or "host"
-    return Worker(host, _place(), os.getpid(), _started(os.getpid()) or "0", secrets.token_hex(4))
+    worker = Worker(host, _place(), os.getpid(), _started(os.getpid()) or "0", secrets.token_hex(4))
+    _own.add(worker.name)
+    return worker
+
+
+def retire(worker: Worker) -> None:
+    """This process works under that name no more."""
+    _own.discard(worker.name)
 
 
 def parse(name: str) -> Worker | None:
@@ -74,7 +82,11 @@ def parse(name: str) -> Worker | None:
 def gone(name: str) -> bool:
     """Whether that worker is known to be dead. One of another host is not known to be: its lease decides."""
     worker = parse(name)
-    return worker is not None and worker.place == _place() and _started(worker.pid) != worker.started
+    if worker is None or worker.place != _place():
+        return False
+    if _started(worker.pid) != worker.started:
+        return True
+    return worker.pid == os.getpid() and name not in _own
 
 
 def sweep(worker: Worker, *, spare: int | None = None) -> int:

@@ -58,6 +58,7 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        identity.retire(self.worker)
 
     def start(self) -> None:
         """Start the runner unless it runs.

@@ -53,7 +53,8 @@ class Plan:
                 "block": cell.block,
                 "position": cell.position,
                 "role": cell.role,
-                "request": cell.request.model_dump(mode="json"),
+                # Without defaults: a field that a later version adds leaves the plans of today what they are.
+                "request": cell.request.model_dump(mode="json", exclude_defaults=True),
             }
             for cell in self.cells
         ]
