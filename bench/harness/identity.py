@@ -21,6 +21,7 @@ import psutil
 
 MARK = "WEBQUANT_BENCH_WORKER"
 _SEPARATOR = "/"
+_NAME = "worker"  # the file in its folder that holds a worker's name
 _own: set[str] = set()  # the names of this very process
 
 
@@ -87,6 +88,19 @@ def gone(name: str) -> bool:
     if _started(worker.pid) != worker.started:
         return True
     return worker.pid == os.getpid() and name not in _own
+
+
+def settle_in(worker: Worker) -> Path:
+    """Make a worker's temporary folder, and clear what workers of this host that are gone have left."""
+    worker.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (worker.folder / _NAME).write_text(worker.name, encoding="utf-8")
+    for note in worker.folder.parent.glob(f"webquant-*/{_NAME}"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            name = note.read_text(encoding="utf-8")
+            left = parse(name)
+            if left is not None and left.folder == note.parent and gone(name):
+                sweep(left)
+    return worker.folder
 
 
 def sweep(worker: Worker, *, spare: int | None = None) -> int:

@@ -108,6 +108,10 @@ def main() -> int:
         return 130
     except BrokenPipeError:  # the worker died; its run has ended in order
         return 1
+    finally:
+        name = os.environ.get(identity.MARK, "")
+        if (worker := identity.parse(name)) and identity.gone(name):
+            identity.sweep(worker)
 
 
 if __name__ == "__main__":

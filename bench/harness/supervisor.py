@@ -68,8 +68,7 @@ class Supervisor:
         """
         if self._process is not None:
             return
-        folder = self.worker.folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = identity.settle_in(self.worker)
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         own = {identity.MARK: self.worker.name, "TMPDIR": str(folder), "PYTHONPATH": path}
         with (folder / "runner.log").open("wb") as log:

@@ -13,6 +13,7 @@ import pytest
 from records import request
 
 from bench.errors import InputError
+from bench.harness import identity
 from bench.harness import supervisor as module
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.session import RunSettings
@@ -138,3 +139,21 @@ def test_the_working_folder_shadows_nothing(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Supervisor(load_settings()) as one:
         assert go(one, source)[0].outcome is Outcome.UNAVAILABLE
+
+
+def test_what_a_killed_worker_left_is_cleared_by_the_next(source):
+    program = (
+        "import os, time; from bench.harness.supervisor import Supervisor; from bench.settings import *;"
+        "s = Supervisor(load_settings()); s.start(); print(s.worker.name, s._process.pid, flush=True);"
+        "time.sleep(60)"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    name, pid = worker.stdout.readline().split()
+    os.kill(int(pid), signal.SIGKILL)  # both at once, as when the machine runs out of memory
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    assert identity.parse(name).folder.exists()
+    with Supervisor(load_settings()) as one:
+        one.start()
+        assert not identity.parse(name).folder.exists()
