@@ -56,7 +56,7 @@ def wait_for_renderer(process, seconds=60):
 def test_signal(tmp_path, number, wait):
     url = f"sqlite:///{tmp_path}/bench.sqlite"
     command = [sys.executable, "-m", "bench", "run", "--model", "bert-tiny", "--sequence-length", "16"]
-    command += ["--bits", "4", "--bits", "8", "--max-seconds", "100", "--json", "--db", url]
+    command += ["--bits", "4", "--bits", "8", "--iterations", "100000", "--json", "--db", url]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_OFFLINE": "1"}
     environment.pop("BENCH_ITERATIONS", None)
     running = subprocess.Popen(
@@ -93,7 +93,7 @@ def test_cancelled_task(tmp_path, monkeypatch):
 
     async def cancel():
         first = asyncio.create_task(
-            run_real_webgpu_test(model="bert-tiny", sequence_length=16, max_seconds=100, db=url)
+            run_real_webgpu_test(model="bert-tiny", sequence_length=16, iterations=100_000, db=url)
         )
         second = asyncio.create_task(run_real_webgpu_test(model="bert-tiny", sequence_length=16, db=url))
         await asyncio.to_thread(wait_for_renderer, me)
