@@ -88,6 +88,7 @@ export interface Task {
   max_seconds: number;
   precision: number;
   tuning: Record<string, number>;
+  fault?: string;
 }
 
 declare global {
