@@ -178,6 +178,7 @@ UNIMPORTED = {
     "ruff": "run by `make lint`",
     "hatchling": "builds the wheel of test_the_wheel_holds_everything",
     "pandas-stubs": "types",
+    "scipy-stubs": "types",
     "types-psutil": "types",
     "types-tabulate": "types",
     "pytest-timeout": "pytest loads it by itself",

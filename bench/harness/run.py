@@ -16,6 +16,7 @@ from bench import __version__
 from bench.browsers import BrowserMissing, Build, parse_browser
 from bench.bundle import Bundle, make
 from bench.errors import RunFailure
+from bench.faults import injection
 from bench.harness.environment import describe_adapter, driver_version, host_cpu, host_os
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
@@ -43,6 +44,7 @@ class Attempt:
     bundle: Bundle | None = None
     session: Session | None = None
     failure: RunFailure | None = None
+    fault: str | None = None
     phases_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -85,7 +87,7 @@ def execute(
     stop: Stop | None = None,
 ) -> Result:
     """Run one request to its end, whatever that end is; a wish to stop ends it as `interrupted`."""
-    attempt = Attempt(request, source, now())
+    attempt = Attempt(request, source, now(), fault=run_settings.fault)
     try:
         _attempt(attempt, server, settings, run_settings, say, stop or Stop())
     except RunFailure as failure:
@@ -149,7 +151,8 @@ def _attempt(
         )
     attempt.phases_ms["prepare"] = (monotonic() - begun) * 1000
     say("launch")
-    attempt.session = Session(server, settings, request, attempt.bundle, run_settings, say, stop)
+    fault = injection(run_settings.fault)
+    attempt.session = Session(server, settings, request, attempt.bundle, run_settings, say, stop, fault)
     attempt.session.drive(browser, attempt.build)
 
 
@@ -199,6 +202,7 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "stopped": found.timing.get("stopped"),
             "bundle": attempt.bundle.key if attempt.bundle else None,
             "processes_killed": found.killed,
+            "fault": attempt.fault,
             "model_note": source.note if source else None,
         },
         samples=samples,

@@ -126,7 +126,7 @@ def test_cancelled_task(tmp_path, monkeypatch):
 
     async def cancel():
         first = asyncio.create_task(
-            run_real_webgpu_test(model="bert-tiny", sequence_length=16, max_seconds=100, db=url)
+            run_real_webgpu_test(model="bert-tiny", sequence_length=16, iterations=100_000, db=url)
         )
         second = asyncio.create_task(run_real_webgpu_test(model="bert-tiny", sequence_length=16, db=url))
         await asyncio.to_thread(wait_for_renderer, me)
