@@ -37,7 +37,7 @@ class Attempt:
     """Everything known about one run while it goes on."""
 
     request: Request
-    source: ModelSource
+    source: ModelSource | None
     started_at: str
     build: Build | None = None
     flags: list[str] = field(default_factory=list)
@@ -106,10 +106,25 @@ def execute(
     return Result(record, inputs, found.outputs.get("0", {}), interrupted)
 
 
+def unfinished(
+    request: Request, source: ModelSource | None, failure: RunFailure, started_at: str | None = None
+) -> RunRecord:
+    """The record of a run of which nothing is known but how it ended.
+
+    Args:
+        request: what was asked for.
+        source: the model; None where it was not even looked for.
+        failure: outcome, stage and words.
+        started_at: UTC, ISO 8601; now by default.
+    """
+    return _record(Attempt(request, source, started_at or now(), failure=failure), Findings())
+
+
 def _attempt(
     attempt: Attempt, server: PageServer, settings: Settings, run_settings: RunSettings, say: Say, stop: Stop
 ) -> None:
-    request = attempt.request
+    request, source = attempt.request, attempt.source
+    assert source is not None, "only a run that never began has no model"
     browser, binary = parse_browser(request.browser)
     try:
         attempt.build = browser.find(binary, settings)
@@ -125,7 +140,7 @@ def _attempt(
 
     with stop.at_once():
         attempt.bundle = make(
-            attempt.source,
+            source,
             bits=bits,
             mixed=request.mixed_precision,
             group_size=request.group_size,
@@ -169,8 +184,8 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             name=request.model,
             family=attempt.bundle.graph.family if attempt.bundle else None,
             parameters=attempt.bundle.parameters if attempt.bundle else None,
-            weights=source.weights,
-            sha256=source.sha256,
+            weights=source.weights if source else None,
+            sha256=source.sha256 if source else None,
         ),
         metrics=_metrics(attempt, found, samples, outcome),
         quality=_quality(attempt, found),
@@ -188,7 +203,7 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "bundle": attempt.bundle.key if attempt.bundle else None,
             "processes_killed": found.killed,
             "fault": attempt.fault,
-            "model_note": source.note,
+            "model_note": source.note if source else None,
         },
         samples=samples,
     )

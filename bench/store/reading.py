@@ -14,6 +14,7 @@ from bench.store.filter import column, compile_filter, nearest
 from bench.store.schema import (
     SUMMARY,
     CampaignRow,
+    CampaignState,
     CellRow,
     EnvironmentRow,
     ModelRow,
@@ -107,19 +108,35 @@ def samples(engine: sa.Engine, run_id: int) -> list[Sample]:
 
 def campaign(engine: sa.Engine, key: int | str) -> Campaign:
     """See `Store.campaign`."""
-    query = sa.select(CellRow.id, CellRow.position, CellRow.block, CellRow.arm).order_by(CellRow.position)
+    query = sa.select(CellRow.id, CellRow.position, CellRow.block, CellRow.arm, CellRow.role).order_by(
+        CellRow.position
+    )
     with engine.connect() as connection:
-        number, name = _find_campaign(connection, key)
+        number, name = find_campaign(connection, key)
+        row = connection.execute(
+            sa.select(
+                *(CampaignRow.settings, CampaignRow.definition),
+                *(CampaignRow.plan_hash, CampaignRow.state, CampaignRow.seed),
+            ).where(CampaignRow.id == number)
+        ).one()
         cells = connection.execute(query.where(CellRow.campaign_id == number)).all()
     return Campaign(
         number,
         name,
-        [Cell(row.id, row.position, row.block, Request.model_validate(row.arm)) for row in cells],
+        [
+            Cell(cell.id, cell.position, cell.block, Request.model_validate(cell.arm), cell.role)
+            for cell in cells
+        ],
+        row.settings,
+        row.definition,
+        row.plan_hash,
+        CampaignState(row.state),
+        row.seed,
     )
 
 
-def _find_campaign(connection: sa.Connection, key: int | str) -> tuple[int, str]:
-    """By name first: a campaign may be named `7`."""
+def find_campaign(connection: sa.Connection, key: int | str) -> tuple[int, str]:
+    """Number and name of a campaign; by name first: one may be named `7`. InputError where there is none."""
     query = sa.select(CampaignRow.id, CampaignRow.name)
     found = None
     if isinstance(key, str):
@@ -155,7 +172,7 @@ def rows(
         query = query.limit(min(limit, 2**31 - 1))
     with engine.connect() as connection:
         if campaign is not None:
-            number, _ = _find_campaign(connection, campaign)
+            number, _ = find_campaign(connection, campaign)
             query = query.where(SUMMARY.c.campaign_id == number)
         return [dict(row._mapping) for row in connection.execute(query)]
 
@@ -171,6 +188,7 @@ def cells(engine: sa.Engine, campaign: int | str | None) -> list[Row]:
             CampaignRow.id.label("campaign_id"),
             CellRow.id.label("cell_id"),
             CellRow.position,
+            *(CellRow.role, CellRow.state, CellRow.note),
             *requested,
         )
         .join(CampaignRow, CampaignRow.id == CellRow.campaign_id)
@@ -178,7 +196,7 @@ def cells(engine: sa.Engine, campaign: int | str | None) -> list[Row]:
     )
     with engine.connect() as connection:
         if campaign is not None:
-            query = query.where(CampaignRow.id == _find_campaign(connection, campaign)[0])
+            query = query.where(CampaignRow.id == find_campaign(connection, campaign)[0])
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
