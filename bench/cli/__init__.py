@@ -18,6 +18,7 @@ from bench.cli.models import models_app
 from bench.cli.query import query_command, show_command
 from bench.cli.report import plot_command, report_command
 from bench.cli.run import run_command
+from bench.cli.schedule import scheduler_app
 from bench.errors import InputError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.command("report")(report_command)
 app.command("plot")(plot_command)
 app.command("doctor")(doctor_command)
 app.add_typer(campaign_app, name="campaign")
+app.add_typer(scheduler_app, name="scheduler")
 app.add_typer(browsers_app, name="browsers")
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.db import Database
-from bench.cli.flags import browsers_of, choose, measuring_of, platforms_of, shape_of
+from bench.cli.flags import Grid, browsers_of, choose, measuring_of, platforms_of, shape_of, with_grid
 from bench.cli.progress import Progress
 from bench.cli.query import print_short
 from bench.faults import injection
@@ -81,6 +81,7 @@ def run_command(
     name: Annotated[
         str | None, typer.Option(help="The campaign's name; else made of the time.", show_default=False)
     ] = None,
+    grid: Grid = None,
     save_outputs: Annotated[
         Path | None,
         typer.Option(
@@ -92,7 +93,7 @@ def run_command(
     db: Database = None,
 ) -> int:
     """Run models in real browsers and keep every run, the refused and the fallen-back ones too."""
-    settings = load_settings()
+    settings = with_grid(load_settings(), grid)
     axes = {
         "model": list(dict.fromkeys(model)),
         "browser": browsers_of(browser, settings),
