@@ -13,6 +13,7 @@ from bench.cli.browsers import browsers_app
 from bench.cli.campaign import campaign_app
 from bench.cli.db import db_app
 from bench.cli.doctor import doctor_command
+from bench.cli.faults import faults_app
 from bench.cli.models import models_app
 from bench.cli.query import query_command, show_command
 from bench.cli.report import plot_command, report_command
@@ -38,6 +39,7 @@ app.add_typer(scheduler_app, name="scheduler")
 app.add_typer(browsers_app, name="browsers")
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
+app.add_typer(faults_app, name="faults", hidden=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
