@@ -110,7 +110,7 @@ REVISIONS = [one.revision for one in ScriptDirectory.from_config(revision.config
 
 @pytest.mark.parametrize("number", REVISIONS)
 def test_a_database_of_every_revision_is_still_read(tmp_path, number):
-    """tests/data/revision-*.sqlite was written by the program of its time; made-up rows (tests/records.py)."""
+    """Each tests/data/revision-*.sqlite was written by the program of its time; its rows are made up."""
     path = tmp_path / "bench.sqlite"
     shutil.copy(DATA / f"revision-{number}.sqlite", path)
     before = rows(path, "SELECT version_num FROM alembic_version")
