@@ -299,3 +299,18 @@ def test_a_full_database_stops_cleanly_and_goes_on(place, capsys, monkeypatch):
         rows = store.rows()
         assert len(rows) == 18 and {row["outcome"] for row in rows} == {"unavailable"}
         assert kept.stem in {row["uuid"] for row in rows} and not kept.exists()
+
+
+def test_cancelled_while_it_runs(place, capsys):
+    (place / "nightly.toml").write_text(FILE.replace("blocks = 2", "blocks = 60"))
+    process = start("run", "nightly.toml")
+    wait_for_runs(3)
+    assert main(["campaign", "cancel", "nightly"]) == 0
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 3, err
+    assert "cancelled" in out
+    with opened() as store:
+        status = store.status("nightly")
+        assert status.state is CampaignState.CANCELLED and status.open == 0
+        assert set(status.cells) == {"done", "skipped"}
+        assert sum(status.runs.values()) == status.cells["done"]
