@@ -109,7 +109,7 @@ def campaign(engine: sa.Engine, key: int | str) -> Campaign:
     """See `Store.campaign`."""
     query = sa.select(CellRow.id, CellRow.position, CellRow.block, CellRow.arm).order_by(CellRow.position)
     with engine.connect() as connection:
-        number, name = _find_campaign(connection, key)
+        number, name = find_campaign(connection, key)
         cells = connection.execute(query.where(CellRow.campaign_id == number)).all()
     return Campaign(
         number,
@@ -118,8 +118,12 @@ def campaign(engine: sa.Engine, key: int | str) -> Campaign:
     )
 
 
-def _find_campaign(connection: sa.Connection, key: int | str) -> tuple[int, str]:
-    """By name first: a campaign may be named `7`."""
+def find_campaign(connection: sa.Connection, key: int | str) -> tuple[int, str]:
+    """Number and name of a campaign; by name first, since one may be named `7`.
+
+    Raises:
+        InputError: there is none; the message names the nearest.
+    """
     query = sa.select(CampaignRow.id, CampaignRow.name)
     found = None
     if isinstance(key, str):
@@ -155,7 +159,7 @@ def rows(
         query = query.limit(min(limit, 2**31 - 1))
     with engine.connect() as connection:
         if campaign is not None:
-            number, _ = _find_campaign(connection, campaign)
+            number, _ = find_campaign(connection, campaign)
             query = query.where(SUMMARY.c.campaign_id == number)
         return [dict(row._mapping) for row in connection.execute(query)]
 
@@ -178,7 +182,7 @@ def cells(engine: sa.Engine, campaign: int | str | None) -> list[Row]:
     )
     with engine.connect() as connection:
         if campaign is not None:
-            query = query.where(CampaignRow.id == _find_campaign(connection, campaign)[0])
+            query = query.where(CampaignRow.id == find_campaign(connection, campaign)[0])
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
