@@ -216,7 +216,10 @@ def command(
     batch_size: Annotated[int, typer.Option(help="Sequences an inference.")] = 1,
     sequence_length: Annotated[
         int | None,
-        typer.Option(help="Tokens a sequence; else BENCH_SEQUENCE_LENGTH, else 128.", show_default=False),
+        typer.Option(
+            help="Tokens (Whisper: 20 ms of audio) a sequence; else BENCH_SEQUENCE_LENGTH, else 128.",
+            show_default=False,
+        ),
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(help="Exactly so many samples; else BENCH_ITERATIONS.", show_default=False)

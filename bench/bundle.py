@@ -32,8 +32,8 @@ from safetensors.numpy import load_file, save_file
 from bench.errors import InputError
 from bench.models.catalog import ModelSource
 from bench.models.fetch import Progress
+from bench.models.files import file_sha256
 from bench.models.graph import Graph
-from bench.models.weights import file_sha256
 from bench.plan.request import Scheme
 from bench.quantize.methods import Quantized, dequantize, quantize
 from bench.quantize.packing import pack, pack_f16, to_f16, unpack, unpack_f16
@@ -60,7 +60,8 @@ class Bundle:
         graph_path: `graph.json`: the graph and `quantization`, weight name -> bits, group_size, scheme, k,
             kp.
         weights_path: `weights.safetensors`.
-        inputs_path: `inputs.safetensors`: `0.input_ids`, `1.input_ids`, ... int32 [B, T].
+        inputs_path: `inputs.safetensors`: `0.input_ids`, `1.input_ids`, ... int32 [B, T], or
+            float32 features.
         reference_path: `reference.safetensors`: `0.last_hidden_state`, ... from the same quantized weights
             and `fp32.0.last_hidden_state`, ... from the unquantized ones, float32.
         weight_bytes: bytes of all tensors the page uploads.
@@ -85,8 +86,8 @@ class Bundle:
         """Share of the FP16 size that is saved; scales, zero points and vectors are counted."""
         return 1 - self.weight_bytes / self.weight_bytes_fp16
 
-    def inputs(self) -> list[dict[str, NDArray[np.int32]]]:
-        """The input sets: int32 [B, T] by input name."""
+    def inputs(self) -> list[dict[str, NDArray[Any]]]:
+        """The input sets by input name, in the graph's shapes and types."""
         return _split(load_file(self.inputs_path), "")
 
     def reference(self) -> list[dict[str, NDArray[np.float32]]]:
@@ -141,8 +142,8 @@ def make(
 
     def write_fp32(folder: Path) -> None:
         say(f"running {source.name} unquantized in NumPy")
-        lazy = _Lazy(source.load)
-        save_file(_execute(source, graph, lazy), folder / "outputs.safetensors")
+        lazy = _Lazy(lambda name: source.load(name).reshape(graph.weight(name).shape))
+        save_file(_execute(source, graph, lazy, batch, sequence), folder / "outputs.safetensors")
 
     weights = _cached(root / f"weights-{weights_key}", write_weights) / "weights.safetensors"
 
@@ -150,10 +151,10 @@ def make(
         truth = load_file(_cached(root / f"fp32-{text_key}", write_fp32) / "outputs.safetensors")
         say(f"running {source.name} at {bits} bits in NumPy")
         with _PackedWeights(weights, graph, table) as packed:
-            outputs = _execute(source, graph, packed)
+            outputs = _execute(source, graph, packed, batch, sequence)
         described = {**graph.to_json(), "quantization": table}
         (folder / "graph.json").write_text(json.dumps(described), encoding="utf-8")
-        inputs = _join([source.inputs(graph, seed) for seed in range(INPUT_SETS)])
+        inputs = _join([source.inputs(graph, batch, seed) for seed in range(INPUT_SETS)])
         save_file(inputs, folder / "inputs.safetensors")
         outputs.update({f"fp32.{name}": value for name, value in truth.items()})
         save_file(outputs, folder / "reference.safetensors")
@@ -227,7 +228,7 @@ def _pack_weights(source: ModelSource, graph: Graph, table: Mapping[str, Mapping
     tensors: Tensors = {}
     for weight in graph.weights:
         name, how = weight.name, table.get(weight.name)
-        values = source.load(name)
+        values = source.load(name).reshape(weight.shape)  # a convolution's has an axis more in the file
         try:
             if how is None:
                 tensors[name] = to_f16(values)
@@ -301,10 +302,11 @@ def _data_bytes(path: Path) -> int:
 # --- inputs and references
 
 
-def _execute(source: ModelSource, graph: Graph, weights: Mapping[str, NDArray[np.float32]]) -> Tensors:
+def _execute(
+    source: ModelSource, graph: Graph, weights: Mapping[str, NDArray[np.float32]], batch: int, sequence: int
+) -> Tensors:
     """Outputs for every input set, `0.NAME`, `1.NAME`, ...; float32."""
-    sets = [source.inputs(graph, seed) for seed in range(INPUT_SETS)]
-    batch, sequence = graph.inputs[0].shape
+    sets = [source.inputs(graph, batch, seed) for seed in range(INPUT_SETS)]
     if INPUT_SETS * batch * sequence > _JOINT_ROWS:
         return _join([run(graph, weights, one) for one in sets])
     joint = source.graph(INPUT_SETS * batch, sequence)
@@ -340,7 +342,7 @@ def _hash(*parts: Any) -> str:
 
 
 def _tokenizer_digest(source: ModelSource) -> list[str]:
-    names = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
+    names = ("tokenizer.json", "vocab.txt", "tokenizer_config.json", "speech.wav", "speech.txt")
     files = [source.folder / name for name in names] if source.folder is not None else []
     return [file_sha256(file) for file in files if file.is_file()]
 

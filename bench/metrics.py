@@ -57,6 +57,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("gpu_ms", "metrics", "ms", "lower", "Median GPU time of one inference by timestamp queries"),
     Metric(
+        "canary_ms",
+        "metrics",
+        "ms",
+        "none",
+        "A fixed kernel timed in the same session: the machine's thermometer",
+    ),
+    Metric(
         "weight_bytes",
         "metrics",
         "B",

@@ -85,6 +85,7 @@ class Metrics(_Record):
     build_ms: float | None = None
     compile_ms: float | None = None
     gpu_ms: float | None = None
+    canary_ms: float | None = None
     weight_bytes: int | None = None
     weight_bytes_fp16: int | None = None
     memory_reduction: float | None = None

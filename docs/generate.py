@@ -1,11 +1,12 @@
-"""Writes the pages that the code itself knows best: docs/metrics.md and docs/cli.md. `make docs` runs it.
+"""Writes what the code itself knows best: docs/metrics.md, docs/cli.md, docs/campaign.schema.json.
 
-A test holds both to what this makes of the code.
+`make docs` runs it. A test holds each to what this makes of the code.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -18,6 +19,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from bench.cli import app
 from bench.metrics import METRICS, Metric
+from bench.plan.campaign import CampaignFile
 
 FOLDER = Path(__file__).resolve().parent
 _MADE = "<!-- Made by `make docs`; changes here are lost. -->\n"
@@ -161,7 +163,17 @@ def _sentence(text: str | None) -> str:
 
 def pages() -> dict[Path, str]:
     """Each page that is made, with its text."""
-    return {FOLDER / "metrics.md": metrics_page(), FOLDER / "cli.md": commands_page()}
+    return {
+        FOLDER / "metrics.md": metrics_page(),
+        FOLDER / "cli.md": commands_page(),
+        FOLDER / "campaign.schema.json": campaign_schema(),
+    }
+
+
+def campaign_schema() -> str:
+    """docs/campaign.schema.json."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **CampaignFile.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

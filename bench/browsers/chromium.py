@@ -84,7 +84,7 @@ def fill_options(options: Any, build: Build, settings: Settings) -> None:
         options.binary_location = str(build.binary)
     for flag in flags_for(build, settings):
         options.add_argument(flag)
-    options.set_capability("unhandledPromptBehavior", "dismiss")
+    options.set_capability("unhandledPromptBehavior", "dismiss and notify")
 
 
 def service_arguments(build: Build, space: SessionSpace) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Firefox(Browser):
             options.add_argument("-headless")
         for name, value in PREFERENCES.items():
             options.set_preference(name, value)
-        options.set_capability("unhandledPromptBehavior", "dismiss")
+        options.set_capability("unhandledPromptBehavior", "dismiss and notify")
         profiles = space.folder / "profiles"
         profiles.mkdir(exist_ok=True)
         service = Service(

@@ -65,7 +65,10 @@ class SessionSpace:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             killed += len(alive)
-            psutil.wait_procs(alive, timeout=patience)
+            # Not psutil's wait: it would take a child's exit code away from the Popen that asks for it.
+            until = time.monotonic() + patience
+            while any(_alive(process) for process in alive) and time.monotonic() < until:
+                time.sleep(0.01)
         return killed
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from bench.cli.browsers import browsers_app
+from bench.cli.campaign import campaign_app
 from bench.cli.compare import compare_command
 from bench.cli.db import db_app
 from bench.cli.doctor import doctor_command
@@ -35,6 +36,7 @@ app.command("history")(history_command)
 app.command("report")(report_command)
 app.command("plot")(plot_command)
 app.command("doctor")(doctor_command)
+app.add_typer(campaign_app, name="campaign")
 app.add_typer(browsers_app, name="browsers")
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")

@@ -35,7 +35,9 @@ def list_command(
         state = "on this machine" if row["cached"] else "not here yet" if row["fetchable"] else "seeded"
         table.add_row(row["name"], Text(state, style="green" if row["cached"] else ""), about)
     console().print(table)
-    console().print(Text("Any other BERT-shaped encoder: --weights DIR, a Hugging Face folder.", style="dim"))
+    console().print(
+        Text("Any other BERT-shaped encoder or Whisper: --weights DIR, a Hugging Face folder.", style="dim")
+    )
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -56,8 +56,9 @@ def plot_command(
     if suffix not in (".svg", ".png"):
         raise InputError(f"--output {path} is no chart file: use a name that ends in .svg or .png")
     from bench.report.charts import latency_by_bits, render
+    from bench.report.tables import arms_only
 
     with open_store(db, create=False) as store:
-        figure = latency_by_bits(store.summary(where, campaign=campaign))
+        figure = latency_by_bits(arms_only(store.summary(where, campaign=campaign)))
     write_file(path, render(figure, "svg" if suffix == ".svg" else "png"))
     typer.echo(str(path))

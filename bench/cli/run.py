@@ -12,12 +12,14 @@ from bench.cli.db import Database
 from bench.cli.flags import browsers_of, choose, measuring_of, platforms_of, shape_of
 from bench.cli.progress import Progress
 from bench.cli.query import print_short
-from bench.harness.campaign import Report, check_output_folder, resolve_models, run_campaign
-from bench.harness.server import PageServer
+from bench.harness.campaign import Policy, Report, Watching, resolve_models, run_campaign
+from bench.harness.outputs import check_output_folder
 from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
+from bench.harness.supervisor import Supervisor
 from bench.plan import request as words
-from bench.plan.matrix import expand, in_order
+from bench.plan.cells import make_plan
+from bench.plan.matrix import expand
 from bench.plan.request import Request
 from bench.settings import Settings, experimental_by_environment, load_settings
 from bench.store import check_name, open_store
@@ -56,7 +58,10 @@ def run_command(
     batch_size: Annotated[int, typer.Option(help="Sequences an inference.")] = 1,
     sequence_length: Annotated[
         int | None,
-        typer.Option(help="Tokens a sequence; else BENCH_SEQUENCE_LENGTH, else 128.", show_default=False),
+        typer.Option(
+            help="Tokens (Whisper: 20 ms of audio) a sequence; else BENCH_SEQUENCE_LENGTH, else 128.",
+            show_default=False,
+        ),
     ] = None,
     iterations: Annotated[
         int | None,
@@ -129,7 +134,7 @@ def run_requests(
         KeyboardInterrupt: stopped before the first run.
     """
     stop = stop or Stop()
-    requests = in_order(arms, seed)
+    plan = make_plan(arms, seed)
     if name is not None:
         check_name(name)
     if save_outputs:
@@ -137,26 +142,26 @@ def run_requests(
     # The database comes last: whatever is refused before it, a port in use too, leaves none behind.
     with (
         stop.signals(),
-        Progress(len(requests)) as progress,
-        PageServer(settings.harness.port) as server,
+        Progress() as progress,
+        Supervisor(settings) as supervisor,
     ):
-        sources = resolve_models(requests, progress.note)
+        sources = resolve_models([cell.request for cell in plan.cells], progress.note)
         for source in sources.values():
             if source.note:
                 progress.note(source.note)
         stop.check()
+        supervisor.start()
         with open_store(db) as store:
-            campaign = store.create_campaign(name, requests, seed=seed, settings=measured_with(measuring))
-            progress.begin(campaign.name, store.url)
+            campaign = store.plan_campaign(name, plan, settings=measured_with(measuring))
+            progress.begin(campaign.name, store.url, len(campaign.cells), campaign.cells)
             return run_campaign(
                 store,
                 campaign,
                 sources,
-                server,
-                settings,
+                supervisor,
                 measuring,
-                say=progress.say,
-                done=progress.done,
+                Policy(),
+                Watching(progress.say, progress.done, progress.note),
                 save_outputs=save_outputs,
                 stop=stop,
             )

@@ -1,56 +1,98 @@
-"""Runs the cells of a campaign one after the other and stores each before the next begins."""
+"""Works on a campaign: leases cell after cell, has the runner run each, and stores it before the next."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from bench.bundle import prune
-from bench.errors import InputError
-from bench.harness.outcome import Outcome
-from bench.harness.run import execute
-from bench.harness.server import PageServer
+from bench.errors import RunFailure
+from bench.harness import identity
+from bench.harness.breaker import Breaker
+from bench.harness.outcome import Outcome, Stage
+from bench.harness.run import unfinished
 from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
+from bench.harness.supervisor import Supervisor
 from bench.models.catalog import ModelSource, resolve
 from bench.plan.request import Request
 from bench.record import RunRecord
-from bench.settings import Settings
-from bench.store import Campaign, CampaignState, Store
+from bench.store import Campaign, CampaignState, Lease, Store
 
 Sources = Mapping[tuple[str, str | None], ModelSource]
+
+LEASE_SECONDS = 90.0
+BEAT_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a worker does beside running cells.
+
+    Attributes:
+        attempts: runs of one cell at most, interrupted ones not counted.
+        retry_on: outcomes that are tried again.
+        breaker: failures in a row after which a browser is left alone; 0 for never.
+        max_cell_seconds: for a whole run; None for no limit.
+        max_minutes: no cell begins later than so long after the start; None for no limit.
+    """
+
+    attempts: int = 1
+    retry_on: tuple[Outcome, ...] = ()
+    breaker: int = 5
+    max_cell_seconds: float | None = None
+    max_minutes: float | None = None
 
 
 @dataclass
 class Report:
-    """What a campaign came to: its records in order, and whether it was stopped."""
+    """What a campaign came to, as far as this worker saw it.
+
+    Attributes:
+        campaign: as it was planned.
+        records: the runs of this worker in order, without their samples; empty where none are kept.
+        interrupted: whether it was stopped.
+        note: why it ended before its last cell, in a few words.
+        finals: the last run of every cell of the campaign: what was asked, and its outcome.
+    """
 
     campaign: Campaign
     records: list[RunRecord] = field(default_factory=list)
     interrupted: bool = False
+    note: str | None = None
+    finals: list[tuple[Request, Outcome]] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 a run failed, 3 nothing could run, 130 interrupted.
+        """0 all well, 1 a cell's last run failed, 3 nothing could run, 130 interrupted.
 
         An error in experimental mode is the result that was asked for, not a failure.
         """
         if self.interrupted:
             return 130
-        failed = [
-            record
-            for record in self.records
-            if record.outcome.failed
-            and not (record.outcome is Outcome.ERROR and record.requested.experimental)
-        ]
-        if failed:
-            return 1
+        for request, outcome in self.finals:
+            if outcome.failed and not (outcome is Outcome.ERROR and request.experimental):
+                return 1
         nothing = (Outcome.UNAVAILABLE, Outcome.UNSUPPORTED)
-        return 3 if self.records and all(record.outcome in nothing for record in self.records) else 0
+        return 3 if self.finals and all(outcome in nothing for _, outcome in self.finals) else 0
+
+
+@dataclass
+class Watching:
+    """Who is told what goes on.
+
+    Attributes:
+        say: request, position, a few words.
+        done: a finished run, its position.
+        note: a line that stays.
+    """
+
+    say: Callable[[Request, int, str], None]
+    done: Callable[[RunRecord, int], None]
+    note: Callable[[str], None]
 
 
 def resolve_models(requests: Sequence[Request], say: Callable[[str], None]) -> Sources:
@@ -76,83 +118,181 @@ def run_campaign(
     store: Store,
     campaign: Campaign,
     sources: Sources,
-    server: PageServer,
-    settings: Settings,
-    run_settings: RunSettings,
+    supervisor: Supervisor,
+    measure: RunSettings,
+    policy: Policy,
+    watching: Watching,
     *,
-    say: Callable[[Request, int, str], None],
-    done: Callable[[RunRecord, int], None],
     save_outputs: Path | None = None,
     stop: Stop | None = None,
+    keep: bool = True,
 ) -> Report:
-    """Run every cell; a failing one never stops the next, a wish to stop does.
+    """Run every open cell; a failing one never stops the next, a wish to stop does.
+
+    Other workers may do the same at the same time. What ended with a worker that is gone becomes an
+    `interrupted` run, and its cell runs again.
 
     Args:
         store: where each run goes as soon as it ends.
         campaign: as it was planned.
         sources: from `resolve_models`.
-        server: running, so that a port in use was found before the plan was written.
-        settings: binaries and flags.
-        run_settings: how each run is measured.
-        say: told what goes on: request, position, a few words.
-        done: told of each finished run and its position.
+        supervisor: has the runner, started, so that a port in use was found before the plan was written.
+        measure: how each run is measured.
+        policy: retries, budgets, breaker.
+        watching: who is told.
         save_outputs: folder for inputs and outputs as `RUN/<tensor>.npy`.
-        stop: ends the run in hand as `interrupted`, and the campaign with it.
+        stop: the first Ctrl-C finishes the run in hand, the second ends it as `interrupted`.
+        keep: whether the report keeps the records; a campaign of days would fill the memory with them.
+
+    Raises:
+        StoreError: the database stayed locked, or refuses a write; what was stored stays.
     """
     stop = stop or Stop()
-    report = Report(campaign)
+    work = _Work(store, campaign, sources, supervisor, measure, policy, watching, stop, save_outputs, keep)
     store.set_state(campaign.id, CampaignState.RUNNING)
-    with stop.patient():
-        for cell in campaign.cells:
-            if stop.requested:  # it came while the last run was being put away
-                report.interrupted = True
-                break
-            request = cell.request
-            source = sources[request.model, request.weights]
-            position = cell.position
 
-            def tell(words: str, request: Request = request, position: int = position) -> None:
-                say(request, position, words)
+    def hint() -> None:
+        watching.note("stopping after the run in hand; Ctrl-C again ends it at once")
 
-            result = execute(request, source, server, settings, run_settings, tell, stop)
-            record = result.record
-            record.id = store.record(cell.id, record)
-            if save_outputs:
-                try:
-                    save_tensors(save_outputs / str(record.id), result.inputs, result.outputs, request)
-                except OSError as error:  # the run is stored; its tensors are a courtesy
-                    tell(f"outputs not saved: {error}")
-            report.records.append(record)
-            done(record, position)
-            if result.interrupted:
-                report.interrupted = True
-                break
-    if not report.interrupted:
-        store.set_state(campaign.id, CampaignState.DONE)
+    with stop.finishing(hint):
+        work.all()
+    report = work.report
+    if report.interrupted or report.note:
+        store.leave(campaign.id, report.note or "stopped by the user")
+    else:
+        store.settle(campaign.id)
+    report.finals = store.finals(campaign.id)
     prune()
     return report
 
 
-def save_tensors(
-    folder: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], request: Request
-) -> None:
-    """Write inputs and outputs of the first input set as .npy, sequences as [batch, tokens, features]."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, values in {**inputs, **outputs}.items():
-        shaped = values
-        if name == "last_hidden_state":
-            shaped = values.reshape(request.batch_size, request.sequence_length, -1)
-        np.save(folder / f"{name}.npy", shaped)
+def write_off(lease: Lease) -> RunRecord:
+    """The `interrupted` run of a worker that is gone."""
+    worker = identity.parse(lease.owner)
+    stage = Stage(lease.stage) if lease.stage in tuple(Stage) else Stage.LAUNCH
+    failure = RunFailure(
+        Outcome.INTERRUPTED,
+        stage,
+        f"the worker {worker.short if worker else lease.owner} is gone; last heard of at "
+        f"{lease.heartbeat_at} in stage {stage.value}",
+        name="WorkerGone",
+    )
+    return unfinished(lease.cell.request, None, failure, lease.leased_at)
 
 
-def check_output_folder(folder: Path) -> None:
-    """Make sure that outputs can be written there, and make nothing yet: what follows may still be refused.
+def release(store: Store, campaign: Campaign) -> list[Lease]:
+    """Take the leases of workers that are gone, and end what they have left running on this host."""
+    taken = store.reap(campaign.id, identity.gone, write_off)
+    for owner in {lease.owner for lease in taken}:
+        worker = identity.parse(owner)
+        if worker is not None and identity.gone(owner):
+            identity.sweep(worker)
+    return taken
 
-    Raises:
-        InputError: they cannot.
-    """
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise InputError(f"--save-outputs {folder}: {nearest} is a file; name a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"--save-outputs {folder}: {nearest} cannot be written; name another folder")
+
+@dataclass
+class _Work:
+    """One worker's way through a campaign."""
+
+    store: Store
+    campaign: Campaign
+    sources: Sources
+    supervisor: Supervisor
+    measure: RunSettings
+    policy: Policy
+    watching: Watching
+    stop: Stop
+    save_outputs: Path | None
+    keep: bool
+
+    def __post_init__(self) -> None:
+        self.report = Report(self.campaign)
+        self.breaker = Breaker(self.policy.breaker)
+        self._begun = time.monotonic()
+        self._beaten = 0.0
+
+    def all(self) -> None:
+        """Cell after cell until none is open, the budget is spent, or a stop is asked for."""
+        while not self.report.interrupted:
+            if self.stop.soon:
+                self.report.interrupted = True
+                return
+            if self._spent():
+                return
+            for lost in release(self.store, self.campaign):
+                self.watching.note(f"runs again, its worker is gone: {lost.cell.request.label}")
+            lease = self.store.claim(self.campaign.id, self.supervisor.worker.name, LEASE_SECONDS)
+            if lease is None:
+                if self._others_left():
+                    continue
+                return
+            self._cell(lease)
+
+    def _spent(self) -> bool:
+        limit = self.policy.max_minutes
+        if limit is None or time.monotonic() - self._begun < limit * 60:
+            return False
+        self.report.note = f"the budget of {limit:g} minutes is spent"
+        return True
+
+    def _others_left(self) -> bool:
+        """Whether another worker, in going, has stopped the campaign while cells are open for us."""
+        status = self.store.status(self.campaign.id)
+        if status.state is CampaignState.CANCELLED:
+            self.report.note = "cancelled"
+        if status.state is not CampaignState.INTERRUPTED or not status.cells.get("planned"):
+            return False
+        self.store.set_state(self.campaign.id, CampaignState.RUNNING)
+        return True
+
+    def _cell(self, lease: Lease) -> None:
+        request, position = lease.cell.request, lease.cell.position
+        source = self.sources[request.model, request.weights]
+        words = self.breaker.open(request.browser)
+        folder = self.save_outputs / f".{self.supervisor.worker.nonce}" if self.save_outputs else None
+        if words is None:
+            record = self._run(lease, source, folder)
+        else:
+            failure = RunFailure(Outcome.UNAVAILABLE, Stage.LAUNCH, words, name="BreakerOpen")
+            record = unfinished(request, source, failure)
+        self.breaker.note(record)
+        again = record.outcome in self.policy.retry_on and lease.failures + 1 < self.policy.attempts
+        owner = self.supervisor.worker.name
+        record.id = self.store.record(lease.cell.id, record, owner=owner, again=again)
+        self._keep_outputs(folder, record)
+        record.samples = []  # they are in the database
+        if self.keep:
+            self.report.records.append(record)
+        self.watching.done(record, position)
+        if record.outcome is Outcome.INTERRUPTED:
+            self.report.interrupted = True
+
+    def _run(self, lease: Lease, source: ModelSource, folder: Path | None) -> RunRecord:
+        request, position = lease.cell.request, lease.cell.position
+        self._beaten = time.monotonic()
+        return self.supervisor.run(
+            request,
+            source,
+            self.measure,
+            say=lambda words: self.watching.say(request, position, words),
+            tick=lambda stage: self._tick(lease, stage),
+            stop=self.stop,
+            limit=self.policy.max_cell_seconds,
+            outputs=folder,
+        )
+
+    def _tick(self, lease: Lease, stage: Stage | None) -> None:
+        """Renew the lease now and then."""
+        if time.monotonic() - self._beaten > BEAT_SECONDS:
+            self._beaten = time.monotonic()
+            name = stage.value if stage else None
+            self.store.beat(lease.cell.id, self.supervisor.worker.name, name, LEASE_SECONDS)
+
+    def _keep_outputs(self, folder: Path | None, record: RunRecord) -> None:
+        """Give the folder of the run's tensors its number."""
+        if folder is not None and folder.is_dir():
+            try:
+                folder.rename(folder.with_name(str(record.id)))
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    self.watching.note(f"outputs of run {record.id} stay in {folder}: {error}")

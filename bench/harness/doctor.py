@@ -81,7 +81,7 @@ def examine(
                 found.version = driver.capabilities.get("browserVersion")
                 found.driver_version = driver_version(driver.capabilities)
                 drive.open_page(driver, url, watch)
-                for event in watch.events(job.events, driver):
+                for event in watch.events(job.events, driver, url):
                     if event.get("kind") == "error":
                         words = event.get("data") or {}
                         found.probe = {"error": f"{words.get('name')}: {words.get('message')}"}
@@ -90,7 +90,7 @@ def examine(
                         found.probe = event.get("data") or {}
                         break
             finally:
-                drive.close(driver, space)
+                drive.close(driver, space, well=True)
     except RunFailure as failure:
         found.failure = failure
     finally:

@@ -16,8 +16,14 @@ from bench.harness.watch import Watch, first_line
 from bench.settings import Settings
 
 _LAUNCH_ATTEMPTS = 2
+# What a driver says where the browser is gone, or is none that it drives: trying again changes nothing.
+_NOT_HERE = ("no chrome binary", "cannot find chrome binary", "binary is not a firefox", "only supports")
+# urllib3's, when the driver itself died; the last ones where it answers what Selenium cannot read.
+_BROKEN = (WebDriverException, HTTPError, OSError, AttributeError, KeyError, TypeError, ValueError)
+_STATUS = "return performance.getEntriesByType('navigation')[0]?.responseStatus ?? 200"
 _ABANDON_ATTEMPTS = 20
 _QUIT_SECONDS = 10.0
+_ABANDON_SECONDS = 1.0
 
 
 def launch(
@@ -47,8 +53,12 @@ def launch(
             raise RunFailure(
                 Outcome.UNAVAILABLE, Stage.LAUNCH, first_line(error), name=type(error).__name__
             ) from None
-        except (WebDriverException, HTTPError, OSError) as error:  # urllib3's: the driver itself died
+        except _BROKEN as error:
             space.end_processes()
+            if any(word in str(error).lower() for word in _NOT_HERE):
+                raise RunFailure(
+                    Outcome.UNAVAILABLE, Stage.LAUNCH, first_line(error), name=type(error).__name__
+                ) from None
             notes.append(f"attempt {attempt}: {first_line(error)}")
             if attempt == _LAUNCH_ATTEMPTS:
                 raise RunFailure(
@@ -73,14 +83,25 @@ def open_page(driver: WebDriver, url: str, watch: Watch) -> None:
         # Later than the watch's own deadline, which is to be the one that passes.
         watch.call(lambda: driver.set_page_load_timeout(watch.timeout + 30))
         watch.call(lambda: driver.get(url))
+        status = watch.call(lambda: driver.execute_script(_STATUS))
+        if status >= 400:
+            raise RunFailure(
+                Outcome.ERROR, Stage.PROBE, f"the page answered with status {status}", name="PageNotLoaded"
+            )
     except (TimeoutException, ReadTimeoutError):
         raise watch.late() from None
     except (WebDriverException, HTTPError, OSError) as error:
         raise RunFailure(Outcome.CRASHED, watch.stage, first_line(error), name=type(error).__name__) from None
 
 
-def close(driver: WebDriver, space: SessionSpace) -> int:
-    """Ask the browser to close and kill whatever is left after that; the number of processes killed."""
+def close(driver: WebDriver, space: SessionSpace, *, well: bool) -> int:
+    """Ask the browser to close and kill whatever is left after that; the number of processes killed.
+
+    Args:
+        driver: of the session.
+        space: the session's own.
+        well: whether all went well: a browser that hung or failed is not waited for.
+    """
 
     def target() -> None:
         with contextlib.suppress(Exception):
@@ -88,5 +109,5 @@ def close(driver: WebDriver, space: SessionSpace) -> int:
 
     thread = threading.Thread(target=target, daemon=True, name="quit")
     thread.start()
-    thread.join(_QUIT_SECONDS)
+    thread.join(_QUIT_SECONDS if well else _ABANDON_SECONDS)
     return space.end_processes()

@@ -16,6 +16,7 @@ from bench import __version__
 from bench.browsers import BrowserMissing, Build, parse_browser
 from bench.bundle import Bundle, make
 from bench.errors import RunFailure
+from bench.faults import injection
 from bench.harness.environment import describe_adapter, driver_version, host_cpu, host_os
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
@@ -36,13 +37,14 @@ class Attempt:
     """Everything known about one run while it goes on."""
 
     request: Request
-    source: ModelSource
+    source: ModelSource | None
     started_at: str
     build: Build | None = None
     flags: list[str] = field(default_factory=list)
     bundle: Bundle | None = None
     session: Session | None = None
     failure: RunFailure | None = None
+    fault: str | None = None
     phases_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -85,7 +87,7 @@ def execute(
     stop: Stop | None = None,
 ) -> Result:
     """Run one request to its end, whatever that end is; a wish to stop ends it as `interrupted`."""
-    attempt = Attempt(request, source, now())
+    attempt = Attempt(request, source, now(), fault=run_settings.fault)
     try:
         _attempt(attempt, server, settings, run_settings, say, stop or Stop())
     except RunFailure as failure:
@@ -104,10 +106,25 @@ def execute(
     return Result(record, inputs, found.outputs.get("0", {}), interrupted)
 
 
+def unfinished(
+    request: Request, source: ModelSource | None, failure: RunFailure, started_at: str | None = None
+) -> RunRecord:
+    """The record of a run of which nothing is known but how it ended.
+
+    Args:
+        request: what was asked for.
+        source: the model; None where it was not even looked for.
+        failure: outcome, stage and words.
+        started_at: UTC, ISO 8601; now by default.
+    """
+    return _record(Attempt(request, source, started_at or now(), failure=failure), Findings())
+
+
 def _attempt(
     attempt: Attempt, server: PageServer, settings: Settings, run_settings: RunSettings, say: Say, stop: Stop
 ) -> None:
-    request = attempt.request
+    request, source = attempt.request, attempt.source
+    assert source is not None, "only a run that never began has no model"
     browser, binary = parse_browser(request.browser)
     try:
         attempt.build = browser.find(binary, settings)
@@ -123,7 +140,7 @@ def _attempt(
 
     with stop.at_once():
         attempt.bundle = make(
-            attempt.source,
+            source,
             bits=bits,
             mixed=request.mixed_precision,
             group_size=request.group_size,
@@ -134,7 +151,8 @@ def _attempt(
         )
     attempt.phases_ms["prepare"] = (monotonic() - begun) * 1000
     say("launch")
-    attempt.session = Session(server, settings, request, attempt.bundle, run_settings, say, stop)
+    fault = injection(run_settings.fault)
+    attempt.session = Session(server, settings, request, attempt.bundle, run_settings, say, stop, fault)
     attempt.session.drive(browser, attempt.build)
 
 
@@ -166,8 +184,8 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             name=request.model,
             family=attempt.bundle.graph.family if attempt.bundle else None,
             parameters=attempt.bundle.parameters if attempt.bundle else None,
-            weights=source.weights,
-            sha256=source.sha256,
+            weights=source.weights if source else None,
+            sha256=source.sha256 if source else None,
         ),
         metrics=_metrics(attempt, found, samples, outcome),
         quality=_quality(attempt, found),
@@ -184,7 +202,8 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "stopped": found.timing.get("stopped"),
             "bundle": attempt.bundle.key if attempt.bundle else None,
             "processes_killed": found.killed,
-            "model_note": source.note,
+            "fault": attempt.fault,
+            "model_note": source.note if source else None,
         },
         samples=samples,
     )

@@ -7,6 +7,7 @@ answers carry the headers that make the page cross-origin isolated, which buys i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import queue
 import secrets
@@ -19,6 +20,7 @@ from typing import Any
 from aiohttp import web
 
 from bench.errors import InputError
+from bench.harness.injection import Injection
 
 PACKAGE = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -59,6 +61,7 @@ class Job:
         verdict: called with a set's name and its outputs' bytes, in a worker thread.
         events: everything the page reports, in order.
         effective: what the page said of itself, here at once: a verdict needs it before the events are read.
+        injection: may answer otherwise.
     """
 
     task: Mapping[str, Any]
@@ -67,6 +70,7 @@ class Job:
     events: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
     outputs: dict[str, dict[str, bytes]] = field(default_factory=dict)
     effective: dict[str, Any] = field(default_factory=dict)
+    injection: Injection = field(default_factory=Injection)
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
 
@@ -125,6 +129,10 @@ class PageServer:
     def _end(self) -> None:
         if self._runner:
             self._loop.run_until_complete(self._runner.cleanup())
+        for task in asyncio.all_tasks(self._loop):  # an answer that is still being waited for
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(task)
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
@@ -154,7 +162,8 @@ class PageServer:
         except web.HTTPException as error:
             response = web.Response(status=error.status, text=error.reason)
         response.headers.update(_HEADERS)
-        return response
+        path = request.path.partition(f"/r/{request.match_info['token']}/")[2]
+        return await self._job(request).injection.answer(path, response)
 
     def _job(self, request: web.Request) -> Job:
         return self._jobs[request.match_info["token"]]

@@ -13,6 +13,7 @@ from bench.browsers import Browser, Build, SessionSpace
 from bench.bundle import Bundle
 from bench.errors import RunFailure
 from bench.harness import drive
+from bench.harness.injection import Injection
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.server import Job, PageServer, shader_files
 from bench.harness.stop import Stop
@@ -35,6 +36,7 @@ class RunSettings:
         timeout: seconds that any one stage may take before the browser is ended.
         precision: sampling stops when the 95 % interval's half-width is this share of the median.
         tuning: values forced on the kernels, by a benchmark.
+        fault: one of `bench.faults`, on purpose.
     """
 
     iterations: int | None = None
@@ -42,6 +44,7 @@ class RunSettings:
     timeout: float = 180.0
     precision: float = 0.02
     tuning: Mapping[str, int] = field(default_factory=dict)
+    fault: str | None = None
 
 
 @dataclass
@@ -81,7 +84,9 @@ class Session:
         run_settings: RunSettings,
         say: Callable[[str], None],
         stop: Stop | None = None,
+        injection: Injection | None = None,
     ) -> None:
+        self._injection = injection or Injection()
         self._server = server
         self._settings = settings
         self._request = request
@@ -110,19 +115,27 @@ class Session:
             self._server.remove(job)
 
     def _visit(self, browser: Browser, build: Build, space: SessionSpace, job: Job, url: str) -> None:
+        build = self._injection.build(build, space.folder)
         driver = drive.launch(browser, build, space, self._settings, self.watch, self.findings.launches)
         self.findings.capabilities = dict(driver.capabilities)
+        reached: set[Stage] = set()
+        well = False
         try:
+            self._injection.launched(driver, space)
             drive.open_page(driver, url, self.watch)
-            for event in self.watch.events(job.events, driver):
+            for event in self.watch.events(job.events, driver, url):
                 if self._take(str(event.get("kind")), event.get("data") or {}):
+                    well = True
                     return
+                if self.watch.stage not in reached:
+                    reached.add(self.watch.stage)
+                    self._injection.stage(self.watch.stage, driver, space)
         except KeyboardInterrupt:
             # Here, where the stage is still the one that it came in.
             raise interruption(self.watch.stage) from None
         finally:
             self.watch.enter(Stage.TEARDOWN)
-            self.findings.killed += drive.close(driver, space)
+            self.findings.killed += drive.close(driver, space, well=well)
 
     def _job(self) -> Job:
         request, bundle, run = self._request, self._bundle, self._run
@@ -147,7 +160,12 @@ class Session:
             "weights.safetensors": bundle.weights_path,
             "inputs.safetensors": bundle.inputs_path,
         }
-        job = Job(task=task, files=files, verdict=lambda name, outputs: self._verdict(job, name, outputs))
+        job = Job(
+            task=self._injection.task(task),
+            files=files,
+            verdict=lambda name, outputs: self._verdict(job, name, outputs),
+            injection=self._injection,
+        )
         return job
 
     def _take(self, kind: str, data: dict[str, Any]) -> bool:
@@ -165,7 +183,7 @@ class Session:
         elif kind == "error":
             raise RunFailure(
                 Outcome(data["outcome"]),
-                Stage(data["stage"]),
+                Stage(data["stage"]) if data.get("stage") else self.watch.stage,
                 str(data["message"]),
                 name=str(data["name"]),
                 operator=data.get("operator"),

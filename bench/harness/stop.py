@@ -3,13 +3,16 @@
 While a browser works, a signal is only noted: every wait asks for it (`check`), so that the run in hand is
 ended in order, becomes an `interrupted` row, and leaves no process behind. Everywhere else a signal raises
 KeyboardInterrupt at once.
+
+A campaign is more patient still (`finishing`): the first Ctrl-C lets it finish the run in hand (`soon`), the
+second ends that too. SIGTERM never waits: whoever sends it is about to kill.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -18,21 +21,28 @@ class Stop:
     """One wish to stop; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._now = threading.Event()
+        self._soon = threading.Event()
         self._patient = False
+        self._first: Callable[[], None] | None = None
 
     def request(self) -> None:
-        """Ask for a stop."""
-        self._event.set()
+        """Ask for a stop of the run in hand."""
+        self._now.set()
 
     @property
     def requested(self) -> bool:
-        """Whether a stop was asked for."""
-        return self._event.is_set()
+        """Whether the run in hand is to be ended."""
+        return self._now.is_set()
+
+    @property
+    def soon(self) -> bool:
+        """Whether no further run is to begin."""
+        return self._soon.is_set() or self._now.is_set()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a stop was asked for."""
-        if self._event.is_set():
+        """Raise KeyboardInterrupt if the run in hand is to be ended."""
+        if self._now.is_set():
             raise KeyboardInterrupt
 
     @contextmanager
@@ -43,6 +53,16 @@ class Stop:
             yield
         finally:
             self._patient = before
+
+    @contextmanager
+    def finishing(self, first: Callable[[], None]) -> Iterator[None]:
+        """As `patient`; besides, the first Ctrl-C only sets `soon`, and `first` is called to say so."""
+        with self.patient():
+            before, self._first = self._first, first
+            try:
+                yield
+            finally:
+                self._first = before
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -61,8 +81,12 @@ class Stop:
             yield
             return
 
-        def take(_number: int, _frame: FrameType | None) -> None:
-            self._event.set()
+        def take(number: int, _frame: FrameType | None) -> None:
+            if number == signal.SIGINT and self._first is not None and not self.soon:
+                self._soon.set()
+                self._first()
+                return
+            self._now.set()
             if not self._patient:
                 raise KeyboardInterrupt
 

@@ -7,13 +7,14 @@ now and then whether browser and driver still live.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import UnexpectedAlertPresentException
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from bench.errors import RunFailure
@@ -23,8 +24,8 @@ from bench.harness.stop import Stop
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.25
+_ANSWER_SECONDS = 1.0
 _SILENCE_SECONDS = 5.0  # a page reports every second while it measures; silence is worth a look
-_PING_SECONDS = 15.0
 _DEAD = (
     "disconnected",
     "crash",
@@ -37,9 +38,10 @@ _DEAD = (
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message: Selenium appends stack traces of the driver."""
-    text = getattr(error, "msg", None) or str(error) or type(error).__name__
-    return str(text).strip().splitlines()[0]
+    """An error's own words on one line: without the driver's stack trace and Selenium's advertisement."""
+    text = str(getattr(error, "msg", None) or str(error) or type(error).__name__).strip()
+    text = text.partition("Stacktrace:")[0].partition("; For documentation on this error")[0]
+    return " ".join(text.split()) or type(error).__name__
 
 
 class Watch:
@@ -112,10 +114,17 @@ class Watch:
         return not any(thread.is_alive() for thread in self._threads)
 
     def events(
-        self, source: queue.SimpleQueue[dict[str, Any]], driver: WebDriver
+        self, source: queue.SimpleQueue[dict[str, Any]], driver: WebDriver, url: str
     ) -> Iterator[dict[str, Any]]:
-        """The page's reports as they come. Ends by the caller's choice, a RunFailure or a wish to stop."""
+        """The page's reports as they come. Ends by the caller's choice, a RunFailure or a wish to stop.
+
+        Args:
+            source: the reports.
+            driver: asked whether the page lives when it is silent.
+            url: where the page must be.
+        """
         heard = time.monotonic()
+        asked: queue.SimpleQueue[BaseException | str] | None = None
         while True:
             self._stop.check()
             try:
@@ -125,11 +134,17 @@ class Watch:
                 if now - self.entered > self.timeout:
                     raise self.late() from None
                 self._check_driver(driver)
-                if now - heard > _SILENCE_SECONDS:
-                    self._ping(driver)
-                    heard = time.monotonic()
+                if asked is not None and not asked.empty():
+                    self._judge(asked.get(), url)
+                    asked, heard = None, now
+                elif asked is None and now - heard > _SILENCE_SECONDS:
+                    asked = self._ping(driver)
                 continue
             heard = time.monotonic()
+            if asked is not None:  # it went on while it was asked: what stopped it is in the answer
+                with contextlib.suppress(queue.Empty):
+                    self._judge(asked.get(timeout=_ANSWER_SECONDS), url)
+                asked = None
             yield event
 
     def _check_driver(self, driver: WebDriver) -> None:
@@ -140,23 +155,27 @@ class Watch:
                 Outcome.CRASHED, self.stage, f"the driver process ended with code {code}", name="DriverDied"
             )
 
-    def _ping(self, driver: WebDriver) -> None:
-        """Ask the driver whether the page's process lives; no answer at all is left to the deadline."""
-        answer: queue.SimpleQueue[WebDriverException | OSError | None] = queue.SimpleQueue()
+    def _ping(self, driver: WebDriver) -> queue.SimpleQueue[BaseException | str]:
+        """Ask the driver where the page is, without waiting: a hung driver may never answer."""
+        answer: queue.SimpleQueue[BaseException | str] = queue.SimpleQueue()
 
         def target() -> None:
             try:
-                _ = driver.current_url
-                answer.put(None)
-            except (WebDriverException, OSError) as error:
+                answer.put(driver.current_url)
+            except Exception as error:  # also urllib3's own, when the driver's socket is gone
                 answer.put(error)
-            except Exception as error:  # urllib3's own, when the driver's socket is gone
-                answer.put(OSError(str(error)))
 
         threading.Thread(target=target, daemon=True, name="watch-ping").start()
-        try:
-            error = answer.get(timeout=_PING_SECONDS)
-        except queue.Empty:
-            return
-        if error is not None and any(word in str(error).lower() for word in _DEAD):
-            raise RunFailure(Outcome.CRASHED, self.stage, first_line(error), name=type(error).__name__)
+        return answer
+
+    def _judge(self, found: BaseException | str, url: str) -> None:
+        """What the answer to a ping says of the page; no answer at all is left to the deadline."""
+        if isinstance(found, str):
+            if found != url:
+                words = f"the page left for {found}"
+                raise RunFailure(Outcome.ERROR, self.stage, words, name="NavigatedAway")
+        elif isinstance(found, UnexpectedAlertPresentException):
+            words = f"a dialog stopped the page: {found.alert_text}"
+            raise RunFailure(Outcome.ERROR, self.stage, words, name=type(found).__name__)
+        elif any(word in str(found).lower() for word in _DEAD):
+            raise RunFailure(Outcome.CRASHED, self.stage, first_line(found), name=type(found).__name__)

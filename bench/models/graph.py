@@ -1,8 +1,9 @@
 """The graph (IR): what a model family yields and every backend executes.
 
 Activations are two-dimensional float tensors `[rows, features]`; a sequence of B sentences with T tokens has
-`B * T` rows. Graph inputs are int32 `[B, T]`. Weights stand by name; matrices are `[out, in]` (or `[vocab,
-hidden]` for tables) and may be quantized along their last axis, vectors never are.
+`B * T` rows. Graph inputs are int32 `[B, T]`, or float32 `[rows, features]` where a model takes a
+spectrogram. Weights stand by name; matrices are `[out, in]` (or `[vocab, hidden]` for tables) and may be
+quantized along their last axis, vectors never are. One weight may serve twice (tied embeddings).
 
 Operators (inputs -> output; weights; attrs):
 
@@ -13,11 +14,18 @@ Operators (inputs -> output; weights; attrs):
 | layer_norm     | x [R,H] -> [R,H]              | gamma [H], beta   | epsilon                               |
 | linear         | x [R,K] -> [R,N]              | W [N,K], (bias N) |                                       |
 | activation     | x -> same shape               |                   | kind: gelu, gelu_tanh, relu, tanh     |
-| attention      | q, k, v [B*T,H], mask [B,T]   |                   | heads, scale, batch, sequence         |
+| attention      | q [B*T,H], k, v [B*S,H],      |                   | heads, scale, batch, sequence (T),    |
+|                | (mask [B,S])                  |                   | (keys: S, else T), (causal: 0 or 1)   |
+| unfold         | x [B*S,C] -> [B*T,C*kernel]   |                   | kernel, stride, padding, batch,       |
+|                |                               |                   | sequence (S)                          |
 | mean_pool      | x [B*T,H], mask [B,T] -> [B,H]|                   | batch, sequence                       |
 | first_token    | x [B*T,H] -> [B,H]            |                   | batch, sequence                       |
 | l2_normalize   | x [R,H] -> [R,H]              |                   | epsilon                               |
 | softmax        | x [R,H] -> [R,H] (last axis)  |                   |                                       |
+
+`unfold` lays the windows of a one-dimensional convolution side by side, column c * kernel + i being channel c
+of the window's i-th row: followed by `linear` it is the convolution, with the weight [N, C, kernel] read as
+[N, C * kernel]. T = (S + 2 padding - kernel) / stride + 1, rounded down.
 """
 
 from __future__ import annotations
@@ -40,17 +48,19 @@ Op = Literal[
     "first_token",
     "l2_normalize",
     "softmax",
+    "unfold",
 ]
 Role = Literal["attention", "embedding", "feed_forward", "head", "vector"]
 
 
 @dataclass(frozen=True)
 class Input:
-    """A graph input; always int32 here. `maximum` is the first value that is out of range."""
+    """A graph input. `maximum` is the first value that is out of range; floats have no range (0)."""
 
     name: str
     shape: tuple[int, ...]
     maximum: int
+    dtype: Literal["int32", "float32"] = "int32"
 
 
 @dataclass(frozen=True)
@@ -138,7 +148,9 @@ class Graph:
         return cls(
             name=data["name"],
             family=data["family"],
-            inputs=tuple(Input(i["name"], tuple(i["shape"]), i["maximum"]) for i in data["inputs"]),
+            inputs=tuple(
+                Input(i["name"], tuple(i["shape"]), i["maximum"], i["dtype"]) for i in data["inputs"]
+            ),
             weights=tuple(Weight(w["name"], tuple(w["shape"]), w["role"]) for w in data["weights"]),
             nodes=tuple(
                 Node(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.models.bert import layout
+from bench.models.families import layout
 
 GENERATOR = "webquant.synthetic/1"  # another formula below is another version
 SEED = 0
@@ -48,6 +48,25 @@ GEOMETRIES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 2,
         "intermediate_size": 512,
     },
+    # 37,760,640 parameters with the projection tied to the embeddings, as Radford et al. 2022.
+    "whisper-tiny": {
+        "model_type": "whisper",
+        "architectures": ["WhisperForConditionalGeneration"],
+        "d_model": 384,
+        "num_mel_bins": 80,
+        "encoder_layers": 4,
+        "encoder_attention_heads": 6,
+        "encoder_ffn_dim": 1536,
+        "decoder_layers": 4,
+        "decoder_attention_heads": 6,
+        "decoder_ffn_dim": 1536,
+        "vocab_size": 51865,
+        "max_source_positions": 1500,
+        "max_target_positions": 448,
+        "activation_function": "gelu",
+        "decoder_start_token_id": 50258,
+        "eos_token_id": 50257,
+    },
 }
 
 
@@ -75,8 +94,9 @@ class SyntheticModel:
         shape = self.tensors[name]
         digest = hashlib.sha256(f"{GENERATOR}:{self.seed}:{name}".encode()).digest()
         normal = np.random.default_rng(list(digest)).standard_normal(shape, dtype=np.float32)
-        if len(shape) == 2:
-            sigma = 0.02 if "embeddings" in name else 1 / math.sqrt(shape[1])
+        if len(shape) > 1:
+            table = "embeddings" in name or ".embed_" in name
+            sigma = 0.02 if table else 1 / math.sqrt(math.prod(shape[1:]))
             return normal * np.float32(sigma)
-        centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+        centre = 1.0 if name.lower().endswith(("layernorm.weight", "layer_norm.weight")) else 0.0
         return np.float32(centre) + normal * np.float32(0.02)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from bench.errors import InputError
+from bench.models.files import read_json
 from bench.models.graph import Graph
 from bench.models.sentences import SENTENCES
-from bench.models.weights import read_json
 
 I32 = NDArray[np.int32]
 

@@ -8,7 +8,6 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from bench.errors import InputError
-from bench.models.bert_config import Pooling, read_geometry
+from bench.models.bert_config import Pooling
+from bench.models.families import check
+from bench.models.files import file_sha256, read_json
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -68,38 +69,13 @@ def open_folder(path: Path | str) -> ModelFolder:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; expected one with config.json and {SINGLE}")
     config = read_json(folder / "config.json")
-    read_geometry(config, str(folder / "config.json"))
+    check(config, str(folder / "config.json"))
     tensors: dict[str, tuple[int, ...]] = {}
     files: dict[str, Path] = {}
     for file in _weight_files(folder):
         for name, shape in _shapes(file).items():
             tensors[name], files[name] = shape, file
     return ModelFolder(folder, config, tensors, _read_pooling(folder), files)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; InputError, one line that names the file."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; expected a JSON object") from error
-    except ValueError as error:  # also UnicodeDecodeError
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path} must hold a JSON object, not {type(data).__name__}")
-    return data
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, remembered within the process by path, size and time of change."""
-    stat = path.stat()
-    return _digest(str(path), stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=256)
-def _digest(path: str, _mtime_ns: int, _size: int) -> str:
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -65,6 +65,7 @@ function dispatchOf(gpu, given) {
     case "embedding": return kernels.embedding(gpu, given.spec);
     case "layer_norm": return kernels.layerNorm(gpu, given.spec);
     case "attention": return kernels.attention(gpu, given.spec);
+    case "unfold": return kernels.unfold(gpu, given.spec);
     default: return kernels.simple(gpu, /** @type {"add"} */ (given.op), given.spec);
   }
 }
@@ -247,7 +248,11 @@ function variants(gpu) {
     const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };
     const q = { value: "q", stride: d, offset: 0 };
     all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q }).variant);
+    all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q, mask: null, keys: 5 }).variant);
+    all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q, mask: null, causal: true }).variant);
   }
+  const windows = { name: "", rows: 2, width: 9, batch: 1, sequence: 3, kernel: 3, stride: 2, padding: 1 };
+  all.push(kernels.unfold(gpu, { ...windows, input: "x", output: "y" }).variant);
   for (const shader of /** @type {const} */ (["add", "mean_pool", "first_token", "l2_normalize", "softmax"])) {
     all.push(kernels.simple(gpu, shader, { name: "", inputs: [], output: "", rows: 2, hidden: 3 }).variant);
   }

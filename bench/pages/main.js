@@ -18,10 +18,14 @@ function show(id, text) {
   if (element) element.textContent = text;
 }
 
-/** @param {string} name @param {Record<string, unknown>} [data] */
-async function stage(name, data = {}) {
+/** Does what the task's fault does at a stage; nothing in an honest run. @type {(stage: string, backend?: Backend) => Promise<void>} */
+let fault = async () => {};
+
+/** @param {string} name @param {Record<string, unknown>} [data] @param {Backend} [backend] */
+async function stage(name, data = {}, backend = undefined) {
   show("stage", name);
   await link.event("stage", { stage: name, ...data });
+  await fault(name, backend);
 }
 
 /** @param {() => Promise<void>} work */
@@ -29,6 +33,20 @@ async function timed(work) {
   const start = performance.now();
   await work();
   return performance.now() - start;
+}
+
+/**
+ * As `inStage`, where the stage changes while the work goes on.
+ * @template T
+ * @param {() => string} current
+ * @param {() => Promise<T>} work
+ */
+async function inPhase(current, work) {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof StageError ? error : new StageError(current(), error);
+  }
 }
 
 /** @param {Task} task */
@@ -76,6 +94,10 @@ async function gpuTime(backend, task) {
 
 /** @param {Task} task */
 async function run(task) {
+  if (task.fault) {
+    const { inject } = await import("./faults.js");
+    fault = (name, backend) => inject(/** @type {string} */ (task.fault), name, { link, backend });
+  }
   await stage("probe");
   const found = await inStage("probe", () => probe());
   await link.event("probe", found);
@@ -97,19 +119,23 @@ async function run(task) {
   const compile_ms = await timed(() => inStage("compile", () => backend.compile()));
   await link.event("effective", { ...backend.describe(), weight_bytes: backend.weightBytes() });
 
-  await stage("verify");
+  await stage("verify", {}, backend);
   const first_inference_ms = await inStage("verify", () => verify(backend, inputs, task.input_sets));
   await link.event("cold", { load_ms, build_ms, compile_ms, first_inference_ms });
   if (first_inference_ms === null) return;
 
   await inStage("verify", () => backend.setInputs(inputSet(inputs, 0)));
-  const timing = await inStage("measure", () =>
-    measure((count) => backend.run(count), {
+  let phase = "warmup";
+  const timing = await inPhase(() => phase, () =>
+    measure((count) => backend.run(count, phase), {
       tick_ms: found.timer_resolution_us / 1000,
       iterations: task.iterations,
       max_seconds: task.max_seconds,
       precision: task.precision,
-      progress: (name, samples) => stage(name, { samples }),
+      progress: (name, samples) => {
+        phase = name;
+        return stage(name, { samples }, backend);
+      },
     }),
   );
   // What was timed must still be right when nothing is left of an earlier answer.

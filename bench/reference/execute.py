@@ -43,7 +43,7 @@ def erf(x: NDArray[Any]) -> F64:
 def run(
     graph: Graph,
     weights: Mapping[str, F32],
-    inputs: Mapping[str, I32],
+    inputs: Mapping[str, NDArray[Any]],
     *,
     keep: Collection[str] = (),
 ) -> dict[str, F32]:
@@ -53,15 +53,15 @@ def run(
         graph: what to execute; shapes are its own.
         weights: float32, by weight name; looked up when an operator needs one, so a lazy mapping may load
             them.
-        inputs: int32 [B, T], by input name.
+        inputs: int32 [B, T] or float32 [rows, features], by input name.
         keep: names of intermediates to return as well.
 
     Returns:
         The graph's outputs (and `keep`), float32, by name; graph outputs first, in the graph's order.
 
     Raises:
-        ValueError: an input is missing, has another shape, or a value out of range; a weight has another
-            shape.
+        ValueError: an input is missing, has another shape or type, or a value out of range; a weight has
+            another shape.
         KeyError: a weight is missing, or `keep` names no value of the graph.
     """
     values: Values = {item.name: _checked_input(graph, item.name, inputs) for item in graph.inputs}
@@ -82,13 +82,19 @@ def run(
     return {name: values[name] for name in wanted}
 
 
-def _checked_input(graph: Graph, name: str, inputs: Mapping[str, I32]) -> I32:
+def _checked_input(graph: Graph, name: str, inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     item = next(i for i in graph.inputs if i.name == name)
     if name not in inputs:
         raise ValueError(f"input {name} is missing")
     array = inputs[name]
     if array.shape != item.shape:
         raise ValueError(f"input {name} has shape {array.shape}, not {item.shape}")
+    if array.dtype != item.dtype:
+        raise ValueError(f"input {name} is {array.dtype}, not {item.dtype}")
+    if item.dtype == "float32":
+        if not np.isfinite(array).all():
+            raise ValueError(f"input {name} must be finite")
+        return array
     if array.min() < 0 or array.max() >= item.maximum:
         raise ValueError(f"input {name} must lie in 0..{item.maximum - 1}")
     return array
@@ -151,15 +157,29 @@ def _softmax_rows(scores: F64) -> F64:
 def _attention(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
     # Vaswani et al. 2017 (arXiv 1706.03762), section 3.2; masked keys have no weight at all.
     batch, sequence = int(node.attrs["batch"]), int(node.attrs["sequence"])
-    heads = int(node.attrs["heads"])
+    keys, heads = int(node.attrs.get("keys", sequence)), int(node.attrs["heads"])
+    future = np.triu(np.ones((sequence, keys), bool), 1) if node.attrs.get("causal") else None
     result = np.empty((batch, sequence, heads, x[0].shape[1] // heads), np.float32)
     for index in range(batch):  # one sentence at a time: all scores in float64 would not fit
-        rows = slice(index * sequence, (index + 1) * sequence)
-        q, k, v = (a[rows].reshape(sequence, heads, -1).transpose(1, 0, 2) for a in x[:3])
+        q, k, v = (
+            a[index * rows : (index + 1) * rows].reshape(rows, heads, -1).transpose(1, 0, 2)
+            for a, rows in zip(x[:3], (sequence, keys, keys), strict=True)
+        )
         scores = (q @ k.transpose(0, 2, 1)).astype(np.float64) * float(node.attrs["scale"])
-        scores[:, :, x[3][index] == 0] = -np.inf
+        if len(x) > 3:
+            scores[:, :, x[3][index] == 0] = -np.inf
+        if future is not None:
+            scores[:, future] = -np.inf
         result[index] = (_softmax_rows(scores).astype(np.float32) @ v).transpose(1, 0, 2)
     return result.reshape(batch * sequence, -1)
+
+
+def _unfold(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    kernel, stride, padding = (int(node.attrs[key]) for key in ("kernel", "stride", "padding"))
+    batch, sequence = int(node.attrs["batch"]), int(node.attrs["sequence"])
+    padded = np.pad(x[0].reshape(batch, sequence, -1), ((0, 0), (padding, padding), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=1)[:, ::stride]
+    return np.ascontiguousarray(windows).reshape(-1, x[0].shape[1] * kernel)
 
 
 def _mean_pool(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
@@ -204,4 +224,5 @@ _OPERATORS: dict[str, Callable[[Node, list[NDArray[Any]], list[F32]], F32]] = {
     "first_token": _first_token,
     "l2_normalize": _l2_normalize,
     "softmax": _softmax,
+    "unfold": _unfold,
 }

@@ -39,7 +39,7 @@ _LEADING = tuple(
 NOT_PLANNED = "not asked for"
 _ORDER = (*_LEADING, *(name for name in AXES if name not in _LEADING))
 NEEDED = (
-    *("id", "campaign", "campaign_id", "cell_id", "block", "position", "attempt", "outcome"),
+    *("id", "campaign", "campaign_id", "cell_id", "block", "position", "attempt", "outcome", "role"),
     *("browser", "browser_version", "effective_bits", "effective_platform", *_ALIKE, *AXES),
 )
 
@@ -79,6 +79,16 @@ class Matched:
 
 
 @dataclass(frozen=True)
+class Twins:
+    """A campaign's hidden A/A pair: one arm against itself, which must not come out faster or slower."""
+
+    campaign: str
+    arm: Mapping[str, Any]
+    comparison: Comparison
+    judgement: Judgement
+
+
+@dataclass(frozen=True)
 class Table:
     """Everything that a comparison came to, cells in the order of their arms."""
 
@@ -91,6 +101,7 @@ class Table:
     aggregate: Aggregate
     forced: bool
     verdicts: Mapping[Verdict, int] = field(default_factory=dict)
+    twins: Sequence[Twins] = ()
 
     @property
     def separate(self) -> bool:
@@ -133,7 +144,8 @@ def compare(
         InputError: a side is empty, a run is on both sides, one cell would meet several, or, unless forced,
             adapters, clock steps, weights, models or processors differ.
     """
-    sides = [_latest(rows) for rows in (base, other)]
+    whole = [_latest(rows) for rows in (base, other)]
+    sides = [[row for row in rows if row["role"] != "twin"] for rows in whole]
     _check_sides(sides, names)
     varied = _varied(sides)
     fixed = [name for name in AXES if name not in varied]
@@ -152,7 +164,27 @@ def compare(
     ratios = [cell.comparison.ratio if cell.comparison else None for cell in cells]
     said = Counter(cell.judgement.verdict for cell in cells if cell.judgement)
     aggregate = geometric_mean(ratios, [cell.missing for cell in cells if cell.missing])
-    return Table(*names, metric, margin, varied, cells, aggregate, force, said)
+    twins = _twins([*whole[0], *whole[1]], metric, margin)
+    return Table(*names, metric, margin, varied, cells, aggregate, force, said, twins)
+
+
+def _twins(rows: Sequence[Row], metric: str, margin: float) -> list[Twins]:
+    """Every A/A pair among the campaigns of both sides."""
+    arms: dict[Key, tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
+    for row in rows:
+        if _usable(row, metric, force=False):
+            key = (row["campaign"], *(row[name] for name in AXES))
+            arms[key][row["role"] == "twin"].append(row)
+    found = []
+    for (campaign, *arm), pair in arms.items():
+        blocks = _pairs(pair)
+        if blocks:
+            medians = [[_centre(block[side], metric) for block in blocks] for side in (0, 1)]
+            order = [_place(block[1]) - _place(block[0]) for block in blocks]
+            comparison = compare_blocks(medians[0], medians[1], order)
+            named = dict(zip(AXES, arm, strict=True))
+            found.append(Twins(campaign, named, comparison, judge(comparison, margin)))
+    return found
 
 
 def _judged(cell: Matched, p: float | None, margin: float) -> Matched:

@@ -10,7 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from bench.report import words
-from bench.report.compare import AXES, Matched, Side, Table
+from bench.report.compare import AXES, Matched, Side, Table, Twins
+from bench.stats.blocks import Comparison
 from bench.stats.verdict import Verdict
 
 # What an arm is named by, in this order; the rest of it shows only where it is not the default.
@@ -98,9 +99,10 @@ def _blocks(cell: Matched) -> str:
 
 def ratio(cell: Matched) -> str:
     """`0.842 [0.813, 0.871]`, the ratio alone where it has no interval, "" where nothing was compared."""
-    found = cell.comparison
-    if found is None:
-        return ""
+    return "" if cell.comparison is None else _interval(cell.comparison)
+
+
+def _interval(found: Comparison) -> str:
     if found.low is None or found.high is None:
         return f"{found.ratio:.3f}"
     return f"{found.ratio:.3f} [{found.low:.3f}, {found.high:.3f}]"
@@ -136,6 +138,7 @@ def summary(table: Table, fail_above: float | None = None) -> list[str]:
         found.append(
             "BASE and OTHER share no block: a change of the machine between them looks like a difference"
         )
+    found += [_of_twins(one) for one in table.twins]
     unpaired = sum(cell.unpaired for cell in table.cells)
     if unpaired:
         found.append(f"{unpaired} session{_s(unpaired)} left out: the block has no session of the other arm")
@@ -143,6 +146,14 @@ def summary(table: Table, fail_above: float | None = None) -> list[str]:
         bad = sum(exceeds(cell, fail_above) for cell in table.cells)
         found.append(f"slower by more than {100 * fail_above:g} %, interval and all: {bad} cell{_s(bad)}")
     return found
+
+
+def _of_twins(twins: Twins) -> str:
+    """The campaign's own meter of false alarms, in words."""
+    said = f"{_interval(twins.comparison)} {twins.judgement.words}"
+    odd = twins.judgement.verdict in (Verdict.FASTER, Verdict.SLOWER)
+    warning = "; IDENTICAL ARMS DIFFER, so may the others by chance" if odd else ""
+    return words.visible(f"A/A of {twins.campaign} ({arm_name(twins.arm)}): {said}{warning}")
 
 
 def _reasons(table: Table) -> dict[str, int]:
@@ -224,6 +235,18 @@ def as_json(table: Table) -> str:
             "missing": dict(table.aggregate.missing),
         },
         "verdicts": {one.value: table.verdicts.get(one, 0) for one in Verdict},
+        "twins": [
+            {
+                "campaign": one.campaign,
+                **one.arm,
+                "ratio": one.comparison.ratio,
+                "low": one.comparison.low,
+                "high": one.comparison.high,
+                "blocks": one.comparison.blocks,
+                "verdict": one.judgement.verdict.value,
+            }
+            for one in table.twins
+        ],
         "cells": [record(cell) for cell in table.cells],
     }
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 _SERIES = ("cpu", "adapter", "model_sha256", *AXES)
 # What is named where a step begins, and how it is called.
 CAUSES = {"browser_version": "browser", "harness_version": "harness", "os": "system"}
-NEEDED = ("id", "outcome", "started_at", "browser", *CAUSES, *_SERIES)
+NEEDED = ("id", "role", "outcome", "started_at", "browser", *CAUSES, *_SERIES)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Series:
 def history(rows: Iterable[Row], metric: str, least: float = LEAST) -> list[Series]:
     """Every arm's series, in order of arm.
 
-    Only runs that ran as requested count: a fallback is another arm's number.
+    Only runs that ran as requested count: a fallback is another arm's number. Twins of an A/A pair do not.
 
     Args:
         rows: with at least the columns `NEEDED` and the metric.
@@ -87,7 +87,8 @@ def history(rows: Iterable[Row], metric: str, least: float = LEAST) -> list[Seri
     """
     grouped: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        if row["outcome"] == Outcome.OK and row[metric] is not None and row[metric] > 0:
+        ran = row["outcome"] == Outcome.OK and row["role"] != "twin"
+        if ran and row[metric] is not None and row[metric] > 0:
             grouped[tuple(row[name] for name in _SERIES)].append(row)
     keys = sorted(grouped, key=lambda key: [str(value) for value in key])
     return [_series(dict(zip(_SERIES, key, strict=True)), grouped[key], metric, least) for key in keys]

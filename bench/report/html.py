@@ -37,8 +37,8 @@ def write_report(store: Store, path: Path, *, campaign: int | str | None = None)
     Raises:
         InputError: there is no such campaign, or the file cannot be written.
     """
-    runs = store.summary(campaign=campaign)
-    cells = store.cells(campaign=campaign)
+    runs = tables.arms_only(store.summary(campaign=campaign))
+    cells = [cell for cell in store.cells(campaign=campaign) if cell["role"] != "twin"]
     write_file(path, page(runs, cells, source=store.url).encode("utf-8", "backslashreplace"))
 
 

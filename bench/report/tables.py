@@ -26,6 +26,11 @@ def as_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in plain.to_dict(orient="records")]
 
 
+def arms_only(runs: pd.DataFrame) -> pd.DataFrame:
+    """Without the hidden A/A twins: they meter false alarms and are no arm of a comparison."""
+    return runs[runs["role"] != "twin"]
+
+
 def latest(runs: pd.DataFrame) -> pd.DataFrame:
     """The last attempt at each cell: what the cell came to."""
     return runs.sort_values(["cell_id", "attempt"]).drop_duplicates("cell_id", keep="last").sort_values("id")

@@ -1,14 +1,17 @@
-// out[B*T, heads*D] = softmax(q k^T * SCALE, masked) v, one head and TQ queries a workgroup.
-// Keys pass in tiles of TK with a running maximum and sum (online softmax, arXiv 1805.02867), so the T x T scores
-// never leave the chip. q, k and v may be columns of one buffer: each has a row stride and an offset.
+// out[B*T, heads*D] = softmax(q k^T * SCALE, masked) v over S keys, one head and TQ queries a workgroup.
+// Keys pass in tiles of TK with a running maximum and sum (online softmax, arXiv 1805.02867), so the T x S scores
+// never leave the chip. MASK leaves out keys that are padding, CAUSAL those that come after the query. q, k and v may be columns of one buffer: each has a row stride and an offset.
 //#include common
 @group(0) @binding(0) var<storage, read> q: array<scalar>;
 @group(0) @binding(1) var<storage, read> k: array<scalar>;
 @group(0) @binding(2) var<storage, read> v: array<scalar>;
+//#if MASK
 @group(0) @binding(3) var<storage, read> mask: array<i32>;
+//#endif
 @group(0) @binding(4) var<storage, read_write> out: array<scalar>;
 
 override T: u32;
+override S: u32;
 override SCALE: f32;
 override Q_STRIDE: u32;
 override K_STRIDE: u32;
@@ -31,7 +34,8 @@ var<workgroup> scores: array<f32, TQ * (TK + 1u)>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let head = group.y * D;
-  let first = group.z * T; // this sequence's first row
+  let first = group.z * T; // this sequence's first query
+  let first_key = group.z * S;
   let query = thread / LANES;
   let lane = thread % LANES;
   let t = group.x * TQ + query;
@@ -48,20 +52,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#for i 0 ${D / LANES}
   var o_${i} = 0.0;
 //#endfor
-  for (var k0 = 0u; k0 < T; k0 += TK) {
+//#if CAUSAL
+  let end = min(S, (group.x + 1u) * TQ);
+//#else
+  let end = S;
+//#endif
+  for (var k0 = 0u; k0 < end; k0 += TK) {
     for (var i = thread; i < TK * D; i += THREADS) {
       let row = k0 + i / D;
       var x = 0.0;
-      if (row < T) {
-        x = f32(k[(first + row) * K_STRIDE + K_OFFSET + head + i % D]);
+      if (row < S) {
+        x = f32(k[(first_key + row) * K_STRIDE + K_OFFSET + head + i % D]);
       }
       tile_kv[(i / D) * STRIDE + i % D] = x;
     }
     workgroupBarrier();
     for (var j = lane; j < TK; j += LANES) {
       var s = LOWEST;
-      if (k0 + j < T) {
-        if (mask[first + k0 + j] != 0) {
+      var counts = k0 + j < S;
+//#if CAUSAL
+      counts = counts && k0 + j <= t;
+//#endif
+      if (counts) {
+//#if MASK
+        if (mask[first_key + k0 + j] != 0) {
+//#else
+        {
+//#endif
           s = 0.0;
           for (var d = 0u; d < D; d++) {
             s += tile_q[query * STRIDE + d] * tile_kv[j * STRIDE + d];
@@ -83,8 +100,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = thread; i < TK * D; i += THREADS) {
       let row = k0 + i / D;
       var x = 0.0;
-      if (row < T) {
-        x = f32(v[(first + row) * V_STRIDE + V_OFFSET + head + i % D]);
+      if (row < S) {
+        x = f32(v[(first_key + row) * V_STRIDE + V_OFFSET + head + i % D]);
       }
       tile_kv[(i / D) * STRIDE + i % D] = x;
     }

@@ -6,8 +6,11 @@ after the database itself.
 
 from __future__ import annotations
 
+from bench.store.backup import backup
 from bench.store.database import CheckReport, check, open_store, upgrade
-from bench.store.schema import CampaignState
+from bench.store.leases import Lease
+from bench.store.schema import CampaignState, CellState
+from bench.store.status import Status
 from bench.store.store import Campaign, Cell, Store
 from bench.store.writing import check_name
 
@@ -15,8 +18,12 @@ __all__ = [
     "Campaign",
     "CampaignState",
     "Cell",
+    "CellState",
     "CheckReport",
+    "Lease",
+    "Status",
     "Store",
+    "backup",
     "check",
     "check_name",
     "open_store",

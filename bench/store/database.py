@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from bench.errors import StoreError
 from bench.store import revision
 from bench.store.address import cannot_open, make_engine, one_line, parse_url, shown, sqlite_path
+from bench.store.backup import backup
 from bench.store.revision import State
 from bench.store.schema import OUR_TABLES
 from bench.store.store import Store
@@ -56,11 +58,13 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
     return Store(engine, shown(address))
 
 
-def upgrade(url: str | None = None) -> tuple[str | None, str]:
+def upgrade(url: str | None = None) -> tuple[str | None, str, Path | None]:
     """Bring a database to this program's schema, as one transaction.
 
+    An SQLite file that holds anything is copied beside itself first, and the copy is checked.
+
     Returns:
-        the revision before (None for a new database) and after.
+        the revision before (None for a new database) and after, and the backup, where one was made.
 
     Raises:
         StoreError: as `open_store`, except that an older schema is what this is for.
@@ -75,11 +79,14 @@ def upgrade(url: str | None = None) -> tuple[str | None, str]:
                 before = revision.current(connection)
             if found in (State.NEWER, State.FOREIGN):
                 raise _refusal(found, address, before)
+            copy = None
+            if found is State.OLDER and sqlite_path(address) is not None:
+                copy = backup(url)
             if found is not State.CURRENT:
                 _migrate(engine)
             if sqlite_path(address) is not None:
                 _use_wal(engine)
-        return before, revision.head()
+        return before, revision.head(), copy
     finally:
         engine.dispose()
 
@@ -171,7 +178,8 @@ def _refusal(found: State, address: URL, stored: str | None) -> StoreError:
     name = shown(address)
     if found is State.OLDER:
         return StoreError(
-            f"the database {name} has the older schema {stored}: run `bench db upgrade` (a backup first)"
+            f"the database {name} has the older schema {stored}: run `bench db upgrade` "
+            "(it makes a backup first)"
         )
     if found is State.NEWER:
         return StoreError(

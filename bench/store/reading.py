@@ -14,6 +14,7 @@ from bench.store.filter import column, compile_filter, nearest
 from bench.store.schema import (
     SUMMARY,
     CampaignRow,
+    CampaignState,
     CellRow,
     EnvironmentRow,
     ModelRow,
@@ -107,23 +108,35 @@ def samples(engine: sa.Engine, run_id: int) -> list[Sample]:
 
 def campaign(engine: sa.Engine, key: int | str) -> Campaign:
     """See `Store.campaign`."""
-    query = sa.select(CellRow.id, CellRow.position, CellRow.block, CellRow.arm).order_by(CellRow.position)
+    query = sa.select(CellRow.id, CellRow.position, CellRow.block, CellRow.arm, CellRow.role).order_by(
+        CellRow.position
+    )
     with engine.connect() as connection:
         number, name = find_campaign(connection, key)
+        row = connection.execute(
+            sa.select(
+                *(CampaignRow.settings, CampaignRow.definition),
+                *(CampaignRow.plan_hash, CampaignRow.state, CampaignRow.seed),
+            ).where(CampaignRow.id == number)
+        ).one()
         cells = connection.execute(query.where(CellRow.campaign_id == number)).all()
     return Campaign(
         number,
         name,
-        [Cell(row.id, row.position, row.block, Request.model_validate(row.arm)) for row in cells],
+        [
+            Cell(cell.id, cell.position, cell.block, Request.model_validate(cell.arm), cell.role)
+            for cell in cells
+        ],
+        row.settings,
+        row.definition,
+        row.plan_hash,
+        CampaignState(row.state),
+        row.seed,
     )
 
 
 def find_campaign(connection: sa.Connection, key: int | str) -> tuple[int, str]:
-    """Number and name of a campaign; by name first, since one may be named `7`.
-
-    Raises:
-        InputError: there is none; the message names the nearest.
-    """
+    """Number and name of a campaign; by name first: one may be named `7`. InputError where there is none."""
     query = sa.select(CampaignRow.id, CampaignRow.name)
     found = None
     if isinstance(key, str):
@@ -175,6 +188,7 @@ def cells(engine: sa.Engine, campaign: int | str | None) -> list[Row]:
             CampaignRow.id.label("campaign_id"),
             CellRow.id.label("cell_id"),
             CellRow.position,
+            *(CellRow.role, CellRow.state, CellRow.note),
             *requested,
         )
         .join(CampaignRow, CampaignRow.id == CellRow.campaign_id)

@@ -19,9 +19,6 @@ from bench.record import Effective
 
 OUR_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
 
-_OUTCOMES = ", ".join(f"'{outcome.value}'" for outcome in Outcome)
-_MEASURED = ", ".join(f"'{outcome.value}'" for outcome in Outcome if outcome.measured)
-
 
 class CampaignState(StrEnum):
     """Where a campaign is."""
@@ -29,7 +26,22 @@ class CampaignState(StrEnum):
     PLANNED = "planned"
     RUNNING = "running"
     DONE = "done"
+    INTERRUPTED = "interrupted"
     CANCELLED = "cancelled"
+
+
+class CellState(StrEnum):
+    """Where a cell is. Closed: the database holds a CHECK over these values."""
+
+    PLANNED = "planned"
+    LEASED = "leased"
+    DONE = "done"
+    SKIPPED = "skipped"
+
+
+_OUTCOMES = ", ".join(f"'{outcome.value}'" for outcome in Outcome)
+_CELL_STATES = ", ".join(f"'{state.value}'" for state in CellState)
+_MEASURED = ", ".join(f"'{outcome.value}'" for outcome in Outcome if outcome.measured)
 
 
 class Base(DeclarativeBase):
@@ -52,7 +64,7 @@ class Base(DeclarativeBase):
 
 
 class CampaignRow(Base):
-    """One plan: a name, a seed, and the settings it was made with."""
+    """One plan: a name, a seed, and the settings it was made with; `note` says why it stopped."""
 
     __tablename__ = "campaigns"
 
@@ -63,13 +75,21 @@ class CampaignRow(Base):
     settings: Mapped[dict[str, Any]]
     state: Mapped[str]
     created_at: Mapped[str]
+    definition: Mapped[dict[str, Any] | None]
+    plan_hash: Mapped[str | None]
+    note: Mapped[str | None]
 
 
 class CellRow(Base):
-    """One arm in one block: what was asked for, in the database before anything runs."""
+    """One arm in one block: what was asked for, in the database before anything runs, and who runs it now."""
 
     __tablename__ = "cells"
-    __table_args__ = (sa.UniqueConstraint("campaign_id", "position"),)
+    __table_args__ = (
+        sa.UniqueConstraint("campaign_id", "position"),
+        sa.CheckConstraint("role IN ('arm', 'twin')", name="role"),
+        sa.CheckConstraint(f"state IN ({_CELL_STATES})", name="state"),
+        sa.Index(None, "campaign_id", "state", "position"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     campaign_id: Mapped[int] = mapped_column(sa.ForeignKey("campaigns.id"))
@@ -89,6 +109,14 @@ class CellRow(Base):
     requested_scheme: Mapped[str]
     requested_weights: Mapped[str | None]
     arm: Mapped[dict[str, Any]]
+    role: Mapped[str] = mapped_column(server_default="arm")
+    state: Mapped[str] = mapped_column(server_default="planned")
+    note: Mapped[str | None]
+    lease_owner: Mapped[str | None]
+    lease_stage: Mapped[str | None]
+    leased_at: Mapped[str | None]
+    heartbeat_at: Mapped[str | None]
+    lease_expires_at: Mapped[str | None]
 
 
 class EnvironmentRow(Base):
@@ -134,6 +162,7 @@ class RunRow(Base):
     __tablename__ = "runs"
     __table_args__ = (
         sa.UniqueConstraint("cell_id", "attempt"),
+        sa.Index(None, "cell_id", "outcome"),  # what `bench campaign status` counts
         sa.CheckConstraint(f"outcome IN ({_OUTCOMES})", name="outcome"),
         # A wrong or unfinished result has no speed, whoever writes it.
         sa.CheckConstraint(f"outcome IN ({_MEASURED}) OR latency_ms_median IS NULL", name="speed"),
@@ -227,6 +256,8 @@ def _summary_table() -> sa.Table:
         *((f"error_{name}", text) for name in ("stage", "category", "name", "message", "operator")),
         ("started_at", text),
         ("finished_at", text),
+        ("role", text),
+        ("cell_state", text),
     ]
     return sa.Table("run_summary", sa.MetaData(), *(sa.Column(name, kind) for name, kind in columns))
 

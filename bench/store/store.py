@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from bench.harness.outcome import Outcome
+from bench.plan.cells import Plan, PlannedCell
 from bench.plan.request import Request
 from bench.record import RunRecord, Sample
-from bench.store import reading, sides, writing
+from bench.store import leases, reading, sides, status, writing
+from bench.store.leases import Lease
 from bench.store.reading import Row
 from bench.store.schema import CampaignState
+from bench.store.status import Refusal, Status
 from bench.store.writing import Campaign, Cell
 
 if TYPE_CHECKING:
@@ -53,24 +57,106 @@ class Store:
         Raises:
             InputError: the name is taken or empty, or the plan has no cells.
         """
-        return writing.create_campaign(self.engine, name, requests, seed, settings, blocks)
+        if blocks is not None and len(blocks) != len(requests):
+            raise ValueError(f"{len(blocks)} blocks for {len(requests)} requests")
+        cells = [
+            PlannedCell(position, blocks[position] if blocks is not None else 0, "arm", request)
+            for position, request in enumerate(requests)
+        ]
+        return self.plan_campaign(name, Plan(seed, {}, tuple(cells)), settings=settings)
 
-    def record(self, cell_id: int, record: RunRecord) -> int:
-        """Write one run with environment, model and samples in one transaction; returns the run's id.
+    def plan_campaign(self, name: str | None, plan: Plan, *, settings: Mapping[str, Any]) -> Campaign:
+        """Write a plan with its definition and hash in one transaction, before anything runs.
+
+        Raises:
+            InputError: the name is taken or empty, or the plan has no cells.
+        """
+        return writing.create_campaign(self.engine, name, plan, settings)
+
+    def record(
+        self, cell_id: int, record: RunRecord, *, owner: str | None = None, again: bool = False
+    ) -> int:
+        """Write one run and the state of its cell in one transaction; returns the run's id.
 
         A record whose uuid is already there is left as it is and its id returned. An outcome that is not
-        measured loses its speeds (latency, throughput, GPU time, first inference); its raw samples stay.
+        measured loses its speeds (latency, throughput, GPU time, first inference); its raw samples stay. The
+        cell is done then, except after an interrupted run, or where it is to run `again`.
+
+        Args:
+            cell_id: which cell.
+            record: the run.
+            owner: who holds the cell's lease; None where nobody leases.
+            again: whether the cell is to be run once more.
 
         Raises:
             InputError: there is no such cell.
             ValueError: the record answers another request than the cell's.
             StoreError: the database stayed locked, or refused the write.
         """
-        return writing.record_run(self.engine, self.url, cell_id, record)
+        return writing.record_run(self.engine, self.url, cell_id, record, owner, again)
 
-    def set_state(self, campaign_id: int, state: CampaignState) -> None:
-        """Say where a campaign is."""
-        writing.set_state(self.engine, campaign_id, state)
+    def claim(self, campaign_id: int, owner: str, seconds: float) -> Lease | None:
+        """Lease the next planned cell of a running campaign for so many seconds; None where there is none."""
+        return leases.claim(self.engine, campaign_id, owner, seconds)
+
+    def beat(self, cell_id: int, owner: str, stage: str | None, seconds: float) -> bool:
+        """Renew a lease; False where it was lost to another. A database that is busy is no loss."""
+        return leases.beat(self.engine, cell_id, owner, stage, seconds)
+
+    def reap(
+        self, campaign_id: int, gone: Callable[[str], bool], write_off: Callable[[Lease], RunRecord]
+    ) -> list[Lease]:
+        """Take the leases of those who are gone, each as an interrupted run; their cells are planned again.
+
+        Args:
+            campaign_id: whose leases.
+            gone: whether an owner is known to be dead, before its lease is over.
+            write_off: makes the interrupted run's record.
+
+        Returns:
+            the leases that were taken.
+        """
+        return leases.reap(self.engine, campaign_id, gone, write_off)
+
+    def skip(self, campaign_id: int, note: str, *, from_block: int = 0) -> int:
+        """Let the planned cells from a block on be skipped, and say why; how many they were."""
+        return leases.skip(self.engine, campaign_id, note, from_block=from_block)
+
+    def leave(self, campaign_id: int, note: str) -> None:
+        """A worker goes before the last cell: interrupted, unless others still run cells of it."""
+        leases.leave(self.engine, campaign_id, note)
+
+    def finals(self, campaign_id: int) -> list[tuple[Request, Outcome]]:
+        """The last run of every cell that has one: what was asked for, and its outcome."""
+        return status.finals(self.engine, campaign_id)
+
+    def settle(self, campaign_id: int) -> CampaignState:
+        """Call a campaign done where no cell is open; the state it is in then."""
+        return leases.settle(self.engine, campaign_id)
+
+    def set_state(self, campaign_id: int, state: CampaignState, note: str | None = None) -> None:
+        """Say where a campaign is, and why."""
+        writing.set_state(self.engine, campaign_id, state, note)
+
+    def status(self, key: int | str) -> Status:
+        """A campaign in numbers, by name or number.
+
+        Raises:
+            InputError: there is none.
+        """
+        return status.status(self.engine, key)
+
+    def campaigns(self) -> list[Row]:
+        """Every campaign: id, name, state, note, created_at, and its cells, done, skipped."""
+        return status.listing(self.engine)
+
+    def durations(self, campaign_id: int | None = None, *, limit: int = 2000) -> list[tuple[Request, float]]:
+        """Wall seconds of the newest runs, without the making of bundles; of one campaign, or of all."""
+        return status.durations(self.engine, campaign_id, limit)
+
+    def refusals(self) -> dict[tuple[str, str], Refusal]:
+        """(browser, platform) -> the run that found it unsupported, where the newest such run did."""
+        return status.refusals(self.engine)
 
     def campaign(self, key: int | str) -> Campaign:
         """A campaign with its cells, by name or number.
@@ -149,7 +235,7 @@ class Store:
         return reading.frame(self.rows(where, campaign=campaign, limit=limit, sort=sort))
 
     def cells(self, *, campaign: int | str | None = None) -> list[Row]:
-        """What was planned: a row a cell (campaign, cell_id, position, block, requested_*)."""
+        """What was planned: campaign, cell_id, position, role, state, note, block and what was requested."""
         return reading.cells(self.engine, campaign)
 
     def close(self) -> None:

@@ -8,8 +8,8 @@ import math
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -17,14 +17,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from bench.errors import InputError, StoreError
+from bench.harness.outcome import Outcome
 from bench.metrics import METRICS
+from bench.plan.cells import Plan, PlannedCell, Role
 from bench.plan.request import Request
 from bench.record import Environment, ModelInfo, RunRecord
-from bench.store.address import one_line
+from bench.store.address import one_line, shown
 from bench.store.schema import (
     CampaignRow,
     CampaignState,
     CellRow,
+    CellState,
     EnvironmentRow,
     ModelRow,
     RunRow,
@@ -32,6 +35,7 @@ from bench.store.schema import (
 )
 
 ATTEMPTS = 6
+NO_LEASE = dict.fromkeys(("lease_owner", "lease_stage", "leased_at", "heartbeat_at", "lease_expires_at"))
 _SPEEDS = ("latency_ms", "throughput_per_s", "first_inference_ms", "gpu_ms")
 
 T = TypeVar("T")
@@ -45,6 +49,7 @@ class Cell:
     position: int
     block: int
     request: Request
+    role: Role = "arm"
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,17 @@ class Campaign:
     id: int
     name: str
     cells: list[Cell]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    definition: Mapping[str, Any] | None = None
+    plan_hash: str | None = None
+    state: CampaignState = CampaignState.PLANNED
+    seed: int = 0
+
+    @property
+    def plan(self) -> Plan:
+        """What was planned, as it stands in the database."""
+        cells = (PlannedCell(cell.position, cell.block, cell.role, cell.request) for cell in self.cells)
+        return Plan(self.seed, dict(self.definition or {}), tuple(cells))
 
 
 def check_name(name: str) -> None:
@@ -62,88 +78,137 @@ def check_name(name: str) -> None:
         raise InputError(f"a campaign needs a name, not {name!r}")
 
 
-def create_campaign(
-    engine: sa.Engine,
-    name: str | None,
-    requests: Sequence[Request],
-    seed: int,
-    settings: Mapping[str, Any],
-    blocks: Sequence[int] | None,
-) -> Campaign:
-    """See `Store.create_campaign`."""
+def create_campaign(engine: sa.Engine, name: str | None, plan: Plan, settings: Mapping[str, Any]) -> Campaign:
+    """See `Store.plan_campaign`."""
     now = datetime.now(UTC)
     chosen = name if name is not None else f"run-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     check_name(chosen)
-    if not requests:
+    if not plan.cells:
         raise InputError(f"the campaign {chosen!r} has no cells: nothing to run")
-    if blocks is not None and len(blocks) != len(requests):
-        raise ValueError(f"{len(blocks)} blocks for {len(requests)} requests")
-    plan = {
+    row = {
         "uuid": str(uuid.uuid4()),
         "name": chosen,
-        "seed": seed,
+        "seed": plan.seed,
         "settings": storable(dict(settings)),
         "state": CampaignState.PLANNED.value,
         "created_at": now.isoformat(timespec="seconds"),
+        "definition": storable(dict(plan.definition)) or None,
+        "plan_hash": plan.hash,
     }
 
     def write(connection: sa.Connection) -> Campaign:
         taken = connection.scalar(sa.select(CampaignRow.id).where(CampaignRow.name == chosen))
         if taken is not None:
-            raise InputError(f"there is already a campaign {chosen!r} (number {taken}): choose another name")
-        campaign_id = _insert(connection, CampaignRow, plan)
-        cells = []
-        for position, request in enumerate(requests):
-            block = blocks[position] if blocks is not None else 0
-            cell = {"campaign_id": campaign_id, "position": position, "block": block, **_arm(request)}
-            cells.append(Cell(_insert(connection, CellRow, cell), position, block, request))
-        return Campaign(campaign_id, chosen, cells)
+            raise InputError(
+                f"there is already a campaign {chosen!r} (number {taken}): choose another name, "
+                f"or go on with it: bench campaign resume {chosen}"
+            )
+        number = _insert(connection, CampaignRow, row)
+        connection.execute(
+            sa.insert(CellRow),
+            [
+                {
+                    "campaign_id": number,
+                    "position": cell.position,
+                    "block": cell.block,
+                    "role": cell.role,
+                    "state": CellState.PLANNED.value,
+                    **_arm(cell.request),
+                }
+                for cell in plan.cells
+            ],
+        )
+        keys = connection.scalars(
+            sa.select(CellRow.id).where(CellRow.campaign_id == number).order_by(CellRow.position)
+        ).all()
+        cells = [
+            Cell(key, cell.position, cell.block, cell.request, cell.role)
+            for key, cell in zip(keys, plan.cells, strict=True)
+        ]
+        return Campaign(number, chosen, cells, row["settings"], row["definition"], plan.hash, seed=plan.seed)
 
-    return _in_transaction(engine, engine.url.render_as_string(), write)
+    return in_transaction(engine, shown(engine.url), write)
 
 
-def set_state(engine: sa.Engine, campaign_id: int, state: CampaignState) -> None:
+def set_state(engine: sa.Engine, campaign_id: int, state: CampaignState, note: str | None = None) -> None:
     """See `Store.set_state`."""
 
     def write(connection: sa.Connection) -> None:
-        change = sa.update(CampaignRow).where(CampaignRow.id == campaign_id).values(state=state.value)
+        change = (
+            sa.update(CampaignRow)
+            .where(CampaignRow.id == campaign_id)
+            .values(state=state.value, note=storable(note))
+        )
         if connection.execute(change).rowcount != 1:
             raise InputError(f"there is no campaign number {campaign_id}")
 
-    _in_transaction(engine, engine.url.render_as_string(), write)
+    in_transaction(engine, shown(engine.url), write)
 
 
-def record_run(engine: sa.Engine, url: str, cell_id: int, record: RunRecord) -> int:
+def record_run(
+    engine: sa.Engine,
+    url: str,
+    cell_id: int,
+    record: RunRecord,
+    owner: str | None = None,
+    again: bool = False,
+) -> int:
     """See `Store.record`."""
 
     def write(connection: sa.Connection) -> int:
-        known = connection.scalar(sa.select(RunRow.id).where(RunRow.uuid == record.uuid))
-        if known is not None:
-            return int(known)
-        arm = connection.scalar(sa.select(CellRow.arm).where(CellRow.id == cell_id))
-        if arm is None:
-            raise InputError(f"there is no cell {cell_id} in {url}")
-        if Request.model_validate(arm) != record.requested:
-            raise ValueError(f"cell {cell_id} asked for {arm}, the record for {record.requested}")
-        earlier = sa.select(sa.func.max(RunRow.attempt)).where(RunRow.cell_id == cell_id)
-        attempt = 1 + (connection.scalar(earlier) or 0)
-        values = {
-            "cell_id": cell_id,
-            "environment_id": _once(connection, EnvironmentRow, _environment(record.environment)),
-            "model_id": _once(connection, ModelRow, _model(record.model)),
-            "attempt": attempt,
-            **_run(record),
-        }
-        run_id = _insert(connection, RunRow, values)
-        samples = [
-            {"run_id": run_id, "position": position, **sample.model_dump()}
-            for position, sample in enumerate(record.samples)
-        ]
-        if samples:
-            connection.execute(sa.insert(SampleRow), samples)
-        return run_id
+        return insert_run(connection, url, cell_id, record, owner=owner, again=again)
 
-    return _in_transaction(engine, url, write)
+    return in_transaction(engine, url, write)
+
+
+def insert_run(
+    connection: sa.Connection,
+    url: str,
+    cell_id: int,
+    record: RunRecord,
+    *,
+    owner: str | None = None,
+    again: bool = False,
+) -> int:
+    """Write a run and what becomes of its cell, inside the caller's transaction; the run's id."""
+    known = connection.scalar(sa.select(RunRow.id).where(RunRow.uuid == record.uuid))
+    if known is not None:
+        return int(known)
+    cell = connection.execute(
+        sa.select(CellRow.arm, CellRow.state, CellRow.lease_owner)
+        .where(CellRow.id == cell_id)
+        .with_for_update()
+    ).one_or_none()
+    if cell is None:
+        raise InputError(f"there is no cell {cell_id} in {url}")
+    if Request.model_validate(cell.arm) != record.requested:
+        raise ValueError(f"cell {cell_id} asked for {cell.arm}, the record for {record.requested}")
+    earlier = sa.select(sa.func.max(RunRow.attempt)).where(RunRow.cell_id == cell_id)
+    attempt = 1 + (connection.scalar(earlier) or 0)
+    values = {
+        "cell_id": cell_id,
+        "environment_id": _once(connection, EnvironmentRow, _environment(record.environment)),
+        "model_id": _once(connection, ModelRow, _model(record.model)),
+        "attempt": attempt,
+        **_run(record),
+    }
+    run_id = _insert(connection, RunRow, values)
+    samples = [
+        {"run_id": run_id, "position": position, **sample.model_dump()}
+        for position, sample in enumerate(record.samples)
+    ]
+    if samples:
+        connection.execute(sa.insert(SampleRow), samples)
+    # A worker that was taken for dead may come back with its run: that is kept, but who holds the lease now
+    # goes on.
+    if cell.state != CellState.LEASED.value or owner in (None, cell.lease_owner):
+        unfinished = again or record.outcome is Outcome.INTERRUPTED
+        state = CellState.PLANNED if unfinished else CellState.DONE
+        if cell.state != CellState.DONE.value:
+            connection.execute(
+                sa.update(CellRow).where(CellRow.id == cell_id).values(state=state.value, **NO_LEASE)
+            )
+    return run_id
 
 
 def storable(value: Any) -> Any:
@@ -222,23 +287,41 @@ def _once(connection: sa.Connection, table: type[Any], values: Mapping[str, Any]
     return int(known) if known is not None else _insert(connection, table, values)
 
 
-def _in_transaction(engine: sa.Engine, url: str, write: Callable[[sa.Connection], T]) -> T:
-    """Run `write` as one transaction, again where another writer was in the way."""
-    for attempt in range(1, ATTEMPTS + 1):
+def in_transaction(
+    engine: sa.Engine, url: str, write: Callable[[sa.Connection], T], attempts: int = ATTEMPTS
+) -> T:
+    """Run `write` as one transaction, again where another writer was in the way.
+
+    Raises:
+        StoreError: it stayed locked, or the database refused the write; what to do is said.
+    """
+    for attempt in range(1, attempts + 1):
         try:
             with engine.connect().execution_options(bench_writes=True) as connection, connection.begin():
                 return write(connection)
         except (OperationalError, IntegrityError) as error:
             # Locked (SQLite), or a unique key that a parallel worker wrote between look and write.
             contended = isinstance(error, IntegrityError) or _locked(error)
-            if not contended or attempt == ATTEMPTS:
-                raise StoreError(f"cannot write to the database {url}: {one_line(error.orig)}") from error
+            if not contended or attempt == attempts:
+                raise _cannot_write(url, error) from error
             time.sleep(0.05 * 2**attempt * (0.5 + secrets.randbelow(1000) / 1000))
         except DBAPIError as error:
-            raise StoreError(f"cannot write to the database {url}: {one_line(error.orig)}") from error
+            raise _cannot_write(url, error) from error
     raise AssertionError("unreachable")
 
 
-def _locked(error: OperationalError) -> bool:
+def _cannot_write(url: str, error: DBAPIError) -> StoreError:
+    words = one_line(error.orig)
+    said = f"cannot write to the database {url}: {words}"
+    if _locked(error):
+        said += "; another program holds it: close that one, then go on"
+    elif "full" in words or "disk I/O" in words or "No space" in words:
+        said += "; make room on that disk, then go on"
+    elif "readonly" in words or "read-only" in words:
+        said += "; make the file and its folder writable, then go on"
+    return StoreError(said)
+
+
+def _locked(error: DBAPIError) -> bool:
     words = str(error.orig).lower()
     return "locked" in words or "busy" in words or "deadlock" in words or "serializ" in words

@@ -249,6 +249,65 @@ def test_attention(lab, f16, batch, tokens, heads, d):
     assert np.max(np.abs(got - want.ravel())) <= (4e-3 if f16 else 3e-6)
 
 
+@pytest.mark.parametrize(
+    ("queries", "keys", "causal"),
+    [(5, 37, False), (19, 3, False), (1, 1, True), (35, 35, True), (16, 16, True)],
+)
+def test_attention_over_other_keys_and_only_earlier_ones(lab, f16, queries, keys, causal):
+    batch, heads, d = 2, 2, 12
+    rng = np.random.default_rng([queries, keys])
+    hidden = heads * d
+    q, k, v = (
+        rng.normal(0, 1, (batch, n, hidden)).astype(np.float16).astype(np.float64)
+        for n in (queries, keys, keys)
+    )
+    want = np.zeros_like(q)
+    for h in range(heads):
+        cols = slice(h * d, (h + 1) * d)
+        s = q[..., cols] @ k[..., cols].transpose(0, 2, 1) * d**-0.5
+        if causal:
+            s[:, np.triu(np.ones((queries, keys), bool), 1)] = -np.inf
+        p = np.exp(s - s.max(-1, keepdims=True))
+        want[..., cols] = p / p.sum(-1, keepdims=True) @ v[..., cols]
+    columns = {n: {"value": n, "stride": hidden, "offset": 0} for n in "qkv"}
+    spec = {
+        "name": "a", "batch": batch, "sequence": queries, "keys": keys, "causal": causal, "heads": heads,
+        "hidden": hidden, "scale": d**-0.5, **columns, "mask": None, "output": "y",
+    }  # fmt: skip
+    values = {n: value(a.reshape(-1, hidden)) for n, a in zip("qkv", (q, k, v), strict=True)}
+    case = {
+        "op": "attention", "spec": spec, "f16": f16, "weights": {}, "values": values, "output": "y",
+        "elements": batch * queries * hidden,
+    }  # fmt: skip
+    got = lab.run(case)
+    assert np.max(np.abs(got - want.ravel())) <= (4e-3 if f16 else 3e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "channels", "kernel", "stride", "padding"),
+    [(7, 5, 3, 1, 1), (8, 3, 3, 2, 1), (9, 1, 2, 3, 0), (301, 11, 5, 2, 2)],
+)
+def test_unfold(lab, f16, rows, channels, kernel, stride, padding):
+    batch = 2
+    x = (
+        np.random.default_rng(rows)
+        .normal(0, 1, (batch, rows, channels))
+        .astype(np.float16)
+        .astype(np.float64)
+    )
+    padded = np.pad(x, ((0, 0), (padding, padding), (0, 0)))
+    want = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=1)[:, ::stride]
+    spec = {
+        "name": "u", "rows": batch * want.shape[1], "width": channels * kernel, "batch": batch,
+        "sequence": rows, "kernel": kernel, "stride": stride, "padding": padding, "input": "x", "output": "y",
+    }  # fmt: skip
+    case = {
+        "op": "unfold", "spec": spec, "f16": f16, "weights": {},
+        "values": {"x": value(x.reshape(-1, channels))}, "output": "y", "elements": want.size,
+    }  # fmt: skip
+    np.testing.assert_array_equal(lab.run(case), want.ravel())
+
+
 def simple(op, f16, inputs, **spec):
     rows, hidden = spec["rows"], spec["hidden"]
     full = {"name": op, "inputs": list(inputs), "output": "y", **spec}

@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 import psutil
 import pytest
+import tiny_whisper
 from safetensors.numpy import load_file, save_file
 
 from bench.browsers import BROWSERS
@@ -81,6 +82,25 @@ def test_every_precision_on_both_platforms_in_chrome(bench):
     assert adapter["is_fallback_adapter"] is True and "software" in adapter["name"]
     cosines = [runs["chrome", "webgpu", bits]["quality"]["cosine_fp32"] for bits in (16, 8, 4, 2)]
     assert cosines == sorted(cosines, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["chrome", "firefox"])
+def test_a_model_that_hears(bench, tmp_path, name):
+    """Convolutions, causal and cross attention, tied embeddings and a float input, of odd sizes."""
+    require(name)
+    folder = tiny_whisper.write(tmp_path / "model")
+    shape = ("--model", "mine", "--weights", str(folder), "--sequence-length", "19", "--batch-size", "2")
+    code, runs = bench("--browser", name, "--platform", "both", *shape, "--iterations", "3")
+    assert code == 0
+    for (_, platform, bits), run in runs.items():
+        if name == "firefox" and platform == "webnn":
+            assert run["outcome"] == "unsupported"
+            continue
+        assert run["outcome"] == ("fallback" if platform == "webnn" and bits < 8 else "ok"), run["error"]
+        assert run["model"]["family"] == "whisper" and run["quality"]["top1_agreement"] is not None
+        assert run["quality"]["kernel_rel_l2"] <= (5e-3 if run["effective"]["activations"] == "f16" else 1e-3)
+        if bits == 16:
+            assert run["quality"]["top1_agreement"] > 0.9
 
 
 def test_real_weights_save_the_memory_that_is_claimed(bench):

@@ -48,27 +48,39 @@ def wait_for_renderer(process, seconds=60):
     raise AssertionError("no browser came up")
 
 
-@pytest.mark.parametrize(
-    ("number", "wait"),
-    [(signal.SIGINT, 3.0), (signal.SIGTERM, 3.0), (signal.SIGTERM, 0.0)],
-    ids=["Ctrl-C", "SIGTERM", "SIGTERM at launch"],
-)
-def test_signal(tmp_path, number, wait):
-    url = f"sqlite:///{tmp_path}/bench.sqlite"
+def start(url, *arguments):
     command = [sys.executable, "-m", "bench", "run", "--model", "bert-tiny", "--sequence-length", "16"]
-    command += ["--bits", "4", "--bits", "8", "--max-seconds", "100", "--json", "--db", url]
+    command += ["--bits", "4", "--bits", "8", "--json", "--db", url, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_OFFLINE": "1"}
     environment.pop("BENCH_ITERATIONS", None)
-    running = subprocess.Popen(
+    return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "wait"),
+    [
+        ([signal.SIGINT, signal.SIGINT], 2.0),
+        ([signal.SIGTERM], 2.0),
+        ([signal.SIGTERM], 0.0),
+        ([signal.SIGINT, signal.SIGTERM], 0.0),
+    ],
+    ids=["Ctrl-C twice", "SIGTERM", "SIGTERM at launch", "Ctrl-C and SIGTERM"],
+)
+def test_ends_the_run_in_hand(tmp_path, numbers, wait):
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    # So many samples that it never ends by itself; on SwiftShader one takes about 10 ms.
+    running = start(url, "--iterations", "100000")
     try:
         process = psutil.Process(running.pid)
         wait_for_renderer(process)
         time.sleep(wait)
         started = browsers_of(process)
         begun = time.monotonic()
-        running.send_signal(number)
+        for number in numbers:
+            running.send_signal(number)
+            time.sleep(0.5)
         out, err = running.communicate(timeout=60)
     finally:
         running.kill()
@@ -82,7 +94,28 @@ def test_signal(tmp_path, number, wait):
     with open_store(url, create=False) as store:
         [row] = store.rows()
         assert row["outcome"] == "interrupted"
-        assert len(store.cells()) == 2  # the other cell is still to be run
+        assert [cell["state"] for cell in store.cells()] == ["planned", "planned"]  # both still to be run
+        [campaign] = store.campaigns()
+        assert campaign["state"] == "interrupted"
+
+
+def test_one_ctrl_c_finishes_the_run_in_hand(tmp_path):
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    running = start(url, "--iterations", "300")
+    try:
+        wait_for_renderer(psutil.Process(running.pid))
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=100)
+    finally:
+        running.kill()
+    assert running.returncode == 130, err
+    assert "Ctrl-C again" in err and "Traceback" not in err
+    [run] = json.loads(out)["runs"]
+    assert run["outcome"] == "ok" and run["metrics"]["latency_ms"]["n"] == 300
+    with open_store(url, create=False) as store:
+        assert [cell["state"] for cell in store.cells()] == ["done", "planned"]
+        [campaign] = store.campaigns()
+        assert campaign["state"] == "interrupted" and "stopped by the user" in campaign["note"]
 
 
 def test_cancelled_task(tmp_path, monkeypatch):
@@ -93,7 +126,7 @@ def test_cancelled_task(tmp_path, monkeypatch):
 
     async def cancel():
         first = asyncio.create_task(
-            run_real_webgpu_test(model="bert-tiny", sequence_length=16, max_seconds=100, db=url)
+            run_real_webgpu_test(model="bert-tiny", sequence_length=16, iterations=100_000, db=url)
         )
         second = asyncio.create_task(run_real_webgpu_test(model="bert-tiny", sequence_length=16, db=url))
         await asyncio.to_thread(wait_for_renderer, me)

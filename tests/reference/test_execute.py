@@ -152,6 +152,53 @@ def test_attention():
     close(one("attention", [q, k, v], (B * T, H), mask=True, attrs=attrs), expected)
 
 
+@pytest.mark.parametrize("causal", [0, 1])
+def test_attention_over_other_keys_and_only_earlier_ones(causal):
+    """Two queries a sentence over T keys, and T causal ones, of a single head."""
+    count = T if causal else 2
+    q, k, v = normal(B * count, H), normal(B * T, H), normal(B * T, H)
+    expected = np.zeros((B * count, H))
+    for b in range(B):
+        for t in range(count):
+            keys = range(t + 1) if causal else range(T)
+            raised = [math.exp(0.3 * float(q[b * count + t] @ k[b * T + s])) for s in keys]
+            for s, share in zip(keys, raised, strict=True):
+                expected[b * count + t] += share / sum(raised) * v[b * T + s].astype(float)
+    attrs = {"heads": 1, "scale": 0.3, "batch": B, "sequence": count, "keys": T, "causal": causal}
+    names = ("q", "k", "v")
+    inputs = [Input(n, a.shape, 0, "float32") for n, a in zip(names, (q, k, v), strict=True)]
+    node = Node("attention", "it", names, "y", q.shape, (), attrs)
+    graph = Graph("one", "test", tuple(inputs), (), (node,), ("y",))
+    close(run(graph, {}, {"q": q, "k": k, "v": v})["y"], expected)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (2, 3, 0), (5, 1, 2)])
+def test_unfold(kernel, stride, padding):
+    x = normal(B * T, H)
+    after = (T + 2 * padding - kernel) // stride + 1
+    expected = np.zeros((B * after, H * kernel))
+    for b in range(B):
+        for t in range(after):
+            for i in range(kernel):
+                row = t * stride + i - padding
+                for c in range(H):
+                    expected[b * after + t, c * kernel + i] = x[b * T + row, c] if 0 <= row < T else 0
+    attrs = {"kernel": kernel, "stride": stride, "padding": padding, "batch": B, "sequence": T}
+    assert np.array_equal(one("unfold", [x], expected.shape, attrs=attrs), expected)
+
+
+def test_a_float_input_is_checked():
+    graph = Graph("f", "test", (Input("x", (2, 3), 0, "float32"),), (), (), ("x",))
+    assert Graph.from_json(graph.to_json()) == graph
+    x = np.ones((2, 3), np.float32)
+    assert np.array_equal(run(graph, {}, {"x": x})["x"], x)
+    with pytest.raises(ValueError, match="input x is float64, not float32"):
+        run(graph, {}, {"x": x.astype(np.float64)})
+    x[1, 1] = np.nan
+    with pytest.raises(ValueError, match="input x must be finite"):
+        run(graph, {}, {"x": x})
+
+
 def test_mean_pool_skips_padding():
     x = normal(B * T, H)
     expected = [

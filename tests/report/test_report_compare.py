@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 from compared import bits, campaign
-from records import environment, request
+from records import environment, record, request
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
+from bench.plan.cells import Plan, PlannedCell
 from bench.report import compare_text
 from bench.report.compare import NEEDED, compare
 from bench.stats.blocks import compare_blocks
@@ -201,11 +202,45 @@ def test_sides_that_cannot_be(store, base, other, says):
 
 def test_the_last_attempt_counts(store):
     planned = campaign(store, "nightly", bits(16, 4), 10, median=quicker)
-    from records import record
-
     cell = next(one for one in planned.cells if one.request.bits == 4)
     store.record(cell.id, record(cell.request, Outcome.CRASHED))
     assert only(compared(store, "bits=16", "bits=4")).comparison.blocks == 9
+
+
+def with_twin(store, name, factor=1.0, blocks=10):
+    """A campaign of two arms whose first has a hidden twin, `factor` times as slow."""
+    rng = np.random.default_rng(8)
+    arms = bits(16, 4)
+    cells = [
+        PlannedCell(3 * block + place, block, role, asked)
+        for block in range(blocks)
+        for place, (role, asked) in enumerate(
+            [("arm", arms[0]), ("arm", arms[1]), ("twin", arms[0])][:: -1 if block % 2 else 1]
+        )
+    ]
+    planned = store.plan_campaign(name, Plan(1, {}, tuple(cells)), settings={})
+    for cell in planned.cells:
+        level = factor if cell.role == "twin" else 1.0
+        median = 20 * level * float(np.exp(0.005 * rng.standard_normal()))
+        store.record(cell.id, record(cell.request, median=median))
+
+
+def test_a_twin_is_no_arm_and_meters_false_alarms(store):
+    with_twin(store, "nightly")
+    table = compared(store, "bits=16", "bits=4")
+    cell = only(table)
+    assert cell.comparison.blocks == 10 and len(cell.base.runs) == 10
+    (twins,) = table.twins
+    assert twins.judgement.verdict is Verdict.EQUIVALENT and twins.comparison.blocks == 10
+    assert any("A/A of nightly" in line and "DIFFER" not in line for line in compare_text.summary(table))
+
+
+def test_a_twin_that_differs_is_a_warning(store):
+    with_twin(store, "odd", factor=1.3)
+    table = compared(store, "bits=16", "bits=4")
+    assert any(
+        "A/A of odd" in line and "IDENTICAL ARMS DIFFER" in line for line in compare_text.summary(table)
+    )
 
 
 def test_holm_holds_a_whole_table(store):

@@ -124,3 +124,15 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="No space left"):
         write_file(path, b"new")
     assert path.read_bytes() == b"old" and names(tmp_path) == ["r.html"]
+
+
+def test_the_hidden_twin_is_in_no_report(store, tmp_path):
+    from bench.plan.cells import make_plan
+
+    plan = make_plan([request(bits=4), request(bits=8)], 1, twin=True)
+    campaign = store.plan_campaign("twin", plan, settings={})
+    for cell in campaign.cells:
+        store.record(cell.id, record(cell.request, median=777.0 if cell.role == "twin" else 20.0))
+    write_report(store, tmp_path / "page.html", campaign="twin")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "777" not in text and "2 of 2" in text

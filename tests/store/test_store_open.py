@@ -122,8 +122,8 @@ def test_older_and_newer_schemas(tmp_path, monkeypatch):
 
 def test_upgrade_of_a_new_and_a_current_database(tmp_path):
     url = f"sqlite:///{tmp_path}/bench.sqlite"
-    assert upgrade(url) == (None, "0001")
-    assert upgrade(url) == ("0001", "0001")
+    assert upgrade(url) == (None, "0002", None)
+    assert upgrade(url) == ("0002", "0002", None)
 
 
 def test_check_counts_and_finds_what_is_broken(tmp_path):

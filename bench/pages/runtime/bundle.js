@@ -56,7 +56,8 @@ export function inputSet(tensors, set) {
   for (const [name, tensor] of tensors) {
     if (name.startsWith(`${set}.`)) {
       const copy = tensor.bytes.slice();
-      inputs.set(name.slice(`${set}.`.length), new Int32Array(copy.buffer));
+      const values = tensor.dtype === "F32" ? new Float32Array(copy.buffer) : new Int32Array(copy.buffer);
+      inputs.set(name.slice(`${set}.`.length), values);
     }
   }
   return inputs;

@@ -81,7 +81,9 @@ export async function measure(run, options) {
   const time = async (/** @type {number} */ batch) => {
     const start = performance.now();
     await run(batch);
-    return performance.now() - start;
+    const taken = performance.now() - start;
+    if (taken < 0) throw new Error(`the page's clock went back by ${-taken} ms`);
+    return taken;
   };
   await options.progress("warmup", 0);
   const started = performance.now();

@@ -5,7 +5,7 @@ export interface Graph {
   format: string;
   name: string;
   family: string;
-  inputs: { name: string; shape: number[]; maximum: number }[];
+  inputs: { name: string; shape: number[]; maximum: number; dtype: "int32" | "float32" }[];
   weights: { name: string; shape: number[]; role: string }[];
   nodes: GraphNode[];
   outputs: string[];
@@ -39,7 +39,7 @@ export interface StoredTensor {
 }
 
 export type Tensors = Map<string, StoredTensor>;
-export type Inputs = Map<string, Int32Array>;
+export type Inputs = Map<string, Int32Array | Float32Array>;
 export type Outputs = Map<string, Float32Array>;
 
 /** What a backend can do; WebGPU and WebNN are the same to the runner. */
@@ -88,6 +88,7 @@ export interface Task {
   max_seconds: number;
   precision: number;
   tuning: Record<string, number>;
+  fault?: string;
 }
 
 declare global {

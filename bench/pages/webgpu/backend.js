@@ -10,6 +10,13 @@ import { makePlan } from "./plan.js";
 /** GPU passes timed for `gpu_ms`; they run apart from the wall samples, for timestamps slow a submit down. */
 const GPU_PASSES = 7;
 
+/** Float16 in whole words, for a write must be of those. @param {Float32Array} values */
+function halves(values) {
+  const stored = new Float16Array(Math.ceil(values.length / 2) * 2);
+  stored.set(values);
+  return stored;
+}
+
 /** Runs a graph through our own kernels: one submit an inference, weights packed in GPU memory. @implements {Backend} */
 export class WebGpuBackend {
   /** @param {Gpu} gpu @param {Graph} graph @param {Tensors} tensors @param {Map<string, string>} shaders @param {Task} task */
@@ -35,7 +42,7 @@ export class WebGpuBackend {
       const { dispatches, values } = this.plan;
       const sizes = new Map([...values].map(([name, elements]) => [name, elements * this.scalar]));
       for (const input of this.graph.inputs) {
-        const bytes = 4 * input.shape.reduce((a, b) => a * b, 1);
+        const bytes = (input.dtype === "float32" ? this.scalar : 4) * input.shape.reduce((a, b) => a * b, 1);
         const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
         this.memory.values.set(input.name, this.memory.buffer(bytes, usage, input.name));
       }
@@ -71,7 +78,8 @@ export class WebGpuBackend {
       const data = inputs.get(name);
       const buffer = this.memory.values.get(name);
       if (!data || !buffer) throw new Error(`no input ${name}`);
-      this.gpu.device.queue.writeBuffer(buffer, 0, /** @type {GPUAllowSharedBufferSource} */ (data));
+      const stored = data instanceof Float32Array && this.gpu.f16 ? halves(data) : data;
+      this.gpu.device.queue.writeBuffer(buffer, 0, /** @type {GPUAllowSharedBufferSource} */ (stored));
     }
   }
 

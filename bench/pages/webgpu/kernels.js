@@ -157,16 +157,19 @@ export function layerNorm(gpu, spec) {
  */
 
 /**
+ * out = softmax(q k^T * scale) v; without `keys` as many of them as queries, without `mask` all of them count.
  * @param {Gpu} gpu
- * @param {{name: string, batch: number, sequence: number, heads: number, hidden: number, scale: number, q: Columns,
- *   k: Columns, v: Columns, mask: string, output: string}} spec
+ * @param {{name: string, batch: number, sequence: number, keys?: number, causal?: boolean, heads: number,
+ *   hidden: number, scale: number, q: Columns, k: Columns, v: Columns, mask: string | null, output: string}} spec
  * @returns {Dispatch}
  */
 export function attention(gpu, spec) {
   const d = spec.hidden / spec.heads;
+  const keys = spec.keys ?? spec.sequence;
   const tile = attentionTile(d, gpu.adapter.info.isFallbackAdapter);
   const constants = {
     T: spec.sequence,
+    S: keys,
     SCALE: spec.scale,
     Q_STRIDE: spec.q.stride,
     K_STRIDE: spec.k.stride,
@@ -176,23 +179,51 @@ export function attention(gpu, spec) {
     K_OFFSET: spec.k.offset,
     V_OFFSET: spec.v.offset,
   };
-  const variant = { shader: "attention", values: { D: d, ...tile }, constants };
+  const values = { D: d, ...tile, MASK: spec.mask ? 1 : 0, CAUSAL: spec.causal ? 1 : 0 };
   /** @type {[number, Resource][]} */
   const bindings = [
     [0, { value: spec.q.value }],
     [1, { value: spec.k.value }],
     [2, { value: spec.v.value }],
-    [3, { value: spec.mask }],
-    [4, { value: spec.output }],
   ];
+  if (spec.mask) bindings.push([3, { value: spec.mask }]);
+  bindings.push([4, { value: spec.output }]);
   const rows = spec.batch * spec.sequence;
   return {
     name: spec.name,
-    variant,
+    variant: { shader: "attention", values, constants },
     groups: [blocks(spec.sequence, tile.TQ), spec.heads, spec.batch],
     bindings,
-    flops: 4 * rows * spec.sequence * spec.hidden,
-    bytes: (gpu.f16 ? 2 : 4) * 4 * rows * spec.hidden,
+    flops: 4 * rows * keys * spec.hidden,
+    bytes: (gpu.f16 ? 2 : 4) * 2 * (rows + spec.batch * keys) * spec.hidden,
+  };
+}
+
+/**
+ * The windows of a one-dimensional convolution side by side (see `bench/models/graph.py`).
+ * @param {Gpu} gpu
+ * @param {{name: string, rows: number, width: number, batch: number, sequence: number, kernel: number,
+ *   stride: number, padding: number, input: string, output: string}} spec
+ * @returns {Dispatch}
+ */
+export function unfold(gpu, spec) {
+  const count = spec.rows * spec.width;
+  const constants = {
+    COUNT: count,
+    C: spec.width / spec.kernel,
+    S: spec.sequence,
+    T: spec.rows / spec.batch,
+    KERNEL: spec.kernel,
+    STRIDE: spec.stride,
+    PADDING: spec.padding,
+  };
+  return {
+    name: spec.name,
+    variant: { shader: "unfold", values: {}, constants },
+    groups: grid(count, 256),
+    bindings: [[0, { value: spec.input }], [1, { value: spec.output }]],
+    flops: 0,
+    bytes: (gpu.f16 ? 2 : 4) * (count + (spec.batch * spec.sequence * spec.width) / spec.kernel),
   };
 }
 

@@ -74,6 +74,11 @@ class Planner {
       case "embedding": return this.embedding(node);
       case "linear": return this.linear(node);
       case "attention": return this.attention(node);
+      case "unfold": {
+        const { batch, sequence, kernel, stride, padding } = /** @type {Record<string, number>} */ (node.attrs);
+        const spec = { ...common, width: hidden, batch, sequence, kernel, stride, padding, input: node.inputs[0] };
+        return this.push(kernels.unfold(this.gpu, spec), node.output, rows * hidden);
+      }
       case "layer_norm": return this.layerNorm(node, null, node);
       case "add": {
         const norm = this.onlyUser(node, "layer_norm");
@@ -211,13 +216,15 @@ class Planner {
       name: node.name,
       batch: Number(node.attrs.batch),
       sequence: Number(node.attrs.sequence),
+      keys: Number(node.attrs.keys ?? node.attrs.sequence),
+      causal: node.attrs.causal === 1,
       heads: Number(node.attrs.heads),
       hidden,
       scale: Number(node.attrs.scale),
       q: at(node.inputs[0]),
       k: at(node.inputs[1]),
       v: at(node.inputs[2]),
-      mask: node.inputs[3],
+      mask: node.inputs[3] ?? null,
       output: node.output,
     });
     this.push(dispatch, node.output, node.shape[0] * hidden);

@@ -75,8 +75,8 @@ export class WebNnBackend {
     const builder = tracked(this.builder);
     /** @type {Map<string, MLOperand>} */
     const known = new Map();
-    for (const { name, shape } of this.graph.inputs) {
-      known.set(name, builder.input(name, { dataType: "int32", shape }));
+    for (const { name, shape, dtype } of this.graph.inputs) {
+      known.set(name, builder.input(name, { dataType: dtype, shape }));
     }
     const get = (/** @type {string} */ name) => {
       const operand = known.get(name);
@@ -99,8 +99,8 @@ export class WebNnBackend {
   async compile() {
     this.compiled = await this.builder.build(this.operands);
     this.weights.tensors = new Map(); // the browser has its own copy now
-    for (const { name, shape } of this.graph.inputs) {
-      this.inputs[name] = await this.context.createTensor({ dataType: "int32", shape, writable: true });
+    for (const { name, shape, dtype } of this.graph.inputs) {
+      this.inputs[name] = await this.context.createTensor({ dataType: dtype, shape, writable: true });
     }
     for (const [name, operand] of Object.entries(this.operands)) {
       const descriptor = { dataType: "float32", shape: operand.shape, readable: true, writable: true };

@@ -44,19 +44,40 @@ export const OPERATORS = {
     const heads = Number(node.attrs.heads);
     const batch = Number(node.attrs.batch);
     const sequence = Number(node.attrs.sequence);
+    const keys = Number(node.attrs.keys ?? sequence);
     const size = node.shape[1] / heads;
-    const split = (/** @type {string} */ name, /** @type {number[]} */ permutation) =>
-      b.transpose(b.reshape(get(name), [batch, sequence, heads, size]), { permutation });
+    const split = (/** @type {string} */ name, /** @type {number} */ rows, /** @type {number[]} */ permutation) =>
+      b.transpose(b.reshape(get(name), [batch, rows, heads, size]), { permutation });
     const number = (/** @type {number} */ value) => b.reshape(w.number(value), [1, 1, 1, 1]);
-    const q = split(node.inputs[0], [0, 2, 1, 3]);
-    const k = split(node.inputs[1], [0, 2, 3, 1]);
-    const v = split(node.inputs[2], [0, 2, 1, 3]);
-    const mask = b.reshape(b.cast(get(node.inputs[3]), "float32"), [batch, 1, 1, sequence]);
-    // 0 where a key counts, -1e9 where it is padding: exp gives exactly 0 there.
-    const bias = b.mul(b.sub(mask, number(1)), number(1e9));
-    const scores = b.add(b.mul(b.matmul(q, k), number(Number(node.attrs.scale))), bias);
+    const q = split(node.inputs[0], sequence, [0, 2, 1, 3]);
+    const k = split(node.inputs[1], keys, [0, 2, 3, 1]);
+    const v = split(node.inputs[2], keys, [0, 2, 1, 3]);
+    let scores = b.mul(b.matmul(q, k), number(Number(node.attrs.scale)));
+    // 0 where a key counts, -1e9 where it is padding or comes later: exp gives exactly 0 there.
+    if (node.inputs.length > 3) {
+      const mask = b.reshape(b.cast(get(node.inputs[3]), "float32"), [batch, 1, 1, keys]);
+      scores = b.add(scores, b.mul(b.sub(mask, number(1)), number(1e9)));
+    }
+    if (node.attrs.causal === 1) {
+      const later = Float32Array.from({ length: sequence * keys }, (_, i) => (i % keys > Math.floor(i / keys) ? -1e9 : 0));
+      scores = b.add(scores, b.constant({ dataType: "float32", shape: [1, 1, sequence, keys] }, later));
+    }
     const mixed = b.matmul(b.softmax(scores, 3), v);
     return b.reshape(b.transpose(mixed, { permutation: [0, 2, 1, 3] }), node.shape);
+  },
+
+  unfold({ b, get, node }) {
+    const { batch, sequence, kernel, stride, padding } = /** @type {Record<string, number>} */ (node.attrs);
+    const channels = node.shape[1] / kernel;
+    const rows = node.shape[0] / batch;
+    const x = b.reshape(get(node.inputs[0]), [batch, sequence, channels]);
+    const padded = b.pad(x, [0, padding, 0], [0, padding, 0]);
+    // Each row of the window is a strided slice; side by side in a new last axis they are the columns.
+    const shifted = Array.from({ length: kernel }, (_, i) => {
+      const taken = b.slice(padded, [0, i, 0], [batch, (rows - 1) * stride + 1, channels], { strides: [1, stride, 1] });
+      return b.reshape(taken, [batch * rows, channels, 1]);
+    });
+    return b.reshape(b.concat(shifted, 2), node.shape);
   },
 
   mean_pool({ b, w, get, node }) {

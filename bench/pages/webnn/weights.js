@@ -16,6 +16,8 @@ export class WebNnWeights {
     this.bytes = 0;
     /** @type {Set<string>} */
     this.paths = new Set();
+    /** @type {Map<string, MLOperand>} constants that several operators read (tied embeddings), handed over once */
+    this.made = new Map();
   }
 
   /** @param {string} name @returns {Uint8Array} a copy of the stored bytes, aligned for any view */
@@ -29,6 +31,13 @@ export class WebNnWeights {
   constant(dataType, shape, data) {
     this.bytes += data.byteLength;
     return this.builder.constant({ dataType, shape }, data);
+  }
+
+  /** @param {string} key @param {() => MLOperand} make @returns {MLOperand} */
+  once(key, make) {
+    const operand = this.made.get(key) ?? make();
+    this.made.set(key, operand);
+    return operand;
   }
 
   /** A vector, f16 in the bundle, as float32. @param {string} name @returns {MLOperand} */
@@ -49,7 +58,7 @@ export class WebNnWeights {
     const { rows, quant } = this.layout(name);
     if (quant.bits === 16) {
       this.paths.add("float16 constant, cast to float32");
-      return this.builder.cast(this.half(name, rows, quant.k), "float32");
+      return this.builder.cast(this.once(`${name}:half`, () => this.half(name, rows, quant.k)), "float32");
     }
     const shape = [rows, quant.kp / quant.group_size, quant.group_size];
     return this.scaled(this.codes(name, shape, quant), this.scales(name, rows, quant), name, rows, quant, null);
@@ -60,7 +69,7 @@ export class WebNnWeights {
     const { rows, quant } = this.layout(name);
     const { builder } = this;
     if (quant.bits === 16) {
-      return builder.cast(builder.gather(this.half(name, rows, quant.k), ids), "float32");
+      return builder.cast(builder.gather(this.once(`${name}:half`, () => this.half(name, rows, quant.k)), ids), "float32");
     }
     const groups = quant.kp / quant.group_size;
     const shape = [r, groups, quant.group_size];
@@ -77,7 +86,7 @@ export class WebNnWeights {
       const both = builder.concat([builder.reshape(low, column), builder.reshape(high, column)], 2);
       codes = builder.sub(builder.reshape(both, shape), this.number(8));
     } else {
-      const table = this.integers(name, [rows, quant.kp], quant);
+      const table = this.once(`${name}:integers`, () => this.integers(name, [rows, quant.kp], quant));
       codes = builder.reshape(builder.cast(builder.gather(table, ids), "float32"), shape);
     }
     return this.scaled(codes, scales, name, r, quant, ids);
@@ -117,11 +126,12 @@ export class WebNnWeights {
   /** Codes minus 2^(bits-1) as float32 [rows, groups, group]. @param {string} name @param {number[]} shape @param {Quantization} quant */
   codes(name, shape, quant) {
     const { builder } = this;
-    const integers = this.integers(name, shape, quant);
     if (quant.bits === 8) {
       this.paths.add("int8 constant, cast and scaled by group in the graph");
-      return builder.cast(integers, "float32");
+      const flat = this.once(`${name}:integers`, () => this.integers(name, [shape[0], quant.kp], quant));
+      return builder.cast(builder.reshape(flat, shape), "float32");
     }
+    const integers = this.integers(name, shape, quant);
     this.paths.add(`int${quant.bits} constant, dequantizeLinear and scaled by group in the graph`);
     const zero = builder.constant({ dataType: `int${quant.bits}`, shape: [1, 1, 1] }, new Uint8Array(1));
     return builder.dequantizeLinear(integers, this.number(1), zero);
@@ -129,8 +139,10 @@ export class WebNnWeights {
 
   /** @param {string} name @param {number} rows @param {Quantization} quant */
   scales(name, rows, quant) {
-    const half = new Float16Array(this.stored(`${name}.scales`).buffer);
-    return this.constant("float16", [rows, quant.kp / quant.group_size], half);
+    return this.once(`${name}:scales`, () => {
+      const half = new Float16Array(this.stored(`${name}.scales`).buffer);
+      return this.constant("float16", [rows, quant.kp / quant.group_size], half);
+    });
   }
 
   /**
@@ -147,7 +159,7 @@ export class WebNnWeights {
     const groups = quant.kp / quant.group_size;
     let values = codes;
     if (quant.scheme === "asymmetric") {
-      const zeros = this.zeros(name, quant);
+      const zeros = this.once(`${name}:zeros`, () => this.zeros(name, quant));
       const mine = ids ? builder.gather(zeros, ids) : zeros;
       values = builder.sub(values, builder.reshape(builder.cast(mine, "float32"), [r, groups, 1]));
     }

@@ -1,0 +1,294 @@
+"""`bench campaign`: campaigns from a TOML file, planned, run, resumed, looked at, cancelled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from bench.browsers import check_browser
+from bench.cli.browsers import console
+from bench.cli.campaign_view import plan_json, print_plan, print_status, status_json
+from bench.cli.db import Database
+from bench.cli.progress import Progress
+from bench.errors import InputError
+from bench.harness.campaign import (
+    Policy,
+    Report,
+    Sources,
+    Watching,
+    release,
+    resolve_models,
+    run_campaign,
+)
+from bench.harness.checks import look
+from bench.harness.foresight import Foreseen, foresee
+from bench.harness.session import RunSettings
+from bench.harness.stop import Stop
+from bench.harness.supervisor import Supervisor
+from bench.plan.campaign import CampaignFile, retried
+from bench.plan.cells import Plan, make_plan
+from bench.plan.estimate import Estimate, Forecast
+from bench.plan.reading import read_campaign
+from bench.plan.request import Request
+from bench.settings import Settings, load_settings
+from bench.store import Campaign, CampaignState, CellState, Store, open_store
+from bench.store.address import parse_url, sqlite_path
+
+campaign_app = typer.Typer(help="Campaigns from a TOML file: planned, run, resumed, looked at.")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A campaign file; see docs/campaigns.md.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A campaign's name or number.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
+Rename = Annotated[
+    str | None, typer.Option("--name", help="Instead of the name in the file.", show_default=False)
+]
+
+
+def load(path: Path, name: str | None = None) -> tuple[CampaignFile, list[Request], Plan]:
+    """A campaign file, its arms and its plan.
+
+    Raises:
+        InputError: it cannot be read, or cannot be; one line with the place.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"campaign file {path} cannot be read: {reason}") from None
+    file, arms = read_campaign(text, str(path))
+    if name is not None:
+        file = file.model_copy(update={"name": name})
+    settings = load_settings()
+    for browser in dict.fromkeys(arm.browser for arm in arms):
+        check_browser(browser, settings)
+    definition = file.model_dump(mode="json")
+    plan = make_plan(arms, file.run.seed, blocks=file.blocks, twin=file.a_a, definition=definition)
+    return file, arms, plan
+
+
+@campaign_app.command("plan")
+def plan_command(file: File, as_json: AsJson = False, db: Database = None) -> None:
+    """Print the cells in their order, those known not to run here, and how long it will take. Writes nothing.
+
+    What is known comes from this machine and from the runs in the database.
+    """
+    campaign, arms, plan = load(file)
+    with_history = _history(db)
+    foreseen = foresee(arms, load_settings(), with_history[1])
+    estimate = _estimate(plan, foreseen, with_history[0])
+    if as_json:
+        print(json.dumps(plan_json(campaign, plan, foreseen, estimate), indent=2))
+        return
+    print_plan(campaign, arms, plan, foreseen, estimate)
+
+
+def _history(db: str | None) -> tuple[Forecast, dict[tuple[str, str], Any]]:
+    """Durations and refusals from the database; nothing where there is none yet."""
+    path = sqlite_path(parse_url(db))
+    if path is not None and not path.exists():
+        return Forecast(), {}
+    with open_store(db, create=False) as store:
+        return Forecast(store.durations()), dict(store.refusals())
+
+
+def _estimate(plan: Plan, foreseen: dict[tuple[str, str], Foreseen], forecast: Forecast) -> Estimate:
+    """A browser that is not here takes no time."""
+    here = [
+        cell.request
+        for cell in plan.cells
+        if (at := foreseen.get((cell.request.browser, cell.request.platform))) is None
+        or at.outcome.value != "unavailable"
+    ]
+    return forecast.of(here)
+
+
+@campaign_app.command("run")
+def run_file_command(file: File, name: Rename = None, db: Database = None) -> int:
+    """Write the plan into the database and run it; progress goes to stderr.
+
+    The first Ctrl-C finishes the run in hand, the second ends it; `bench campaign resume` goes on.
+    """
+    campaign_file, arms, plan = load(file, name)
+
+    def make(store: Store) -> Campaign:
+        return store.plan_campaign(campaign_file.name, plan, settings=_settings_of(campaign_file))
+
+    return work(arms, make, db, create=True, file=campaign_file)
+
+
+@campaign_app.command("resume")
+def resume_command(name: Name, db: Database = None) -> int:
+    """Go on with a campaign, or join one that runs: every cell that has not ended runs.
+
+    What ended with a worker that is gone is an `interrupted` row, and runs again.
+    """
+    with open_store(db, create=False) as store:
+        campaign = store.campaign(name)
+        if campaign.state is CampaignState.CANCELLED:
+            raise InputError(
+                f"the campaign {campaign.name!r} was cancelled: run its file under another --name"
+            )
+        if campaign.plan_hash is not None and campaign.plan.hash != campaign.plan_hash:
+            raise InputError(
+                f"the plan of campaign {campaign.name!r} was changed in the database: its hash is "
+                f"{campaign.plan.hash[:16]}, it was written with {campaign.plan_hash[:16]}"
+            )
+        release(store, campaign)
+        opened = _open_cells(store, campaign)
+        if not opened:
+            store.settle(campaign.id)
+            print_status(store.status(campaign.id))
+            return Report(campaign, finals=store.finals(campaign.id)).exit_code
+    file = CampaignFile.model_validate(campaign.definition) if campaign.definition else None
+    arms = list(dict.fromkeys(campaign.cells[position].request for position in sorted(opened)))
+    return work(arms, lambda store: store.campaign(campaign.id), db, create=False, file=file)
+
+
+def _open_cells(store: Store, campaign: Campaign) -> set[int]:
+    return {
+        row["position"]
+        for row in store.cells(campaign=campaign.id)
+        if row["state"] in (CellState.PLANNED.value, CellState.LEASED.value)
+    }
+
+
+def _settings_of(file: CampaignFile) -> dict[str, Any]:
+    """As `bench run` keeps them, so that readers need not know where a campaign came from."""
+    run = file.run
+    return {
+        "iterations": run.iterations,
+        "max_seconds": run.max_seconds,
+        "timeout": run.timeout,
+        "precision": run.precision,
+    }
+
+
+def policy_of(file: CampaignFile | None) -> Policy:
+    """Retries, budgets and breaker of a file; those of `bench run` without one."""
+    if file is None:
+        return Policy()
+    return Policy(
+        attempts=file.retry.attempts,
+        retry_on=retried(file),
+        breaker=file.run.breaker,
+        max_cell_seconds=file.run.max_cell_seconds,
+        max_minutes=file.run.max_minutes,
+    )
+
+
+def work(
+    arms: Sequence[Request],
+    get: Any,
+    db: str | None,
+    *,
+    create: bool,
+    file: CampaignFile | None,
+) -> int:
+    """Check everything, then run every open cell; the exit code.
+
+    Args:
+        arms: what is still to run; their models are found first.
+        get: gives the campaign from the open store.
+        db: the database.
+        create: whether it may be made.
+        file: how to measure; None for a campaign from flags.
+    """
+    settings = load_settings()
+    stop = Stop()
+    with stop.signals(), Progress() as progress, Supervisor(settings) as supervisor:
+        sources = resolve_models(arms, progress.note)
+        for source in sources.values():
+            if source.note:
+                progress.note(source.note)
+        stop.check()
+        for words in look(file.checks, sqlite_path(parse_url(db))) if file else []:
+            progress.note(words)
+        supervisor.start()
+        with open_store(db, create=create) as store:
+            campaign: Campaign = get(store)
+            report = _run(store, campaign, sources, supervisor, settings, file, progress, stop)
+            status = store.status(campaign.id)
+    print_status(status)
+    return report.exit_code
+
+
+def _run(
+    store: Store,
+    campaign: Campaign,
+    sources: Sources,
+    supervisor: Supervisor,
+    settings: Settings,
+    file: CampaignFile | None,
+    progress: Progress,
+    stop: Stop,
+) -> Report:
+    opened = _open_cells(store, campaign)
+    forecast = Forecast(store.durations())
+    for request, seconds in store.durations(campaign.id):
+        forecast.note(request, seconds)
+    cells = [cell for cell in campaign.cells if cell.position in opened]
+    progress.begin(campaign.name, store.url, len(campaign.cells), cells, forecast)
+    measure = RunSettings(**{key: value for key, value in campaign.settings.items() if key in _MEASURE})
+    watching = Watching(progress.say, progress.done, progress.note)
+    return run_campaign(
+        store,
+        campaign,
+        sources,
+        supervisor,
+        measure,
+        policy_of(file),
+        watching,
+        stop=stop,
+        keep=False,
+    )
+
+
+_MEASURE = ("iterations", "max_seconds", "timeout", "precision")
+
+
+@campaign_app.command("status")
+def status_command(name: Name, as_json: AsJson = False, db: Database = None) -> None:
+    """Say where a campaign is: cells, runs by outcome, who runs what now."""
+    with open_store(db, create=False) as store:
+        status = store.status(name)
+    if as_json:
+        print(json.dumps(status_json(status), indent=2))
+    else:
+        print_status(status)
+
+
+@campaign_app.command("list")
+def list_campaigns_command(as_json: AsJson = False, db: Database = None) -> None:
+    """List every campaign in the database with its state."""
+    with open_store(db, create=False) as store:
+        rows = store.campaigns()
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("id", "name", "state", "cells", "done", "skipped", "created", "note"):
+        table.add_column(name)
+    for row in rows:
+        numbers = (str(row[name]) for name in ("cells", "done", "skipped"))
+        table.add_row(
+            str(row["id"]), Text(row["name"]), row["state"], *numbers, row["created_at"], row["note"] or ""
+        )
+    console().print(table)
+
+
+@campaign_app.command("cancel")
+def cancel_command(name: Name, db: Database = None) -> None:
+    """End a campaign for good: its open cells are skipped; a run in hand still ends and is kept."""
+    with open_store(db, create=False) as store:
+        status = store.status(name)
+        if status.state in (CampaignState.DONE, CampaignState.CANCELLED):
+            raise InputError(f"the campaign {status.name!r} is {status.state.value} already")
+        store.set_state(status.id, CampaignState.CANCELLED, "cancelled by the user")
+        count = store.skip(status.id, "the campaign was cancelled")
+    print(f"campaign {status.name}: cancelled, {count} cells skipped")

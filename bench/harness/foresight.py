@@ -1,0 +1,48 @@
+"""What will not run here, known before anything is started, and how it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bench.browsers import BrowserMissing, parse_browser
+from bench.harness.outcome import Outcome
+from bench.plan.request import Request
+from bench.settings import Settings
+from bench.store.status import Refusal
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A cell's expected end, and how it is known. A guess it is not, and the cell runs all the same."""
+
+    outcome: Outcome
+    because: str
+
+
+def foresee(
+    arms: Iterable[Request], settings: Settings, refusals: Mapping[tuple[str, str], Refusal]
+) -> dict[tuple[str, str], Foreseen]:
+    """(browser, platform) -> what its cells will come to, for those that cannot run.
+
+    Args:
+        arms: what is asked for.
+        settings: where browsers are.
+        refusals: what earlier runs on this database found unsupported.
+
+    Raises:
+        InputError: a browser that nobody knows.
+    """
+    found: dict[tuple[str, str], Foreseen] = {}
+    for browser, platform in dict.fromkeys((arm.browser, arm.platform) for arm in arms):
+        known, binary = parse_browser(browser)
+        try:
+            known.find(binary, settings)
+        except BrowserMissing as missing:
+            found[browser, platform] = Foreseen(Outcome.UNAVAILABLE, f"{missing} (looked for it just now)")
+            continue
+        refusal = refusals.get((browser, platform))
+        if refusal is not None:
+            because = f"{refusal.message} (run {refusal.run}, {refusal.at[:10]})"
+            found[browser, platform] = Foreseen(Outcome.UNSUPPORTED, because)
+    return found

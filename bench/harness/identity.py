@@ -1,0 +1,166 @@
+"""Which process is a worker, whether it still lives, and what it has left behind.
+
+A worker's name goes into the database with each lease. It holds what tells on the same host, without waiting
+for the lease to run out, that the worker is dead: the boot, the namespace of its processes, its number and
+its start. Whatever it starts inherits the name in one environment variable, so nothing else is ever ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+MARK = "WEBQUANT_BENCH_WORKER"
+_SEPARATOR = "/"
+_NAME = "worker"  # the file in its folder that holds a worker's name
+_own: set[str] = set()  # the names of this very process
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One process that works on campaigns.
+
+    Attributes:
+        host: its machine, for people.
+        place: boot and process namespace: process numbers mean something within these only.
+        pid: its number there.
+        started: its start, in the host's own count.
+        nonce: random, and the name of its temporary folder.
+    """
+
+    host: str
+    place: str
+    pid: int
+    started: str
+    nonce: str
+
+    @property
+    def name(self) -> str:
+        """As the database and the environment hold it."""
+        return _SEPARATOR.join((self.host, self.place, str(self.pid), self.started, self.nonce))
+
+    @property
+    def short(self) -> str:
+        """For people: `host:pid`."""
+        return f"{self.host}:{self.pid}"
+
+    @property
+    def folder(self) -> Path:
+        """For everything temporary that its runs make; it may not be there."""
+        return Path(tempfile.gettempdir()) / f"webquant-{self.nonce}"
+
+
+def this_worker() -> Worker:
+    """A new name for this very process."""
+    host = socket.gethostname().replace(_SEPARATOR, "-") or "host"
+    worker = Worker(host, _place(), os.getpid(), _started(os.getpid()) or "0", secrets.token_hex(4))
+    _own.add(worker.name)
+    return worker
+
+
+def retire(worker: Worker) -> None:
+    """This process works under that name no more."""
+    _own.discard(worker.name)
+
+
+def parse(name: str) -> Worker | None:
+    """A worker from its name; None where it is no name of ours."""
+    parts = name.split(_SEPARATOR)
+    if len(parts) != 5 or not parts[2].isdecimal():
+        return None
+    return Worker(parts[0], parts[1], int(parts[2]), parts[3], parts[4])
+
+
+def gone(name: str) -> bool:
+    """Whether that worker is known to be dead. One of another host is not known to be: its lease decides."""
+    worker = parse(name)
+    if worker is None or worker.place != _place():
+        return False
+    if _started(worker.pid) != worker.started:
+        return True
+    return worker.pid == os.getpid() and name not in _own
+
+
+def settle_in(worker: Worker) -> Path:
+    """Make a worker's temporary folder, and clear what workers of this host that are gone have left."""
+    worker.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (worker.folder / _NAME).write_text(worker.name, encoding="utf-8")
+    for note in worker.folder.parent.glob(f"webquant-*/{_NAME}"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            name = note.read_text(encoding="utf-8")
+            left = parse(name)
+            if left is not None and left.folder == note.parent and gone(name):
+                sweep(left)
+    return worker.folder
+
+
+def sweep(worker: Worker, *, spare: int | None = None) -> int:
+    """End what a worker of this host has started and remove its temporary folder; how many were ended.
+
+    Args:
+        worker: whose leftovers.
+        spare: the number of a process that is not ended.
+    """
+    ended = 0
+    for _ in range(5):  # a dying parent may have forked once more
+        alive = _marked(worker.name, spare)
+        if not alive:
+            break
+        for process in alive:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        ended += len(alive)
+        psutil.wait_procs(alive, timeout=3)
+    shutil.rmtree(worker.folder, ignore_errors=True)
+    return ended
+
+
+def _marked(name: str, spare: int | None) -> list[psutil.Process]:
+    """Live processes that carry the name, and their descendants: Chromium's forked children lose the mark."""
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == name:
+                found[process.pid] = process
+                found.update({child.pid: child for child in process.children(recursive=True)})
+    living = []
+    for process in found.values():
+        with contextlib.suppress(psutil.Error):
+            if process.pid not in (spare, os.getpid()) and process.status() != psutil.STATUS_ZOMBIE:
+                living.append(process)
+    return living
+
+
+@cache
+def _place() -> str:
+    """The boot and, in containers, the process namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    space = ""
+    with contextlib.suppress(OSError):
+        space = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    with contextlib.suppress(OSError):
+        return f"{boot.read_text(encoding='ascii').strip()}.{space}"
+    return f"{socket.gethostname()}.{int(psutil.boot_time())}".replace(_SEPARATOR, "-")
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, in a form that a changed clock does not touch; None where there is none."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in ("Z", "X") else fields[19]  # field 22 of proc(5), and 3 for the state
+    with contextlib.suppress(psutil.Error):
+        return str(int(psutil.Process(pid).create_time()))
+    return None

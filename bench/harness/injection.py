@@ -1,0 +1,36 @@
+"""Where a fault can get its hands on a run: the places that `bench.faults` uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiohttp import web
+    from selenium.webdriver.remote.webdriver import WebDriver
+
+    from bench.browsers import Build, SessionSpace
+    from bench.harness.outcome import Stage
+
+
+class Injection:
+    """No fault at all. A fault overrides what it needs; each method stands at one place of a session."""
+
+    def build(self, build: Build, folder: Path) -> Build:
+        """The build to start, before it is started; `folder` is the session's own."""
+        return build
+
+    def task(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The task that the page is given."""
+        return task
+
+    def launched(self, driver: WebDriver, space: SessionSpace) -> None:
+        """Called when the browser runs and has loaded nothing yet."""
+
+    def stage(self, stage: Stage, driver: WebDriver, space: SessionSpace) -> None:
+        """Called when the page reports a stage, the first time in each."""
+
+    async def answer(self, path: str, response: web.StreamResponse) -> web.StreamResponse:
+        """The server's answer to a path of the run (`pages/main.js`), before it is sent."""
+        return response

@@ -1,0 +1,36 @@
+"""Reading a model's small files, and the digest of its large ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InputError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; InputError, one line that names the file."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; expected a JSON object") from error
+    except ValueError as error:  # also UnicodeDecodeError
+        raise InputError(f"{path} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} must hold a JSON object, not {type(data).__name__}")
+    return data
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, remembered within the process by path, size and time of change."""
+    stat = path.stat()
+    return _digest(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: str, _mtime_ns: int, _size: int) -> str:
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

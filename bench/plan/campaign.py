@@ -1,0 +1,260 @@
+"""A campaign file, validated: what is measured, how often, when it stops, and what is tried again.
+
+`docs/campaign.schema.json` is made of these classes; `bench.plan.reading` reads a file with them.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic.annotated_handlers import GetJsonSchemaHandler
+
+from bench.harness.outcome import Outcome
+from bench.plan.request import (
+    MAX_BATCH,
+    MAX_SEQUENCE,
+    Bits,
+    Device,
+    Engine,
+    GroupSize,
+    Platform,
+    Request,
+    Scheme,
+)
+
+Check = Literal["ignore", "warn", "refuse"]
+Retried = Literal["error", "incorrect", "timeout", "device_lost", "crashed"]
+
+MAX_BLOCKS = 1000
+MAX_CELLS = 200_000
+MAX_SECONDS = 86_400.0
+BREAKER = 5
+PRECISION = 0.02
+TIMEOUT = 180.0
+
+Word = Annotated[str, Field(min_length=1, max_length=4096)]
+Batch = Annotated[int, Field(ge=1, le=MAX_BATCH)]
+Length = Annotated[int, Field(ge=1, le=MAX_SEQUENCE)]
+Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Many:
+    """One value stands for a list of one: said to the schema, and done by `_listed`."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        listed = handler(schema)
+        return {"anyOf": [listed["items"], listed]}
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+_ONE_OR_MORE = (_Many(), BeforeValidator(_listed))
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Axes(_Part):
+    @field_validator("*")
+    @classmethod
+    def _each_once(cls, value: Any) -> Any:
+        for index, item in enumerate(value or ()):
+            if item in value[:index]:
+                raise ValueError(f"{item!r} stands twice")
+        return value
+
+    def given(self) -> dict[str, list[Any]]:
+        """Field of a request -> its values, in the order of `Request`; those of the file only."""
+        found = {name: getattr(self, name) for name in Request.model_fields if name in self.model_fields_set}
+        return {name: values for name, values in found.items() if values is not None}
+
+
+class Matrix(_Axes):
+    """The axes: every combination of their values is an arm. A field that is left out has its default."""
+
+    model: Annotated[list[Word], Field(min_length=1)]
+    platform: Annotated[list[Platform], Field(min_length=1)]
+    browser: Annotated[list[Word], Field(min_length=1)]
+    bits: Annotated[list[Bits], Field(min_length=1)]
+    mixed_precision: Annotated[list[bool], Field(min_length=1)] = [False]
+    experimental_precision: Annotated[list[bool], Field(min_length=1)] = [False]
+    batch_size: Annotated[list[Batch], Field(min_length=1)] = [1]
+    sequence_length: Annotated[list[Length], Field(min_length=1)] = [128]
+    engine: Annotated[list[Engine], Field(min_length=1)] = ["native"]
+    device: Annotated[list[Device], Field(min_length=1)] = ["auto"]
+    group_size: Annotated[list[GroupSize], Field(min_length=1)] = [32]
+    scheme: Annotated[list[Scheme], Field(min_length=1)] = ["symmetric"]
+    weights: Annotated[list[Word], Field(min_length=1)] | None = None
+
+
+class Rule(_Axes):
+    """Some fields of a request, each with one value or a list of them.
+
+    In `[[include]]` it adds the matrix once more with these axes in the place of its own; in `[[exclude]]` it
+    takes out every arm that has one of the values in each of the fields.
+    """
+
+    model: Annotated[list[Word], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    platform: Annotated[list[Platform], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    browser: Annotated[list[Word], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    bits: Annotated[list[Bits], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    mixed_precision: Annotated[list[bool], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    experimental_precision: Annotated[list[bool], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    batch_size: Annotated[list[Batch], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    sequence_length: Annotated[list[Length], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    engine: Annotated[list[Engine], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    device: Annotated[list[Device], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    group_size: Annotated[list[GroupSize], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    scheme: Annotated[list[Scheme], Field(min_length=1), *_ONE_OR_MORE] | None = None
+    weights: Annotated[list[Word], Field(min_length=1), *_ONE_OR_MORE] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("names no field")
+        return self
+
+    def matches(self, request: Request) -> bool:
+        """Whether the request has one of the values in each field that is named here."""
+        return all(getattr(request, name) in values for name, values in self.given().items())
+
+
+class Run(_Part):
+    """How often and how long. Seconds are wall time."""
+
+    blocks: Annotated[int, Field(ge=1, le=MAX_BLOCKS, description="Each arm runs once a block.")] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="Of the order the cells run in.")] = 0
+    max_seconds: Annotated[Seconds, Field(description="Time for sampling in one run.")] = 5.0
+    iterations: Annotated[
+        int | None, Field(ge=1, le=100_000, description="Exactly so many samples, whatever the time.")
+    ] = None
+    precision: Annotated[
+        Share, Field(description="Sampling in one run stops at this half-width of its 95 % interval.")
+    ] = PRECISION
+    timeout: Annotated[Seconds, Field(description="Seconds a stage may take without a sign of life.")] = (
+        TIMEOUT
+    )
+    max_cell_seconds: Annotated[
+        Seconds | None, Field(description="A run that takes longer as a whole is ended as `timeout`.")
+    ] = None
+    max_minutes: Annotated[
+        float | None,
+        Field(gt=0, le=60 * 24 * 31, description="No cell begins later than so long after the start."),
+    ] = None
+    breaker: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="So many failures of one browser in a row (crash, timeout, launch), and its other "
+            "cells become `unavailable` rows; 0: never.",
+        ),
+    ] = BREAKER
+
+
+class Stopping(_Part):
+    """When blocks beyond `run.blocks` need not run."""
+
+    precision: Annotated[
+        Share,
+        Field(description="Half-width of the 95 % interval of each arm's log-ratio over blocks."),
+    ]
+    max_blocks: Annotated[int, Field(ge=2, le=MAX_BLOCKS, description="So many blocks at most.")]
+
+
+class Retry(_Part):
+    """What is tried again. Every attempt is a run of its own in the database."""
+
+    attempts: Annotated[int, Field(ge=1, le=10, description="Runs of one cell at most.")] = 1
+    on: Annotated[list[Retried], Field(min_length=1, description="Outcomes that are tried again.")] = [
+        "timeout",
+        "device_lost",
+        "crashed",
+    ]
+
+
+class Checks(_Part):
+    """What is looked at before the first run: `ignore` it, `warn` of it, or `refuse` to run."""
+
+    disk: Annotated[Check, Field(description="Less than 1 GiB free for temporary files or database.")] = (
+        "warn"
+    )
+    memory: Annotated[Check, Field(description="Less than 1 GiB of memory available.")] = "warn"
+    load: Annotated[Check, Field(description="Others keep more than half of the processors busy.")] = "warn"
+    battery: Annotated[Check, Field(description="The machine runs on its battery.")] = "warn"
+    browsers: Annotated[Check, Field(description="Browsers run that this program did not start.")] = "ignore"
+
+
+class CampaignFile(_Part):
+    """A whole campaign file."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200, description="Unique in the database.")]
+    a_a: Annotated[
+        bool,
+        Field(description="One arm runs twice a block, hidden from every comparison: a false-alarm meter."),
+    ] = True
+    matrix: Matrix
+    include: list[Rule] = []
+    exclude: list[Rule] = []
+    run: Run = Run()
+    stop: Stopping | None = None
+    retry: Retry = Retry()
+    checks: Checks = Checks()
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if not value.strip() or not value.isprintable():
+            raise ValueError("must be printable and not blank")
+        return value
+
+    @model_validator(mode="after")
+    def _room_to_stop(self) -> Self:
+        if self.stop and self.stop.max_blocks < self.run.blocks:
+            raise ValueError(
+                f"stop.max_blocks = {self.stop.max_blocks} is less than run.blocks = {self.run.blocks}"
+            )
+        return self
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks are planned at most."""
+        return self.stop.max_blocks if self.stop else self.run.blocks
+
+
+class DuplicateArm(ValueError):
+    """Two rules name the same arm; `place` is the later one in the file, as (table, index)."""
+
+    def __init__(self, request: Request, place: tuple[str, int]) -> None:
+        super().__init__(f"the cell {request.model} {request.label} is there already")
+        self.place = place
+
+
+def arms_of(file: CampaignFile) -> list[Request]:
+    """Every arm once, in the order of the file: the matrix, then each include, less the excluded.
+
+    Raises:
+        DuplicateArm: an include names an arm that is there already.
+    """
+    arms: dict[Request, None] = dict.fromkeys(_product(file.matrix.given()))
+    for index, rule in enumerate(file.include):
+        for request in _product({**file.matrix.given(), **rule.given()}):
+            if request in arms:
+                raise DuplicateArm(request, ("include", index))
+            arms[request] = None
+    return [arm for arm in arms if not any(rule.matches(arm) for rule in file.exclude)]
+
+
+def _product(axes: dict[str, list[Any]]) -> list[Request]:
+    return [Request(**dict(zip(axes, values, strict=True))) for values in product(*axes.values())]
+
+
+def retried(file: CampaignFile) -> tuple[Outcome, ...]:
+    """The outcomes that are tried again."""
+    return tuple(Outcome(word) for word in file.retry.on)

@@ -1,0 +1,119 @@
+"""The plan: arms times blocks, in an order that a seed repeats, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.plan.request import Request
+
+Role = Literal["arm", "twin"]
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One arm in one block.
+
+    Attributes:
+        position: in the whole campaign, from 0.
+        block: from 0.
+        role: `twin` for the hidden second copy of one arm: no comparison shows it as an arm.
+        request: what is asked for.
+    """
+
+    position: int
+    block: int
+    role: Role
+    request: Request
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells in order, and everything that determined them.
+
+    Attributes:
+        seed: of the order.
+        definition: the campaign as it was asked for, as JSON; equal files have equal ones.
+        cells: in the order they run.
+    """
+
+    seed: int
+    definition: Mapping[str, Any]
+    cells: tuple[PlannedCell, ...]
+
+    def canonical(self) -> str:
+        """The plan as JSON with sorted keys: the same bytes from the same file and seed, everywhere."""
+        cells = [
+            {
+                "block": cell.block,
+                "position": cell.position,
+                "role": cell.role,
+                # Without defaults: a field that a later version adds leaves the plans of today what they are.
+                "request": cell.request.model_dump(mode="json", exclude_defaults=True),
+            }
+            for cell in self.cells
+        ]
+        plan = {
+            "version": VERSION,
+            "seed": self.seed,
+            "definition": dict(self.definition),
+            "cells": cells,
+        }
+        return json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of `canonical`, in hexadecimal."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+
+def make_plan(
+    arms: Sequence[Request],
+    seed: int,
+    *,
+    blocks: int = 1,
+    twin: bool = False,
+    definition: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Each arm once a block; every second block runs in the order of the one before it, reversed.
+
+    Mirroring cancels a steady drift of the machine within each pair of blocks: an arm that came early in one
+    comes late in the other.
+
+    Args:
+        arms: each once.
+        seed: of the order, and of which arm gets the twin.
+        blocks: how many.
+        twin: whether one arm runs twice a block.
+        definition: kept with the plan.
+    """
+    entries: list[tuple[Role, Request]] = [("arm", arm) for arm in arms]
+    if twin:
+        entries.append(("twin", twin_of(arms, seed)))
+    shuffle = random.Random(seed).shuffle  # noqa: S311 - an order, not a secret
+    cells: list[PlannedCell] = []
+    order: list[tuple[Role, Request]] = []
+    for block in range(blocks):
+        if block % 2:
+            order = order[::-1]
+        else:
+            order = list(entries)
+            shuffle(order)
+        for role, request in order:
+            cells.append(PlannedCell(len(cells), block, role, request))
+    return Plan(seed, dict(definition or {}), tuple(cells))
+
+
+def twin_of(arms: Sequence[Request], seed: int) -> Request:
+    """The arm that runs twice: drawn among those of the first arm's browser and platform.
+
+    A file names first what it cares for most, so the twin is where measuring is likely to work.
+    """
+    first = arms[0]
+    likely = [arm for arm in arms if (arm.browser, arm.platform) == (first.browser, first.platform)]
+    return random.Random(f"twin {seed}").choice(likely)  # noqa: S311 - a choice, not a secret

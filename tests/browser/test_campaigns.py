@@ -1,0 +1,173 @@
+"""Campaigns with real browsers: killed, resumed, retried, given up."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.cli import main
+from bench.harness import identity
+from bench.store import CampaignState, open_store
+
+from .conftest import require
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.browser
+FILE = """\
+name = "small"
+[matrix]
+model = ["bert-tiny"]
+platform = ["webgpu"]
+browser = ["chrome"]
+bits = [8, 4]
+sequence_length = [8]
+[run]
+blocks = 2
+seed = 3
+iterations = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    require("chrome")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("BENCH_DB", raising=False)
+    (tmp_path / "small.toml").write_text(FILE)
+    return tmp_path
+
+
+def test_each_arm_once_a_block_and_the_estimate_holds(capfd):
+    assert main(["campaign", "run", "small.toml"]) == 0
+    with open_store(create=False) as store:
+        rows = store.rows()
+        assert Counter((row["block"], row["role"]) for row in rows) == {
+            (0, "arm"): 2, (0, "twin"): 1, (1, "arm"): 2, (1, "twin"): 1,
+        }  # fmt: skip
+        order = [(row["role"], row["requested_bits"]) for row in rows]
+        assert order[3:] == order[:3][::-1]
+        assert {row["outcome"] for row in rows} == {"ok"}
+    capfd.readouterr()
+    assert main(["campaign", "plan", "small.toml", "--json"]) == 0
+    estimate = json.loads(capfd.readouterr().out)["estimate"]
+    assert estimate["exact"] == 6 and 3 < estimate["seconds"] < 120
+
+
+@pytest.mark.parametrize("wait", [0.0, 1.5])
+def test_kill_9_with_a_browser_open(wait):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", "campaign", "run", "small.toml"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    me = psutil.Process(process.pid)
+    until = time.monotonic() + 60
+    while not any("chrom" in child.name() for child in me.children(recursive=True)):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(wait)
+    family = me.children(recursive=True)
+    # The runner too: nobody is left to end the browser.
+    for one in [me, *(child for child in family if "bench.harness.runner" in " ".join(child.cmdline()))]:
+        one.send_signal(signal.SIGKILL)
+    process.communicate()
+    with open_store(create=False) as store:
+        [lease] = store.status("small").leases
+        worker = identity.parse(lease.owner)
+        assert identity.gone(lease.owner) and worker.folder.exists()
+    assert main(["campaign", "resume", "small"]) == 0
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family)
+    assert not worker.folder.exists()
+    with open_store(create=False) as store:
+        rows = store.rows()
+        assert Counter(row["outcome"] for row in rows) == {"ok": 6, "interrupted": 1}
+        [lost] = [row for row in rows if row["outcome"] == "interrupted"]
+        assert "is gone" in lost["error_message"] and lost["error_name"] == "WorkerGone"
+        assert store.status("small").state is CampaignState.DONE
+
+
+def kill_driver():
+    """A thread that kills the first driver, a while after its browser has come up."""
+
+    def hunt():
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            time.sleep(0.05)
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if "--type=renderer" in child.cmdline():
+                        time.sleep(2)
+                        next(one for one in child.parents() if one.name() == "chromedriver").kill()
+                        return
+
+    thread = threading.Thread(target=hunt, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_retry_is_a_run_of_its_own(place):
+    text = FILE.replace("blocks = 2", "blocks = 1").replace('name = "small"', 'name = "small"\na_a = false')
+    text = text.replace("iterations = 3", "iterations = 500")
+    (place / "small.toml").write_text(text + '[retry]\nattempts = 3\non = ["crashed", "timeout"]\n')
+    thread = kill_driver()
+    assert main(["campaign", "run", "small.toml"]) == 0
+    thread.join()
+    with open_store(create=False) as store:
+        rows = store.rows()
+        assert [(row["attempt"], row["cell_id"]) for row in rows] == [(1, 1), (2, 1), (1, 2)]
+        assert [row["outcome"] for row in rows] == ["crashed", "ok", "ok"]
+
+
+def test_a_browser_that_fails_again_and_again_is_left_alone(place):
+    broken = place / "broken"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    text = FILE.replace('"chrome"', f'"chrome:{broken}"').replace("blocks = 2", "blocks = 1")
+    (place / "small.toml").write_text(text.replace("[8, 4]", "[16, 8, 4, 2]") + "breaker = 2\n")
+    assert main(["campaign", "run", "small.toml"]) == 1
+    with open_store(create=False) as store:
+        rows = store.rows()
+        assert [row["outcome"] for row in rows] == ["crashed"] * 2 + ["unavailable"] * 3
+        assert {row["error_name"] for row in rows[2:]} == {"BreakerOpen"}
+        assert "2 runs of chrome:" in rows[2]["error_message"]
+        assert store.status("small").state is CampaignState.DONE
+
+
+def test_a_runner_that_hangs_with_its_browser_cannot_hang_the_campaign(place):
+    text = FILE.replace("blocks = 2", "blocks = 1").replace("[8, 4]", "[8]") + "timeout = 4\n"
+    (place / "small.toml").write_text(text.replace('name = "small"', 'name = "small"\na_a = false'))
+    stopped = []
+
+    def freeze():
+        until = time.monotonic() + 60
+        while time.monotonic() < until and not stopped:
+            time.sleep(0.02)
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if "--type=renderer" in child.cmdline():
+                        for one in child.parents():
+                            if "bench.harness.runner" in " ".join(one.cmdline()):
+                                os.kill(one.pid, signal.SIGSTOP)
+                                stopped.append(time.monotonic())
+                                return
+
+    thread = threading.Thread(target=freeze, daemon=True)
+    thread.start()
+    assert main(["campaign", "run", "small.toml"]) == 1
+    thread.join()
+    assert time.monotonic() - stopped[0] < 4 + 10 + 4
+    with open_store(create=False) as store:
+        [row] = store.rows()
+        assert (row["outcome"], row["error_name"]) == ("timeout", "RunnerHung")

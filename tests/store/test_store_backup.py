@@ -1,0 +1,102 @@
+"""Older databases: a checked copy first, then every row as it was."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from records import fill
+
+from bench.errors import StoreError
+from bench.store import backup, check, open_store, revision, upgrade
+from bench.store.address import make_engine, parse_url
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A database of revision 0001 with a campaign that was stopped half-way, written as that program did."""
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    with open_store(url) as store:
+        fill(store, leave=2)
+        with store.engine.connect().execution_options(bench_writes=True) as connection, connection.begin():
+            revision.downgrade(connection, "0001")
+            connection.exec_driver_sql("UPDATE campaigns SET state = 'running'")
+    return tmp_path / "bench.sqlite"
+
+
+def rows(path, query):
+    with closing(sqlite3.connect(path)) as raw:
+        return raw.execute(query).fetchall()
+
+
+OLD_VIEW = (
+    "SELECT id, uuid, outcome, requested_bits, effective_bits, latency_ms_median, error_message "
+    "FROM run_summary"
+)
+
+
+def test_revision_0001_is_really_the_old_one(old, tmp_path):
+    engine = make_engine(parse_url(f"sqlite:///{tmp_path}/first.sqlite"))
+    with engine.connect().execution_options(bench_writes=True) as connection, connection.begin():
+        command.upgrade(revision.config(connection), "0001")
+    engine.dispose()
+    query = "SELECT name FROM pragma_table_info('{}') ORDER BY name"
+    for table in ("campaigns", "cells", "runs", "run_summary"):
+        assert rows(old, query.format(table)) == rows(tmp_path / "first.sqlite", query.format(table))
+
+
+def test_an_upgrade_makes_a_checked_copy_and_keeps_every_row(old):
+    before = rows(old, OLD_VIEW)
+    with pytest.raises(StoreError, match="bench db upgrade"):
+        open_store(f"sqlite:///{old}")
+    was, now, copy = upgrade(f"sqlite:///{old}")
+    assert (was, now) == ("0001", revision.head())
+    assert copy.parent == old.parent and rows(copy, OLD_VIEW) == before
+    assert rows(copy, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert rows(old, OLD_VIEW) == before
+    assert check(f"sqlite:///{old}").problems == []
+
+
+def test_a_campaign_of_old_can_be_resumed(old):
+    url = f"sqlite:///{old}"
+    upgrade(url)
+    with open_store(url, create=False) as store:
+        status = store.status("nightly")
+        # Two cells had no run, and one had an interrupted one.
+        assert status.cells == {"done": 21, "planned": 3} or status.cells == {"done": 22, "planned": 2}
+        assert status.state.value == "interrupted"
+        assert {cell["role"] for cell in store.cells()} == {"arm"}
+        assert store.campaign("nightly").plan_hash is None
+
+
+def test_a_copy_is_made_at_any_time_and_never_over_another_file(tmp_path):
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    with open_store(url) as store:
+        fill(store)
+        copy = backup(url)
+        assert rows(copy, "SELECT count(*) FROM runs") == [(24,)]
+        with pytest.raises(StoreError, match="is there already"):
+            backup(url, copy)
+    with open_store(f"sqlite:///{copy}", create=False) as restored:
+        assert len(restored.rows()) == 24
+
+
+def test_what_cannot_be_copied_is_said_and_leaves_nothing(tmp_path):
+    with pytest.raises(StoreError, match="nothing to back up"):
+        backup(f"sqlite:///{tmp_path}/none.sqlite")
+    with pytest.raises(StoreError, match="pg_dump"):
+        backup("postgresql://host/x")
+    broken = tmp_path / "broken.sqlite"
+    with open_store(f"sqlite:///{broken}") as store:
+        fill(store)
+        with store.engine.connect() as connection:
+            connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    data = bytearray(broken.read_bytes())
+    size = int.from_bytes(data[16:18], "big")
+    for page in range(4, len(data) // size):
+        data[page * size : page * size + 60] = b"\xff" * 60
+    broken.write_bytes(bytes(data))
+    with pytest.raises(StoreError, match=r"not sound|malformed|cannot back"):
+        backup(f"sqlite:///{broken}")
+    assert [path.name for path in tmp_path.glob("*backup*")] == []
