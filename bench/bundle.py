@@ -177,10 +177,12 @@ def make(
     )
 
 
-def prune(max_bytes: int = MAX_BYTES, cache: Path | None = None) -> int:
+def prune(
+    max_bytes: int = MAX_BYTES, cache: Path | None = None, fresh_seconds: float = _FRESH_SECONDS
+) -> int:
     """Remove the least recently used bundles until `max_bytes` are left; how many bytes were removed.
 
-    What was used within the last hour stays, whatever its size: a page may be loading it.
+    What was used within `fresh_seconds` stays, whatever its size: a page may be loading it.
     """
     root = (cache if cache is not None else cache_root()) / "bundles"
     if not root.is_dir():
@@ -195,7 +197,7 @@ def prune(max_bytes: int = MAX_BYTES, cache: Path | None = None) -> int:
     total, removed = sum(size for _, size, _ in found), 0
     for used, size, folder in sorted(found):
         abandoned = folder.name.startswith(".")
-        if time.time() - used < _FRESH_SECONDS or (total <= max_bytes and not abandoned):
+        if time.time() - used < fresh_seconds or (total <= max_bytes and not abandoned):
             continue
         shutil.rmtree(folder, ignore_errors=True)
         total, removed = total - size, removed + size

@@ -11,6 +11,9 @@
     [harness]
     headless = true                         # BENCH_HEADLESS=0 shows the windows
     port = 0                                # BENCH_PORT, 0 takes a free one
+    listen = "127.0.0.1"                    # BENCH_LISTEN, where the page server listens
+    address = "127.0.0.1"                   # BENCH_ADDRESS, where browsers find it; else as `listen`
+    grid = "http://127.0.0.1:4444"          # BENCH_GRID, a Selenium Grid for browsers elsewhere
 
 `BENCH_SETTINGS` names another file; without it `bench.toml` in the working folder is read if it is there.
 """
@@ -34,7 +37,13 @@ _ENVIRONMENT: dict[str, dict[str, str]] = {
     "edge": {"binary": "EDGE_BINARY", "driver": "EDGEDRIVER", "gpu_flags": "EDGE_GPU_FLAGS"},
     "firefox": {"binary": "FIREFOX_BINARY", "driver": "GECKODRIVER"},
     "webkitgtk": {"binary": "WEBKITGTK_BINARY", "driver": "WEBKITWEBDRIVER"},
-    "harness": {"headless": "BENCH_HEADLESS", "port": "BENCH_PORT"},
+    "harness": {
+        "headless": "BENCH_HEADLESS",
+        "port": "BENCH_PORT",
+        "listen": "BENCH_LISTEN",
+        "address": "BENCH_ADDRESS",
+        "grid": "BENCH_GRID",
+    },
 }
 # Browser -> setting -> the environment variable that sets it.
 BROWSER_VARIABLES = {name: variables for name, variables in _ENVIRONMENT.items() if name != "harness"}
@@ -65,6 +74,19 @@ class HarnessSettings(BaseModel):
 
     headless: bool = True
     port: int = Field(default=0, ge=0, le=65535)
+    listen: str = Field(default="127.0.0.1", pattern=r"^[\w.-]+$")
+    address: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    grid: str | None = None
+
+    @property
+    def page_host(self) -> str:
+        """The host that browsers load pages from."""
+        return self.address or self.listen
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether that is no loopback address, which browsers trust without encryption."""
+        return self.page_host not in ("127.0.0.1", "localhost")
 
 
 class Settings(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bench.browsers import grid
 from bench.browsers.base import Browser, BrowserMissing, Build
 from bench.browsers.chrome import Chrome
 from bench.browsers.edge import Edge
@@ -19,7 +20,16 @@ BROWSERS: dict[str, Browser] = {
     browser.name: browser for browser in (Chrome(), Firefox(), WebKitGtk(), Edge(), Safari())
 }
 
-__all__ = ["BROWSERS", "Browser", "BrowserMissing", "Build", "SessionSpace", "check_browser", "parse_browser"]
+__all__ = [
+    "BROWSERS",
+    "Browser",
+    "BrowserMissing",
+    "Build",
+    "SessionSpace",
+    "check_browser",
+    "locate",
+    "parse_browser",
+]
 
 
 def parse_browser(spec: str) -> tuple[Browser, str | None]:
@@ -36,6 +46,17 @@ def parse_browser(spec: str) -> tuple[Browser, str | None]:
     return BROWSERS[name], binary or None
 
 
+def locate(browser: Browser, binary: str | None, settings: Settings) -> Build:
+    """The build that a run is to use: of this machine, or of a Grid.
+
+    Raises:
+        BrowserMissing: there is none here.
+    """
+    if settings.harness.grid:
+        return grid.build_of(browser, binary, settings)
+    return browser.find(binary, settings)
+
+
 def check_browser(spec: str, settings: Settings) -> None:
     """Hold what the user named against the machine: a browser that is merely absent is no bad input.
 
@@ -43,6 +64,8 @@ def check_browser(spec: str, settings: Settings) -> None:
         InputError: no such browser, or an executable named in the spec or the settings that is none.
     """
     browser, binary = parse_browser(spec)
+    if settings.harness.grid:
+        return  # executables are those of the Grid's machines
     own = settings.browser(browser.name)
     variables = BROWSER_VARIABLES.get(browser.name, {})
     named = [(f"--browser {spec}", binary)]

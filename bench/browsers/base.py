@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from selenium.webdriver.common.options import ArgOptions
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from bench.browsers.process import SessionSpace
@@ -62,6 +63,10 @@ class Browser(ABC):
     @abstractmethod
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it with a fresh profile in `space`; a WebDriverException where it will not start."""
+
+    def options(self, build: Build, settings: Settings) -> ArgOptions | None:
+        """What a session elsewhere is asked for (`bench.browsers.grid`); None where none can be had."""
+        return None
 
     @property
     @abstractmethod

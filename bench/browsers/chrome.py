@@ -59,10 +59,14 @@ class Chrome(Browser):
 
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it headless with a fresh profile."""
+        service = Service(**chromium.service_arguments(build, space))
+        return webdriver.Chrome(options=self.options(build, settings), service=service)
+
+    def options(self, build: Build, settings: Settings) -> webdriver.ChromeOptions:
+        """What a session is asked for."""
         options = webdriver.ChromeOptions()
         chromium.fill_options(options, build, settings)
-        service = Service(**chromium.service_arguments(build, space))
-        return webdriver.Chrome(options=options, service=service)
+        return options
 
     @staticmethod
     def _build(binary: Path, source: str, settings: Settings) -> Build:

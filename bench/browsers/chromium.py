@@ -24,8 +24,8 @@ _QUIET = (  # nothing but the page may use the network or the processor
     "--disable-client-side-phishing-detection",
     "--disable-domain-reliability",
     "--metrics-recording-only",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
+_NO_HOSTS = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
 _STEADY = (  # a page without a visible window must not be throttled
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
@@ -66,7 +66,14 @@ def merge_flags(flags: list[str]) -> list[str]:
 
 def flags_for(build: Build, settings: Settings) -> list[str]:
     """The command line of a Chromium, without its profile folder."""
-    flags = [*_QUIET, *_STEADY, *_FEATURES]
+    harness = settings.harness
+    if harness.elsewhere:
+        # Without it the page is no secure context there: no WebGPU, no WebNN, and the coarse clock.
+        secure = f"--unsafely-treat-insecure-origin-as-secure=http://{harness.page_host}:{harness.port}"
+        network = [f"{_NO_HOSTS}, EXCLUDE {harness.page_host}", secure]
+    else:
+        network = [_NO_HOSTS]
+    flags = [*_QUIET, *network, *_STEADY, *_FEATURES]
     if settings.harness.headless:
         flags.append("--headless")
     if sys.platform.startswith("linux") and os.geteuid() == 0:

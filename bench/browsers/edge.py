@@ -51,10 +51,14 @@ class Edge(Browser):
 
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it headless with a fresh profile."""
+        service = Service(**chromium.service_arguments(build, space))
+        return webdriver.Edge(options=self.options(build, settings), service=service)
+
+    def options(self, build: Build, settings: Settings) -> webdriver.EdgeOptions:
+        """What a session is asked for."""
         options = webdriver.EdgeOptions()
         chromium.fill_options(options, build, settings)
-        service = Service(**chromium.service_arguments(build, space))
-        return webdriver.Edge(options=options, service=service)
+        return options
 
     @staticmethod
     def _build(binary: Path, source: str, settings: Settings) -> Build:

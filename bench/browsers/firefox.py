@@ -84,13 +84,6 @@ class Firefox(Browser):
 
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it headless; geckodriver makes the fresh profile inside the session's folder."""
-        options = webdriver.FirefoxOptions()
-        options.binary_location = str(build.binary)
-        if settings.harness.headless:
-            options.add_argument("-headless")
-        for name, value in PREFERENCES.items():
-            options.set_preference(name, value)
-        options.set_capability("unhandledPromptBehavior", "dismiss and notify")
         profiles = space.folder / "profiles"
         profiles.mkdir(exist_ok=True)
         service = Service(
@@ -103,7 +96,22 @@ class Firefox(Browser):
             log_output=str(space.folder / "driver.log"),
             popen_kw={"start_new_session": True},
         )
-        return webdriver.Firefox(options=options, service=service)
+        return webdriver.Firefox(options=self.options(build, settings), service=service)
+
+    def options(self, build: Build, settings: Settings) -> webdriver.FirefoxOptions:
+        """What a session is asked for."""
+        options = webdriver.FirefoxOptions()
+        if build.binary:
+            options.binary_location = str(build.binary)
+        if settings.harness.headless:
+            options.add_argument("-headless")
+        for name, value in PREFERENCES.items():
+            options.set_preference(name, value)
+        if settings.harness.elsewhere:
+            # Without it the page is no secure context there: no WebGPU, and the coarse clock.
+            options.set_preference("dom.securecontext.allowlist", settings.harness.page_host)
+        options.set_capability("unhandledPromptBehavior", "dismiss and notify")
+        return options
 
     @staticmethod
     def _build(binary: Path, source: str, settings: Settings) -> Build:

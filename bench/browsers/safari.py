@@ -41,8 +41,13 @@ class Safari(Browser):
 
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it through safaridriver."""
+        service = Service(str(build.driver), env=space.environment())
+        return webdriver.Safari(options=self.options(build, settings), service=service)
+
+    def options(self, build: Build, settings: Settings) -> webdriver.SafariOptions:
+        """What a session is asked for."""
         options = webdriver.SafariOptions()
         options.use_technology_preview = build.binary is not None and "Technology Preview" in str(
             build.binary
         )
-        return webdriver.Safari(options=options, service=Service(str(build.driver), env=space.environment()))
+        return options

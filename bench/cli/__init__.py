@@ -14,11 +14,13 @@ from bench.cli.campaign import campaign_app
 from bench.cli.compare import compare_command
 from bench.cli.db import db_app
 from bench.cli.doctor import doctor_command
+from bench.cli.faults import faults_app
 from bench.cli.history import history_command
 from bench.cli.models import models_app
 from bench.cli.query import query_command, show_command
 from bench.cli.report import plot_command, report_command
 from bench.cli.run import run_command
+from bench.cli.schedule import scheduler_app
 from bench.errors import InputError
 
 app = typer.Typer(
@@ -37,9 +39,11 @@ app.command("report")(report_command)
 app.command("plot")(plot_command)
 app.command("doctor")(doctor_command)
 app.add_typer(campaign_app, name="campaign")
+app.add_typer(scheduler_app, name="scheduler")
 app.add_typer(browsers_app, name="browsers")
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
+app.add_typer(faults_app, name="faults", hidden=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from bench.browsers import check_browser
 from bench.cli.browsers import console
 from bench.cli.campaign_view import plan_json, print_plan, print_status, status_json
 from bench.cli.db import Database
+from bench.cli.flags import Grid, with_grid
 from bench.cli.progress import Progress
 from bench.errors import InputError
 from bench.harness.campaign import (
@@ -50,7 +51,9 @@ Rename = Annotated[
 ]
 
 
-def load(path: Path, name: str | None = None) -> tuple[CampaignFile, list[Request], Plan]:
+def load(
+    path: Path, name: str | None = None, grid: str | None = None
+) -> tuple[CampaignFile, list[Request], Plan]:
     """A campaign file, its arms and its plan.
 
     Raises:
@@ -64,7 +67,9 @@ def load(path: Path, name: str | None = None) -> tuple[CampaignFile, list[Reques
     file, arms = read_campaign(text, str(path))
     if name is not None:
         file = file.model_copy(update={"name": name})
-    settings = load_settings()
+    if grid is not None:
+        file = file.model_copy(update={"run": file.run.model_copy(update={"grid": grid})})
+    settings = with_grid(load_settings(), file.run.grid)
     for browser in dict.fromkeys(arm.browser for arm in arms):
         check_browser(browser, settings)
     definition = file.model_dump(mode="json")
@@ -80,7 +85,8 @@ def plan_command(file: File, as_json: AsJson = False, db: Database = None) -> No
     """
     campaign, arms, plan = load(file)
     with_history = _history(db)
-    foreseen = foresee(arms, load_settings(), with_history[1])
+    settings = with_grid(load_settings(), campaign.run.grid)
+    foreseen = foresee(arms, settings, with_history[1])
     estimate = _estimate(plan, foreseen, with_history[0])
     if as_json:
         print(json.dumps(plan_json(campaign, plan, foreseen, estimate), indent=2))
@@ -109,12 +115,12 @@ def _estimate(plan: Plan, foreseen: dict[tuple[str, str], Foreseen], forecast: F
 
 
 @campaign_app.command("run")
-def run_file_command(file: File, name: Rename = None, db: Database = None) -> int:
+def run_file_command(file: File, name: Rename = None, grid: Grid = None, db: Database = None) -> int:
     """Write the plan into the database and run it; progress goes to stderr.
 
     The first Ctrl-C finishes the run in hand, the second ends it; `bench campaign resume` goes on.
     """
-    campaign_file, arms, plan = load(file, name)
+    campaign_file, arms, plan = load(file, name, grid)
 
     def make(store: Store) -> Campaign:
         return store.plan_campaign(campaign_file.name, plan, settings=_settings_of(campaign_file))
@@ -123,7 +129,7 @@ def run_file_command(file: File, name: Rename = None, db: Database = None) -> in
 
 
 @campaign_app.command("resume")
-def resume_command(name: Name, db: Database = None) -> int:
+def resume_command(name: Name, grid: Grid = None, db: Database = None) -> int:
     """Go on with a campaign, or join one that runs: every cell that has not ended runs.
 
     What ended with a worker that is gone is an `interrupted` row, and runs again.
@@ -147,7 +153,7 @@ def resume_command(name: Name, db: Database = None) -> int:
             return Report(campaign, finals=store.finals(campaign.id)).exit_code
     file = CampaignFile.model_validate(campaign.definition) if campaign.definition else None
     arms = list(dict.fromkeys(campaign.cells[position].request for position in sorted(opened)))
-    return work(arms, lambda store: store.campaign(campaign.id), db, create=False, file=file)
+    return work(arms, lambda store: store.campaign(campaign.id), db, create=False, file=file, grid=grid)
 
 
 def _open_cells(store: Store, campaign: Campaign) -> set[int]:
@@ -189,6 +195,7 @@ def work(
     *,
     create: bool,
     file: CampaignFile | None,
+    grid: str | None = None,
 ) -> int:
     """Check everything, then run every open cell; the exit code.
 
@@ -198,8 +205,9 @@ def work(
         db: the database.
         create: whether it may be made.
         file: how to measure; None for a campaign from flags.
+        grid: whose browsers; else the file's, else that of the settings.
     """
-    settings = load_settings()
+    settings = with_grid(load_settings(), grid or (file.run.grid if file else None))
     stop = Stop()
     with stop.signals(), Progress() as progress, Supervisor(settings) as supervisor:
         sources = resolve_models(arms, progress.note)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from bench.browsers import check_browser
+import typer
+
+from bench.browsers import check_browser, grid
 from bench.errors import InputError
 from bench.harness.session import RunSettings
 from bench.plan import request as words
@@ -40,6 +42,26 @@ def platforms_of(values: Sequence[str]) -> list[str]:
             if one not in found:
                 found.append(one)
     return found
+
+
+Grid = Annotated[
+    str | None,
+    typer.Option(
+        "--grid",
+        metavar="URL",
+        show_default=False,
+        help="A Selenium Grid whose browsers are used, for example http://127.0.0.1:4444; else BENCH_GRID.",
+    ),
+]
+
+
+def with_grid(settings: Settings, url: str | None) -> Settings:
+    """The settings with this Grid; the one they name where none is given. InputError where it is none."""
+    chosen = url or settings.harness.grid
+    if not chosen:
+        return settings
+    grid.check(chosen)
+    return settings.model_copy(update={"harness": settings.harness.model_copy(update={"grid": chosen})})
 
 
 def browsers_of(values: Sequence[str], settings: Settings) -> list[str]:

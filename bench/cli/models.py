@@ -10,9 +10,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from bench.bundle import prune
 from bench.cli.browsers import console
 from bench.errors import InputError
 from bench.models.catalog import CATALOG, Entry, is_cached, resolve
+from bench.settings import cache_root
 
 models_app = typer.Typer(help="The models known by name, and their weights.")
 
@@ -80,3 +82,10 @@ def fetch_command(
     state = "already here" if before else "fetched"
     print(f"{name}: {state}, {tensors} tensors, sha256 {source.sha256} ({pinned})\n{source.folder}")
     return 0
+
+
+@models_app.command("clear")
+def clear_command() -> None:
+    """Remove every cached bundle; weights stay, and the next run makes its bundle anew."""
+    removed = prune(0, fresh_seconds=0)
+    print(f"removed {removed / 1e6:.1f} MB of bundles from {cache_root() / 'bundles'}")

@@ -20,6 +20,7 @@ from bench.errors import InputError
 from bench.metrics import METRICS
 from bench.record import RunRecord
 from bench.report import words
+from bench.report.advice import advise
 from bench.store import open_store
 from bench.store.filter import column
 from bench.store.schema import SUMMARY
@@ -224,6 +225,8 @@ def _describe(record: RunRecord) -> list[str]:
             f"ended in {record.error.stage.value}{at} ({record.error.category.value}):",
             f"  {words.visible(record.error.name)}: {words.visible(record.error.message)}",
         ]
+    if advice := advise(record):
+        lines += [f"likely cause: {advice.cause}", f"next: {advice.next}"]
     lines += _section("requested", asked.model_dump(mode="json"))
     lines += _section("effective", record.effective.model_dump(mode="json"))
     lines += _measured(record)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bench.cli.db import Database
-from bench.cli.flags import browsers_of, choose, measuring_of, platforms_of, shape_of
+from bench.cli.flags import Grid, browsers_of, choose, measuring_of, platforms_of, shape_of, with_grid
 from bench.cli.progress import Progress
 from bench.cli.query import print_short
+from bench.faults import injection
 from bench.harness.campaign import Policy, Report, Watching, resolve_models, run_campaign
 from bench.harness.outputs import check_output_folder
 from bench.harness.session import RunSettings
@@ -79,17 +81,19 @@ def run_command(
     name: Annotated[
         str | None, typer.Option(help="The campaign's name; else made of the time.", show_default=False)
     ] = None,
+    grid: Grid = None,
     save_outputs: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR", help="Keep inputs and outputs as DIR/RUN/<tensor>.npy.", show_default=False
         ),
     ] = None,
+    fault: Annotated[str | None, typer.Option(hidden=True, help="A fault of `bench faults list`.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON on stdout.")] = False,
     db: Database = None,
 ) -> int:
     """Run models in real browsers and keep every run, the refused and the fallen-back ones too."""
-    settings = load_settings()
+    settings = with_grid(load_settings(), grid)
     axes = {
         "model": list(dict.fromkeys(model)),
         "browser": browsers_of(browser, settings),
@@ -106,7 +110,8 @@ def run_command(
         "scheme": choose("--scheme", scheme, words.SCHEMES),
         "weights": str(weights) if weights else None,
     }
-    measuring = measuring_of(iterations, max_seconds, timeout)
+    injection(fault)  # refuses an unknown one before anything is written
+    measuring = replace(measuring_of(iterations, max_seconds, timeout), fault=fault)
     arms = expand(axes, fixed)
     report = run_requests(arms, settings, measuring, seed=seed, name=name, db=db, save_outputs=save_outputs)
     if as_json:

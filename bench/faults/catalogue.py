@@ -15,6 +15,7 @@ from bench.faults.processes import Command, Strike
 from bench.faults.serving import (
     Answer,
     FullHeap,
+    KilledLoading,
     NoIsolation,
     Page,
     Shaders,
@@ -107,7 +108,7 @@ _ALL = (
     ),
     Fault(
         "browser_killed_loading", _B, "SIGKILL while it loads", _CRASHED, _LOAD, "",
-        lambda: Strike(processes.browser, signal.SIGKILL, _LOAD),
+        KilledLoading,
     ),
     Fault(
         "browser_killed_measuring", _B, "SIGKILL while it measures", _CRASHED, _MEASURE, "",

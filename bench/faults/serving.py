@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from selenium.webdriver.remote.webdriver import WebDriver
 
-from bench.browsers import Build
+from bench.browsers import Build, SessionSpace
+from bench.faults.processes import Strike, browser
 from bench.harness.injection import Injection
+from bench.harness.outcome import Stage
 from bench.harness.server import PACKAGE
 
 _HANG_SECONDS = 3600.0
@@ -76,6 +80,18 @@ class Silent(Injection):
         if path == self._path:
             await asyncio.sleep(_HANG_SECONDS)
         return response
+
+
+class KilledLoading(Silent):
+    """The browser is killed while it waits for the weights, so that it cannot be further by then."""
+
+    def __init__(self) -> None:
+        super().__init__("bundle/weights.safetensors")
+        self._strike = Strike(browser, signal.SIGKILL, Stage.LOAD)
+
+    def stage(self, stage: Stage, driver: WebDriver, space: SessionSpace) -> None:
+        """Strike."""
+        self._strike.stage(stage, driver, space)
 
 
 class NoIsolation(Injection):

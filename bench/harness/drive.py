@@ -9,7 +9,7 @@ from selenium.common.exceptions import NoSuchDriverException, TimeoutException, 
 from selenium.webdriver.remote.webdriver import WebDriver
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from bench.browsers import Browser, BrowserMissing, Build, SessionSpace
+from bench.browsers import Browser, BrowserMissing, Build, SessionSpace, grid
 from bench.errors import RunFailure
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.watch import Watch, first_line
@@ -45,6 +45,8 @@ def launch(
     """
     for attempt in range(1, _LAUNCH_ATTEMPTS + 1):
         try:
+            if build.source == grid.SOURCE:
+                return watch.call(lambda: grid.start(browser, build, settings))
             return watch.call(lambda: browser.start(build, space, settings))
         except (RunFailure, KeyboardInterrupt):
             _abandon(space, watch)

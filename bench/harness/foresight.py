@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bench.browsers import BrowserMissing, parse_browser
+from bench.browsers import BrowserMissing, locate, parse_browser
 from bench.harness.outcome import Outcome
 from bench.plan.request import Request
 from bench.settings import Settings
@@ -37,7 +37,7 @@ def foresee(
     for browser, platform in dict.fromkeys((arm.browser, arm.platform) for arm in arms):
         known, binary = parse_browser(browser)
         try:
-            known.find(binary, settings)
+            locate(known, binary, settings)
         except BrowserMissing as missing:
             found[browser, platform] = Foreseen(Outcome.UNAVAILABLE, f"{missing} (looked for it just now)")
             continue

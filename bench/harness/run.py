@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import __version__
-from bench.browsers import BrowserMissing, Build, parse_browser
+from bench.browsers import BrowserMissing, Build, grid, locate, parse_browser
 from bench.bundle import Bundle, make
 from bench.errors import RunFailure
 from bench.faults import injection
@@ -45,6 +45,7 @@ class Attempt:
     session: Session | None = None
     failure: RunFailure | None = None
     fault: str | None = None
+    grid: str | None = None
     phases_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -124,10 +125,11 @@ def _attempt(
     attempt: Attempt, server: PageServer, settings: Settings, run_settings: RunSettings, say: Say, stop: Stop
 ) -> None:
     request, source = attempt.request, attempt.source
+    attempt.grid = settings.harness.grid
     assert source is not None, "only a run that never began has no model"
     browser, binary = parse_browser(request.browser)
     try:
-        attempt.build = browser.find(binary, settings)
+        attempt.build = locate(browser, binary, settings)
     except BrowserMissing as error:
         raise RunFailure(Outcome.UNAVAILABLE, Stage.LAUNCH, str(error), name="BrowserMissing") from None
     attempt.flags = browser.flags(attempt.build, settings)
@@ -203,6 +205,7 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "bundle": attempt.bundle.key if attempt.bundle else None,
             "processes_killed": found.killed,
             "fault": attempt.fault,
+            **({"grid": grid.evidence(attempt.grid, found.capabilities)} if attempt.grid else {}),
             "model_note": source.note if source else None,
         },
         samples=samples,
@@ -223,8 +226,9 @@ def _environment(attempt: Attempt, found: Findings) -> Environment:
         flags=attempt.flags,
         adapter=describe_adapter(opened, name),
         webnn=probe.get("webnn"),
-        os=host_os(),
-        cpu=host_cpu(),
+        # The Grid's machine is another one, and all that is known of it is what the session says.
+        os=capabilities.get("platformName") if attempt.grid else host_os(),
+        cpu=None if attempt.grid else host_cpu(),
         cross_origin_isolated=probe.get("cross_origin_isolated"),
         timer_resolution_us=probe.get("timer_resolution_us"),
         harness_version=__version__,

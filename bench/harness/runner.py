@@ -47,7 +47,11 @@ class Runner:
                 return 0
             settings = Settings.model_validate(first["settings"])
             try:
-                with PageServer(settings.harness.port) as server:
+                own = settings.harness
+                with PageServer(own.port, own.listen, own.address) as server:
+                    # The port that was free is in a browser's flags, where the page comes from elsewhere.
+                    known = own.model_copy(update={"port": server.port})
+                    settings = settings.model_copy(update={"harness": known})
                     self._answers.send({"kind": "ready", "port": server.port})
                     while (task := self._tasks.get()) is not None:
                         self._answers.send(self._run(task, server, settings))

@@ -77,8 +77,11 @@ class Job:
 class PageServer:
     """An aiohttp server in a thread of its own. Use as a context manager."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, listen: str = HOST, address: str | None = None) -> None:
+        """Args: port, 0 for a free one; the address to listen on; the one that browsers use, if another."""
         self._wanted = port
+        self._listen = listen
+        self._address = address or listen
         self.port = 0
         self._jobs: dict[str, Job] = {}
         self._loop = asyncio.new_event_loop()
@@ -94,10 +97,10 @@ class PageServer:
             self._thread.join()
             if isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE:
                 raise InputError(
-                    f"port {self._wanted} on {HOST} is in use; "
+                    f"port {self._wanted} on {self._listen} is in use; "
                     "set BENCH_PORT to another, or to 0 for a free one"
                 )
-            raise InputError(f"the page server cannot listen on {HOST}:{self._wanted}: {problem}")
+            raise InputError(f"the page server cannot listen on {self._listen}:{self._wanted}: {problem}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,7 +111,7 @@ class PageServer:
     def add(self, job: Job, page: str = "index.html") -> str:
         """Open a run's path; the URL of its page, one of `bench/pages/`."""
         self._jobs[job.token] = job
-        return f"http://{HOST}:{self.port}/r/{job.token}/pages/{page}"
+        return f"http://{self._address}:{self.port}/r/{job.token}/pages/{page}"
 
     def remove(self, job: Job) -> None:
         """Close a run's path: from now on its token is refused."""
@@ -146,15 +149,16 @@ class PageServer:
         app.router.add_post("/r/{token}/verdict/{set}", self._verdict)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, self._wanted)
+        site = web.TCPSite(self._runner, self._listen, self._wanted)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
         """Refuse a foreign Host (DNS rebinding) and an unknown token; put the headers on every answer."""
-        if request.host not in (f"{HOST}:{self.port}", f"localhost:{self.port}"):
-            return web.Response(status=403, text="this server answers to 127.0.0.1 only", headers=_HEADERS)
+        if request.host not in [f"{name}:{self.port}" for name in (HOST, "localhost", self._address)]:
+            words = f"this server answers to {self._address} only"
+            return web.Response(status=403, text=words, headers=_HEADERS)
         if request.match_info.get("token") not in self._jobs:
             return web.Response(status=403, text="unknown or closed run", headers=_HEADERS)
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.browsers import Browser, Build, SessionSpace
+from bench.browsers import Browser, Build, SessionSpace, grid
 from bench.bundle import Bundle
 from bench.errors import RunFailure
 from bench.harness import drive
@@ -121,6 +121,7 @@ class Session:
         reached: set[Stage] = set()
         well = False
         try:
+            self._check_browser(build)
             self._injection.launched(driver, space)
             drive.open_page(driver, url, self.watch)
             for event in self.watch.events(job.events, driver, url):
@@ -136,6 +137,14 @@ class Session:
         finally:
             self.watch.enter(Stage.TEARDOWN)
             self.findings.killed += drive.close(driver, space, well=well)
+
+    def _check_browser(self, build: Build) -> None:
+        """A Grid may give another browser than its slot says."""
+        real = grid.browser_of(self.findings.capabilities)
+        if build.source == grid.SOURCE and real != build.browser:
+            version = self.findings.capabilities.get("browserVersion")
+            words = f"the Grid gave {real} {version} where {build.browser} was asked for"
+            raise RunFailure(Outcome.UNAVAILABLE, Stage.LAUNCH, words, name="OtherBrowser")
 
     def _job(self) -> Job:
         request, bundle, run = self._request, self._bundle, self._run

@@ -90,19 +90,19 @@ class Supervisor:
         self._greet()
 
     def _greet(self) -> None:
-        words = "it does not answer"
+        words, refused = "it does not answer", False
         try:
             self._send({"settings": self._settings.model_dump(mode="json")})
             message = self._messages.get(timeout=_START_SECONDS)
             if message and message["kind"] == "ready":
                 return
             words = str(message["message"]) if message else self._epitaph()
+            refused = message is not None
         except (queue.Empty, OSError):
             pass
         except BaseException:  # a stop
             self.kill()
             raise
-        refused = bool(words) and "port" in words
         self.kill()
         raise InputError(words if refused else f"the runner process cannot start: {words}")
 

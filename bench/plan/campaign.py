@@ -147,6 +147,9 @@ class Run(_Part):
         float | None,
         Field(gt=0, le=60 * 24 * 31, description="No cell begins later than so long after the start."),
     ] = None
+    grid: Annotated[
+        Word | None, Field(description="A Selenium Grid whose browsers are used, as with `--grid`.")
+    ] = None
     breaker: Annotated[
         int,
         Field(

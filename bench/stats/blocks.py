@@ -178,7 +178,7 @@ def median_interval_of_blocks(
 
 
 # A median depends on the ranks drawn alone, and most cells of a table have as many blocks: drawn once.
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def _middles(blocks: int, resamples: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Ranks of the two middle values of each resample; the same rank twice for odd numbers of blocks."""
     drawn = np.sort(np.random.default_rng(seed).integers(0, blocks, (resamples, blocks)), axis=1)
@@ -208,7 +208,7 @@ def sign_flip_p(ratios: Floats, resamples: int = RESAMPLES, seed: int = SEED) ->
     return (extreme + 1) / (resamples + 1)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def _signs(blocks: int, resamples: int, seed: int) -> Floats:
     if blocks <= EXACT_BLOCKS:
         return np.asarray(list(itertools.product((1.0, -1.0), repeat=blocks)))

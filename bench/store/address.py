@@ -85,6 +85,8 @@ def make_engine(url: URL) -> sa.Engine:
     sqlite = url.get_backend_name() == "sqlite"
     arguments: dict[str, Any] = {"timeout": BUSY_SECONDS} if sqlite else {"connect_timeout": 10}
     options: dict[str, Any] = {"connect_args": arguments}
+    if not sqlite:
+        options["pool_pre_ping"] = True  # hours pass between two runs: a server may have been restarted
     if sqlite and sqlite_path(url) is None:
         options["poolclass"] = sa.StaticPool  # a database in memory lives in its one connection
         arguments["check_same_thread"] = False

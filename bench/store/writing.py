@@ -301,7 +301,8 @@ def in_transaction(
                 return write(connection)
         except (OperationalError, IntegrityError) as error:
             # Locked (SQLite), or a unique key that a parallel worker wrote between look and write.
-            contended = isinstance(error, IntegrityError) or _locked(error)
+            # A connection that broke is made anew; what it may have written is known by its uuid.
+            contended = isinstance(error, IntegrityError) or _locked(error) or error.connection_invalidated
             if not contended or attempt == attempts:
                 raise _cannot_write(url, error) from error
             time.sleep(0.05 * 2**attempt * (0.5 + secrets.randbelow(1000) / 1000))

@@ -3,6 +3,7 @@
 Plans, runs, kills, resumes and refusals are real; what a browser does is in tests/browser/test_campaigns.py.
 """
 
+import contextlib
 import json
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.errors import InputError, StoreError
 from bench.store import CampaignState, open_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +49,7 @@ def place(tmp_path, monkeypatch):
 
 
 def opened():
-    return open_store("sqlite:///results/bench.sqlite", create=False)
+    return open_store(create=False)
 
 
 def test_a_plan_is_printed_and_writes_nothing(place, capsys):
@@ -172,17 +174,10 @@ def start(*arguments):
 
 def wait_for_runs(count):
     until = time.monotonic() + 60
-    path = Path("results/bench.sqlite")
     while time.monotonic() < until:
-        if path.exists():
-            raw = sqlite3.connect(path)
-            try:
-                if raw.execute("SELECT count(*) FROM runs").fetchone()[0] >= count:
-                    return
-            except sqlite3.Error:
-                pass
-            finally:
-                raw.close()
+        with contextlib.suppress(StoreError, InputError), opened() as store:
+            if sum(store.status("nightly").runs.values()) >= count:
+                return
         time.sleep(0.01)
     raise AssertionError("no runs")
 
@@ -232,7 +227,10 @@ def test_ctrl_c_stops_and_resume_goes_on(place):
         assert set(status.runs) == {"unavailable"}  # the run in hand was finished
 
 
-def test_two_workers_share_a_campaign(place):
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_two_workers_share_a_campaign(place, kind, request, monkeypatch):
+    if kind == "postgresql":
+        monkeypatch.setenv("BENCH_DB", request.getfixturevalue("postgres_url"))
     (place / "nightly.toml").write_text(FILE.replace("blocks = 2", "blocks = 40"))
     first = start("run", "nightly.toml")
     wait_for_runs(3)

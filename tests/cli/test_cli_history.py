@@ -16,7 +16,7 @@ from bench.cli import main
 from bench.harness.outcome import Outcome
 from bench.metrics import METRICS
 from bench.record import ErrorInfo
-from bench.store import open_store
+from bench.store import open_store, revision
 
 
 @pytest.fixture
@@ -161,8 +161,8 @@ def test_report_and_plots(bench, url, tmp_path):
 
 def test_report_of_an_empty_database(bench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert bench("db", "upgrade") == (0, f"schema none -> {head_revision()}\n", "")
-    assert bench("db", "upgrade") == (0, "schema 0001: nothing to do\n", "")
+    assert bench("db", "upgrade") == (0, f"schema none -> {revision.head()}\n", "")
+    assert bench("db", "upgrade") == (0, f"schema {revision.head()}: nothing to do\n", "")
     assert bench("report")[0] == 0
     assert "no runs yet" in (tmp_path / "results" / "report.html").read_text()
     assert bench("query")[1] == "0 runs\n"

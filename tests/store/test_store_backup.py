@@ -63,8 +63,7 @@ def test_a_campaign_of_old_can_be_resumed(old):
     upgrade(url)
     with open_store(url, create=False) as store:
         status = store.status("nightly")
-        # Two cells had no run, and one had an interrupted one.
-        assert status.cells == {"done": 21, "planned": 3} or status.cells == {"done": 22, "planned": 2}
+        assert status.cells == {"done": 22, "planned": 2}
         assert status.state.value == "interrupted"
         assert {cell["role"] for cell in store.cells()} == {"arm"}
         assert store.campaign("nightly").plan_hash is None

@@ -22,8 +22,8 @@ ARMS = expand({"browser": ["chrome", "firefox"], "bits": [16, 4]}, {"model": "m"
 
 
 @pytest.fixture
-def store(tmp_path):
-    with open_store(f"sqlite:///{tmp_path}/bench.sqlite") as opened:
+def store(any_url):
+    with open_store(any_url) as opened:
         yield opened
 
 
@@ -200,7 +200,7 @@ with open_store({url!r}, create=False) as store:
 """
 
 
-def test_workers_at_once_run_each_cell_once(store, tmp_path, monkeypatch):
+def test_workers_at_once_run_each_cell_once(store, any_url, monkeypatch):
     arms = expand(
         {"bits": [16, 8, 4, 2], "batch_size": [1, 2, 3, 4], "browser": ["chrome", "firefox"]},
         {"model": "m", "platform": "webgpu"},
@@ -209,7 +209,7 @@ def test_workers_at_once_run_each_cell_once(store, tmp_path, monkeypatch):
     campaign = store.plan_campaign("many", plan, settings={})
     store.set_state(campaign.id, CampaignState.RUNNING)
     monkeypatch.setenv("PYTHONPATH", str(Path(bench.__file__).parent.parent))
-    program = WORKER.format(tests=str(Path(__file__).parents[1]), url=f"sqlite:///{tmp_path}/bench.sqlite")
+    program = WORKER.format(tests=str(Path(__file__).parents[1]), url=any_url)
     running = [
         subprocess.Popen([sys.executable, "-c", program, name], stderr=subprocess.PIPE, text=True)
         for name in ("a", "b", "c")
@@ -220,10 +220,13 @@ def test_workers_at_once_run_each_cell_once(store, tmp_path, monkeypatch):
     assert states(store) == {"done": len(plan.cells)}
 
 
-def test_a_locked_database_says_what_to_do_and_a_beat_does_not_wait(store, campaign, tmp_path, monkeypatch):
+def test_a_locked_database_says_what_to_do_and_a_beat_does_not_wait(tmp_path, monkeypatch):
     from bench.store import address, writing
 
-    lease = store.claim(campaign.id, "a", 60)
+    with open_store(f"sqlite:///{tmp_path}/bench.sqlite") as store:
+        campaign = store.plan_campaign("one", make_plan(ARMS, 1), settings={})
+        store.set_state(campaign.id, CampaignState.RUNNING)
+        lease = store.claim(campaign.id, "a", 60)
     monkeypatch.setattr(writing, "ATTEMPTS", 1)
     monkeypatch.setattr(address, "BUSY_SECONDS", 0.2)
     other = sqlite3.connect(tmp_path / "bench.sqlite", isolation_level=None, check_same_thread=False)

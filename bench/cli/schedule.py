@@ -1,0 +1,86 @@
+"""`bench campaign schedule` and `bench scheduler run`: campaigns at set times."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from bench.cli.browsers import console
+from bench.cli.campaign import campaign_app, load
+from bench.cli.db import Database
+from bench.errors import InputError
+from bench.harness import schedule
+from bench.store import open_store
+
+scheduler_app = typer.Typer(help="Run scheduled campaigns when their time comes.", no_args_is_help=True)
+
+
+@campaign_app.command("schedule")
+def schedule_command(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A campaign file; read again at each run.")
+    ] = None,
+    cron: Annotated[
+        str | None,
+        typer.Option(metavar="LINE", help='When, as in a crontab: "0 3 * * *".', show_default=False),
+    ] = None,
+    as_list: Annotated[bool, typer.Option("--list", help="List what is scheduled.")] = False,
+    remove: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Schedule it no more.", show_default=False)
+    ] = None,
+    db: Database = None,
+) -> None:
+    """Schedule a campaign, list what is scheduled, or take one off; `bench scheduler run` runs them.
+
+    Each run is a campaign of its own, named after the file's campaign and the time. What was missed becomes
+    one run.
+    """
+    if sum([file is not None, as_list, remove is not None]) != 1:
+        raise InputError("give one of: a campaign FILE with --cron LINE, --list, --remove NAME")
+    if (cron is None) is not (file is None):
+        raise InputError('a campaign FILE and --cron LINE go together, for example --cron "0 3 * * *"')
+    if file is not None and cron is not None:
+        campaign, _, plan = load(file)
+        schedule.trigger_of(cron)  # refused before a database is made for it
+        with open_store(db) as store:
+            one = schedule.add(store, campaign.name, file, cron)
+        print(f"campaign {one.name}: {len(plan.cells)} cells, next at {_at(one)}; runs while this does:")
+        print("  bench scheduler run")
+        return
+    with open_store(db, create=False) as store:
+        if remove is not None:
+            schedule.remove(store, remove)
+            print(f"campaign {remove}: scheduled no more")
+            return
+        table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        for title in ("name", "cron", "next", "file"):
+            table.add_column(title)
+        for one in schedule.planned(store):
+            table.add_row(Text(one.name), one.cron, _at(one), Text(one.file))
+        console().print(table)
+
+
+def _at(one: schedule.Planned) -> str:
+    return f"{one.next_run:%Y-%m-%d %H:%M %Z}" if one.next_run else "never again"
+
+
+@scheduler_app.command("run")
+def scheduler_run_command(db: Database = None) -> None:
+    """Wait, and run each scheduled campaign when its time comes, one at a time, until Ctrl-C or SIGTERM.
+
+    A campaign that runs then finishes its run in hand (Ctrl-C) or ends it (SIGTERM); `resume` goes on.
+    """
+    if db:
+        os.environ["BENCH_DB"] = db  # for the campaigns, which are processes of their own
+    with open_store(db) as store:
+        waiting = schedule.planned(store)
+        print(f"scheduler: {len(waiting)} campaigns, kept in {store.url}", flush=True)
+        for one in waiting:
+            print(f"  {one.name}: {one.cron}, next at {_at(one)}", flush=True)
+        schedule.serve(store)
+    print("scheduler: stopped", flush=True)

@@ -1,0 +1,171 @@
+"""From a run that failed to its likely cause and the command to type next, beside the browser's own words.
+
+The first rule that fits speaks. Rules look at the outcome, the stage, and words that were really seen
+(`tests/faults` holds each to the fault that brings it about).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.harness.outcome import Outcome, Stage
+from bench.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Why it happened, as far as can be told, and what to do next."""
+
+    cause: str
+    next: str
+
+
+@dataclass(frozen=True)
+class _Rule:
+    outcome: Outcome
+    cause: str
+    next: str
+    stages: tuple[Stage, ...] = ()
+    words: tuple[str, ...] = ()
+
+    def fits(self, record: RunRecord, text: str) -> bool:
+        stage = record.error.stage if record.error else None
+        return (
+            record.outcome is self.outcome
+            and (not self.stages or stage in self.stages)
+            and (not self.words or any(word in text for word in self.words))
+        )
+
+
+_AGAIN = "bench run --browser {browser} --platform {platform} --model {model} --bits {bits}"
+_DOCTOR = "bench doctor --browser {browser}"
+_SOURCE = "pip install --force-reinstall webquant-bench"
+_O, _S = Outcome, Stage
+_RULES = (
+    _Rule(
+        _O.UNAVAILABLE,
+        "the driver is of another version than the browser",
+        "set the driver of that browser's version (CHROMEDRIVER, GECKODRIVER), then " + _DOCTOR,
+        words=("only supports",),
+    ),
+    _Rule(
+        _O.UNAVAILABLE,
+        "earlier runs of this browser failed again and again, so it was not started any more",
+        _DOCTOR,
+        words=("breaker",),
+    ),
+    _Rule(
+        _O.UNAVAILABLE, "the browser or its driver is not on this machine", "bench browsers install {browser}"
+    ),
+    _Rule(
+        _O.UNSUPPORTED,
+        "this build has no WebGPU, or hides it",
+        _DOCTOR,
+        words=("navigator.gpu is undefined",),
+    ),
+    _Rule(
+        _O.UNSUPPORTED,
+        "this build has no WebNN, or not without a flag",
+        "bench browsers install chrome, then bench run --browser chrome --platform webnn",
+        words=("navigator.ml",),
+    ),
+    _Rule(_O.UNSUPPORTED, "the browser found no graphics driver it would use", _DOCTOR, words=("adapter",)),
+    _Rule(_O.UNSUPPORTED, "the browser offers the API but gave no device", _DOCTOR),
+    _Rule(
+        _O.TIMEOUT,
+        "the browser or its driver started and then said nothing",
+        "bench doctor --browser {browser} --timeout 300",
+        stages=(_S.LAUNCH,),
+    ),
+    _Rule(
+        _O.TIMEOUT,
+        "the page waited for the server, which was too slow or stuck",
+        _AGAIN + " --timeout 600",
+        stages=(_S.PROBE, _S.LOAD),
+    ),
+    _Rule(
+        _O.TIMEOUT,
+        "one inference takes longer than the deadline, or the browser hangs",
+        _AGAIN + " --sequence-length 16 --timeout 600",
+    ),
+    _Rule(
+        _O.CRASHED,
+        "the driver was there, but no session came up: the browser died or spoke no WebDriver",
+        _DOCTOR,
+        stages=(_S.LAUNCH,),
+    ),
+    _Rule(_O.CRASHED, "the driver died while the browser ran", _AGAIN, words=("driver process ended",)),
+    _Rule(
+        _O.CRASHED,
+        "the page's process died: out of memory, killed, or a fault of the browser",
+        _AGAIN + " --sequence-length 16",
+        words=("tab crashed",),
+    ),
+    _Rule(_O.CRASHED, "the browser died or its session was ended by somebody else", _AGAIN),
+    _Rule(
+        _O.DEVICE_LOST,
+        "the WebNN context went away",
+        _AGAIN,
+        words=("mlcontext",),
+    ),
+    _Rule(
+        _O.DEVICE_LOST,
+        "the GPU device went away: its driver was reset, its process died, or memory ran out",
+        _AGAIN + " --sequence-length 16",
+    ),
+    _Rule(
+        _O.INCORRECT,
+        "the output is not what NumPy computes from the same weights: a wrong kernel or driver",
+        _AGAIN + " --save-outputs outputs",
+    ),
+    _Rule(
+        _O.ERROR, "a file of the page did not come whole", _SOURCE, words=("scriptnotloaded", "pagenotloaded")
+    ),
+    _Rule(
+        _O.ERROR,
+        "a file of the run did not come whole: the server or the cached bundle is damaged",
+        "bench models clear, then " + _AGAIN,
+        stages=(_S.LOAD,),
+    ),
+    _Rule(_O.ERROR, "a dialog stood in the way of the page", _AGAIN, words=("dialog",)),
+    _Rule(_O.ERROR, "the page was led elsewhere", _AGAIN, words=("navigatedaway",)),
+    _Rule(
+        _O.ERROR, "the machine's clock was set while it was measured with", _AGAIN, words=("clock went back",)
+    ),
+    _Rule(
+        _O.ERROR,
+        "the browser does not know a type that was asked for",
+        _AGAIN + "  # without --experimental-precision",
+        words=("not a valid enum value",),
+    ),
+    _Rule(
+        _O.ERROR,
+        "the browser or its GPU allows no more of this",
+        _AGAIN + " --sequence-length 16",
+        words=("exceeds the", "limit"),
+    ),
+    _Rule(
+        _O.ERROR, "the browser does not take this shader", _DOCTOR, words=("gpucompilation", "gpupipeline")
+    ),
+    _Rule(
+        _O.ERROR, "the browser lacks an operator or refuses the graph", _DOCTOR, stages=(_S.BUILD, _S.COMPILE)
+    ),
+    _Rule(_O.ERROR, "the page raised what it should not", _AGAIN),
+    _Rule(_O.INTERRUPTED, "the harness was stopped while this run went on", "bench campaign resume CAMPAIGN"),
+)
+
+
+def advise(record: RunRecord) -> Advice | None:
+    """Cause and next command of a run that did not end well; None for one that did."""
+    text = f"{record.error.name}: {record.error.message}".lower() if record.error else ""
+    rule = next((rule for rule in _RULES if rule.fits(record, text)), None)
+    if rule is None:
+        return None
+    asked = record.requested
+    names = {
+        "browser": asked.browser_name,
+        "platform": asked.platform,
+        "model": asked.model,
+        "bits": asked.bits,
+    }
+    return Advice(rule.cause, rule.next.format(**names))

@@ -1,0 +1,165 @@
+"""Every fault of the catalogue in a real browser: recorded, with the outcome and words it must get, in time.
+
+`make test` brings each about once; `make test-long` twenty times, and each wrong kernel at every precision.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import re
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import tiny_model
+
+from bench.browsers import BROWSERS
+from bench.browsers.process import MARK
+from bench.errors import InputError
+from bench.faults import CATALOGUE, MUTANTS, Layer, injection
+from bench.harness.outcome import Outcome
+from bench.harness.run import execute
+from bench.harness.server import PageServer
+from bench.harness.session import RunSettings
+from bench.models.catalog import resolve
+from bench.plan.request import Request
+from bench.report.advice import advise
+from bench.settings import load_settings
+
+pytestmark = pytest.mark.browser
+GOLDEN = Path(__file__).with_name("golden.json")
+DEADLINE = 3.0
+ORDINARY = [name for name, fault in CATALOGUE.items() if fault.layer is not Layer.KERNEL]
+KERNELS = [mutant.name for mutant in MUTANTS]
+BITS = (16, 8, 4, 2)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Runs a fault on a small model with padding, heads and pooling; its record."""
+    if not BROWSERS["chrome"].builds(load_settings()):
+        pytest.skip(f"chrome is not on this machine: {BROWSERS['chrome'].remedy}")
+    folder = tiny_model.write(tmp_path_factory.mktemp("model"), pooling=tiny_model.MEAN)
+    source = resolve("mine", folder)
+    with PageServer() as server:
+
+        def run(name, bits=4):
+            fault = CATALOGUE.get(name)
+            asked = Request(
+                platform=fault.platform if fault else "webgpu",
+                browser="chrome",
+                model="mine",
+                bits=bits,
+                group_size=16,
+                sequence_length=29,
+                batch_size=2,
+                weights=str(folder),
+            )
+            measuring = RunSettings(
+                iterations=10**6 if fault and fault.long else 3,
+                timeout=DEADLINE if fault and fault.hangs else 60.0,
+                fault=name,
+            )
+            return execute(asked, source, server, load_settings(), measuring, lambda words: None).record
+
+        yield run
+
+
+def marked():
+    """Processes that carry a session's mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if MARK in process.environ() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def told(record):
+    """The words of a row without what changes from run to run."""
+    text = f"{record.error.name}: {record.error.message}" if record.error else ""
+    text = re.sub(r"/\S*webquant-\w+", "TMP", text)
+    text = re.sub(r"/r/[\w-]{20,}", "/r/TOKEN", text)
+    return re.sub(r"\d+(\.\d+)?(e[-+]\d+)?", "N", text)
+
+
+def check(record, name):
+    fault = CATALOGUE[name]
+    assert record.outcome is fault.outcome, record.error
+    assert record.evidence["fault"] == name
+    if fault.stage is None:
+        assert record.error is None
+        return
+    assert record.error.stage is fault.stage, record.error
+    assert fault.words in f"{record.error.name}: {record.error.message}"
+    assert record.metrics.latency_ms is None
+
+
+def test_the_catalogue_is_large_enough():
+    assert len(ORDINARY) >= 32 and len(KERNELS) >= 25
+    assert {fault.outcome for fault in CATALOGUE.values()} >= set(Outcome) - {
+        Outcome.FALLBACK, Outcome.INTERRUPTED
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"unknown fault 'no_such'; `bench faults list`"):
+        injection("no_such")
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_fault(place, name):
+    begun = time.monotonic()
+    record = place(name)
+    taken = time.monotonic() - begun
+    check(record, name)
+    if CATALOGUE[name].hangs:
+        spent = record.phases_ms[record.error.stage.value] / 1000
+        assert spent < DEADLINE + 10, "a hang is ended within 10 s of its deadline"
+        assert taken < sum(record.phases_ms.values()) / 1000 + 10
+    assert not marked(), "processes are left"
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
+    advice = advise(record)
+    assert {
+        "words": told(record),
+        "cause": advice.cause if advice else None,
+        "next": advice.next if advice else None,
+    } == golden
+
+
+@pytest.mark.parametrize("number", range(len(KERNELS)))
+def test_wrong_kernel_is_caught(place, number):
+    """At one precision each, in turn; the long form takes every one."""
+    check(place(KERNELS[number], BITS[number % 4]), KERNELS[number])
+
+
+def test_no_isolation_is_said(place):
+    record = place("no_isolation")
+    assert record.environment.cross_origin_isolated is False
+    assert record.environment.timer_resolution_us >= 50
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("bits", BITS)
+def test_every_wrong_kernel_at_every_precision(place, bits):
+    missed = [name for name in KERNELS if place(name, bits).outcome is not Outcome.INCORRECT]
+    assert missed == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", ORDINARY)
+def test_fault_twenty_times(place, name):
+    outcomes = collections.Counter(place(name).outcome for _ in range(20))
+    assert outcomes.total() == 20
+    assert outcomes[CATALOGUE[name].outcome] == 20, outcomes
+    assert not marked()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_no_false_alarm_in_a_thousand_good_runs(place):
+    outcomes = collections.Counter(place(None, BITS[index % 4]).outcome for index in range(1000))
+    assert outcomes == {Outcome.OK: 1000}
