@@ -40,7 +40,8 @@ NOT_PLANNED = "not asked for"
 _ORDER = (*_LEADING, *(name for name in AXES if name not in _LEADING))
 NEEDED = (
     *("id", "campaign", "campaign_id", "cell_id", "block", "position", "attempt", "outcome", "role"),
-    *("browser", "browser_version", "effective_bits", "effective_platform", *_ALIKE, *AXES),
+    *("browser", "browser_version", "effective_bits", "effective_platform", "effective_device"),
+    *(*_ALIKE, *AXES),
 )
 
 
@@ -49,12 +50,13 @@ class Side:
     """One arm of a cell: what its sessions came to.
 
     `centre` is the geometric mean of the sessions that were compared; None where none was. `outcomes` counts
-    the last attempt at each planned cell; `runs` names those that were compared.
+    the last attempt at each planned cell; `runs` names those that were compared, `device` what they ran on.
     """
 
     centre: float | None
     outcomes: Mapping[str, int]
     runs: tuple[int, ...] = ()
+    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,15 @@ class Table:
         )
 
     @property
+    def devices(self) -> Counter[str]:
+        """`gpu against cpu`, with the number of cells, where the sides ran on different devices."""
+        return Counter(
+            f"{cell.base.device} against {cell.other.device}"
+            for cell in self.cells
+            if cell.comparison is not None and cell.base.device != cell.other.device
+        )
+
+    @property
     def differs(self) -> Counter[str]:
         """What was not the same, with the number of cells; compared all the same because it was forced."""
         return Counter(text for cell in self.cells for text in cell.differs)
@@ -156,7 +167,7 @@ def compare(
         _match(dict(zip(fixed, key, strict=True)), (grouped[0].get(key), grouped[1].get(key)), metric, force)
         for key in keys
     ]
-    cells.sort(key=lambda cell: [_sortable(cell.arm.get(name)) for name in _ORDER])
+    cells.sort(key=lambda cell: [sortable(cell.arm.get(name)) for name in _ORDER])
     if not force:
         _check_alike(cells)
     adjusted = holm([cell.comparison.p if cell.comparison else None for cell in cells])
@@ -241,8 +252,9 @@ def _check_meeting(
                     )
 
 
-def _sortable(value: Any) -> tuple[bool, float, str]:
-    number = isinstance(value, int) and not isinstance(value, bool)  # precisions from 16 down
+def sortable(value: Any) -> tuple[bool, float, str]:
+    """A key for a column of any kind: names in order, numbers from the largest down, blanks last."""
+    number = isinstance(value, int) and not isinstance(value, bool)
     return value is None, -value if number else 0.0, "" if number else str(value)
 
 
@@ -271,11 +283,18 @@ def _match(
         sessions = [[float(row[metric]) for row in rows] for rows in usable]
         comparison = compare_separate(sessions[0], sessions[1])
     first, second = (
-        Side(_mean(values), count, tuple(row["id"] for row in rows))
+        Side(_mean(values), count, tuple(row["id"] for row in rows), _devices(rows))
         for values, count, rows in zip(sessions, counts, compared, strict=True)
     )
+    # WebGPU on a GPU against WebNN on a processor is a question; one platform on two devices is a mishap.
+    if first.device != second.device and "requested_platform" in arm:
+        differs = (*differs, f"devices {first.device} and {second.device}")
     unpaired = sum(map(len, usable)) - sum(map(len, compared))
     return Matched(arm, first, second, differs=differs, unpaired=unpaired, comparison=comparison)
+
+
+def _devices(rows: Iterable[Row]) -> str:
+    return "/".join(sorted(words.distinct(row["effective_device"] for row in rows)))
 
 
 def _why(outcomes: Mapping[str, int]) -> str:

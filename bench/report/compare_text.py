@@ -134,6 +134,7 @@ def summary(table: Table, fail_above: float | None = None) -> list[str]:
     found += [f"inconclusive, {text}: {count} cell{_s(count)}" for text, count in _reasons(table).items()]
     for text, count in table.differs.items():
         found.append(f"FORCED although not comparable: {text} ({count} cell{_s(count)})")
+    found += [f"devices: {text} ({count} cell{_s(count)})" for text, count in table.devices.items()]
     if table.separate:
         found.append(
             "BASE and OTHER share no block: a change of the machine between them looks like a difference"
@@ -172,7 +173,7 @@ def title(table: Table) -> list[str]:
     """What is compared, how a ratio reads, and what all cells share."""
     arms = [cell.arm for cell in table.cells]
     alike = split_arms(arms)[0] or (arm_name(arms[0]) if len(arms) == 1 else "")
-    many = len([cell for cell in table.cells if cell.comparison is not None])
+    many = sum(cell.p is not None for cell in table.cells)
     return [
         f"BASE {words.visible(table.base)}, OTHER {words.visible(table.other)}: {table.metric}",
         *([f"every cell: {alike}"] if alike else []),
@@ -216,7 +217,7 @@ def record(cell: Matched) -> dict[str, Any]:
 
 
 def _side(side: Side) -> dict[str, Any]:
-    return {"outcomes": dict(side.outcomes), "runs": list(side.runs)}
+    return {"outcomes": dict(side.outcomes), "runs": list(side.runs), "device": side.device or None}
 
 
 def as_json(table: Table) -> str:

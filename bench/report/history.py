@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.harness.outcome import Outcome
 from bench.report import words
-from bench.report.compare import AXES
+from bench.report.compare import AXES, sortable
 from bench.report.compare_text import split_arms
 from bench.stats.steady import outlying
 from bench.stats.steps import LEAST, SHORTEST, Step, find_steps
@@ -27,7 +27,7 @@ from bench.stats.steps import LEAST, SHORTEST, Step, find_steps
 Row = Mapping[str, Any]
 
 # What makes a series; a change of anything else may be why its level changes.
-_SERIES = ("cpu", "adapter", "model_sha256", *AXES)
+_SERIES = ("cpu", "adapter", "effective_device", "model_sha256", *AXES)
 # What is named where a step begins, and how it is called.
 CAUSES = {"browser_version": "browser", "harness_version": "harness", "os": "system"}
 NEEDED = ("id", "role", "outcome", "started_at", "browser", *CAUSES, *_SERIES)
@@ -90,7 +90,7 @@ def history(rows: Iterable[Row], metric: str, least: float = LEAST) -> list[Seri
         ran = row["outcome"] == Outcome.OK and row["role"] != "twin"
         if ran and row[metric] is not None and row[metric] > 0:
             grouped[tuple(row[name] for name in _SERIES)].append(row)
-    keys = sorted(grouped, key=lambda key: [str(value) for value in key])
+    keys = sorted(grouped, key=lambda key: [sortable(value) for value in key])
     return [_series(dict(zip(_SERIES, key, strict=True)), grouped[key], metric, least) for key in keys]
 
 
@@ -103,7 +103,12 @@ def _series(key: Mapping[str, Any], rows: list[Row], metric: str, least: float) 
     return Series(
         arm={name: key[name] for name in AXES},
         cpu=words.visible(key["cpu"] or "unknown processor"),
-        adapter=words.visible(key["adapter"] or "no adapter"),
+        # The adapter is WebGPU's; WebNN has a device of its own.
+        adapter=words.visible(
+            (key["adapter"] if key["requested_platform"] == "webgpu" else None)
+            or key["effective_device"]
+            or "unknown device"
+        ),
         runs=[row["id"] for row in rows],
         times=[row["started_at"] for row in rows],
         values=values,
@@ -138,7 +143,7 @@ def lines(series: Sequence[Series]) -> tuple[list[str], list[list[str]]]:
     """Headings and a line a series, without what `title` says of all."""
     _, names = split_arms([one.arm for one in series])
     several = len({one.cpu for one in series}) > 1
-    head = ["arm", *(["processor"] if several else []), "adapter", "runs", "from", "to", "now ms", "steps"]
+    head = ["arm", *(["processor"] if several else []), "ran on", "runs", "from", "to", "now ms", "steps"]
     body = [
         [
             name,

@@ -13,6 +13,7 @@ from records import environment, record, request
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
 from bench.plan.cells import Plan, PlannedCell
+from bench.record import Effective, ModelInfo
 from bench.report import compare_text
 from bench.report.compare import NEEDED, compare
 from bench.stats.blocks import compare_blocks
@@ -161,9 +162,17 @@ def test_what_is_not_comparable_is_refused_unless_forced(store, changes, says):
     assert any(line.startswith("FORCED although not comparable") for line in compare_text.summary(forced))
 
 
-def test_other_weights_and_other_models_are_refused(store):
-    from bench.record import ModelInfo
+def test_devices_may_differ_between_platforms_only(store):
+    ran = {"platform": "webnn", "bits": 16, "device": "npu", "engine": "native"}
+    campaign(store, "both", [request(bits=16), request(bits=16, platform="webnn")])
+    campaign(store, "npu", [request(bits=16, platform="webnn")], effective=Effective(**ran), seed=2)
+    with pytest.raises(InputError, match="devices cpu and npu"):
+        compared(store, "both", "npu", where="platform = webnn")
+    table = compared(store, "campaign = both and platform = webgpu", "npu")
+    assert any("devices: cpu against npu (1 cell)" in line for line in compare_text.summary(table))
 
+
+def test_other_weights_and_other_models_are_refused(store):
     campaign(store, "here", bits(16))
     other = ModelInfo(name="all-MiniLM-L6-v2", family="bert", weights="local", sha256="cd" * 32)
     campaign(store, "tuned", bits(16), model=other, seed=2)
