@@ -61,7 +61,7 @@ METRICS: tuple[Metric, ...] = (
         "metrics",
         "ms",
         "none",
-        "A fixed kernel timed in the same session: the machine's thermometer",
+        "A fixed kernel (WGSL; for WebNN, JavaScript) timed in the same session: the machine's thermometer",
     ),
     Metric(
         "weight_bytes",

@@ -11,9 +11,11 @@ from sqlalchemy.exc import DBAPIError
 
 from bench.cli.browsers import browsers_app
 from bench.cli.campaign import campaign_app
+from bench.cli.compare import compare_command
 from bench.cli.db import db_app
 from bench.cli.doctor import doctor_command
 from bench.cli.faults import faults_app
+from bench.cli.history import history_command
 from bench.cli.models import models_app
 from bench.cli.query import query_command, show_command
 from bench.cli.report import plot_command, report_command
@@ -31,6 +33,8 @@ app = typer.Typer(
 app.command("run")(run_command)
 app.command("query")(query_command)
 app.command("show")(show_command)
+app.command("compare")(compare_command)
+app.command("history")(history_command)
 app.command("report")(report_command)
 app.command("plot")(plot_command)
 app.command("doctor")(doctor_command)

@@ -185,6 +185,8 @@ def policy_of(file: CampaignFile | None) -> Policy:
         breaker=file.run.breaker,
         max_cell_seconds=file.run.max_cell_seconds,
         max_minutes=file.run.max_minutes,
+        precision=file.stop.precision if file.stop else None,
+        blocks=file.run.blocks,
     )
 
 

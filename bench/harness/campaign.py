@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.models.catalog import ModelSource, resolve
 from bench.plan.request import Request
+from bench.plan.stopping import Session, may_stop, precision
 from bench.record import RunRecord
 from bench.store import Campaign, CampaignState, Lease, Store
 
@@ -38,6 +40,8 @@ class Policy:
         breaker: failures in a row after which a browser is left alone; 0 for never.
         max_cell_seconds: for a whole run; None for no limit.
         max_minutes: no cell begins later than so long after the start; None for no limit.
+        precision: half-width of every ratio at which further blocks need not run; None to run them all.
+        blocks: run in any case.
     """
 
     attempts: int = 1
@@ -45,6 +49,8 @@ class Policy:
     breaker: int = 5
     max_cell_seconds: float | None = None
     max_minutes: float | None = None
+    precision: float | None = None
+    blocks: int = 1
 
 
 @dataclass
@@ -210,6 +216,7 @@ class _Work:
         self.breaker = Breaker(self.policy.breaker)
         self._begun = time.monotonic()
         self._beaten = 0.0
+        self._asked: set[int] = set()
 
     def all(self) -> None:
         """Cell after cell until none is open, the budget is spent, or a stop is asked for."""
@@ -266,6 +273,30 @@ class _Work:
         self.watching.done(record, position)
         if record.outcome is Outcome.INTERRUPTED:
             self.report.interrupted = True
+        elif self.policy.precision is not None and not again:
+            self._look_at_precision(lease.cell.block, self.policy.precision)
+
+    def _look_at_precision(self, block: int, target: float) -> None:
+        """After a pair of blocks: skip the others where every ratio is known well enough."""
+        if block + 1 < self.policy.blocks or not may_stop(block) or block in self._asked:
+            return
+        if self.store.status(self.campaign.id).blocks[1] != block + 1:
+            return  # the block is not over yet
+        self._asked.add(block)
+        cells = {cell.id: cell for cell in self.campaign.cells}
+        sessions = [
+            Session(cell.request, cell.role, cell.block, cell.position, row["latency_ms_median"])
+            for row in self.store.rows("outcome = ok", campaign=self.campaign.id)
+            for cell in [cells[row["cell_id"]]]
+        ]
+        found = precision(sessions, target)
+        widest = f"the widest of {found.ratios} intervals is \u00b1{100 * (found.widest or math.inf):.2g} %"
+        if found.enough:
+            words = f"precise enough after {block + 1} blocks: {widest}"
+            self.store.skip(self.campaign.id, words, from_block=block + 1)
+            self.watching.note(words)
+        elif found.ratios:
+            self.watching.note(f"after {block + 1} blocks {widest}, wanted \u00b1{100 * target:g} %")
 
     def _run(self, lease: Lease, source: ModelSource, folder: Path | None) -> RunRecord:
         request, position = lease.cell.request, lease.cell.position

@@ -201,6 +201,7 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "notes": found.effective.get("notes"),
             "batch": found.timing.get("batch"),
             "steady": found.timing.get("steady"),
+            "canary": found.canary.get("canary"),
             "stopped": found.timing.get("stopped"),
             "bundle": attempt.bundle.key if attempt.bundle else None,
             "processes_killed": found.killed,
@@ -265,10 +266,12 @@ def _effective(attempt: Attempt, found: Findings, environment: Environment) -> t
 
 def _metrics(attempt: Attempt, found: Findings, samples: list[Sample], outcome: Outcome) -> Metrics:
     bundle = attempt.bundle
+    canary = found.canary.get("canary_ms")
     if not found.effective or bundle is None or outcome is Outcome.INCORRECT:
-        return Metrics()
+        return Metrics(canary_ms=canary)
     uploaded = int(found.effective["weight_bytes"])
     metrics = Metrics(
+        canary_ms=canary,
         load_ms=found.cold.get("load_ms"),
         build_ms=found.cold.get("build_ms"),
         compile_ms=found.cold.get("compile_ms"),

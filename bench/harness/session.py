@@ -53,6 +53,7 @@ class Findings:
 
     capabilities: dict[str, Any] = field(default_factory=dict)
     probe: dict[str, Any] = field(default_factory=dict)
+    canary: dict[str, Any] = field(default_factory=dict)
     effective: dict[str, Any] = field(default_factory=dict)
     cold: dict[str, Any] = field(default_factory=dict)
     timing: dict[str, Any] = field(default_factory=dict)
@@ -199,7 +200,7 @@ class Session:
             )
         elif kind == "done":
             return True
-        elif kind in ("probe", "effective", "cold", "timing"):
+        elif kind in ("probe", "canary", "effective", "cold", "timing"):
             setattr(found, kind, data)
         return False
 

@@ -1,3 +1,4 @@
+import { canary } from "./runtime/canary.js";
 import { inputSet, loadGraph, loadTensors } from "./runtime/bundle.js";
 import { StageError, inStage } from "./runtime/errors.js";
 import { Link } from "./runtime/link.js";
@@ -101,6 +102,7 @@ async function run(task) {
   await stage("probe");
   const found = await inStage("probe", () => probe());
   await link.event("probe", found);
+  await link.event("canary", await canary(base, task.platform, found.timer_resolution_us / 1000));
 
   await stage("load");
   const { graph, tensors, inputs, shaders, load_ms } = await inStage("load", () => load(task));

@@ -166,7 +166,10 @@ class Stopping(_Part):
 
     precision: Annotated[
         Share,
-        Field(description="Half-width of the 95 % interval of each arm's log-ratio over blocks."),
+        Field(
+            description="Wanted half-width of the 95 % interval of every arm's ratio to the first arm of its "
+            "model and shape, over blocks; looked at after every second block from the tenth on."
+        ),
     ]
     max_blocks: Annotated[int, Field(ge=2, le=MAX_BLOCKS, description="So many blocks at most.")]
 

@@ -171,3 +171,20 @@ def test_a_runner_that_hangs_with_its_browser_cannot_hang_the_campaign(place):
     with open_store(create=False) as store:
         [row] = store.rows()
         assert (row["outcome"], row["error_name"]) == ("timeout", "RunnerHung")
+
+
+@pytest.mark.long
+def test_blocks_end_once_the_ratios_are_precise_enough(place):
+    """Two arms and a twin for ten blocks and more: minutes."""
+    text = FILE.replace("blocks = 2", "blocks = 2\nmax_seconds = 1").replace(
+        "iterations = 3\n", "iterations = 8\n"
+    )
+    (place / "small.toml").write_text(text + "[stop]\nprecision = 0.9\nmax_blocks = 14\n")
+    assert main(["campaign", "run", "small.toml"]) == 0
+    with open_store(create=False) as store:
+        status = store.status("small")
+        assert status.state is CampaignState.DONE
+        assert status.cells == {"done": 30, "skipped": 12} and status.blocks == (14, 14)
+        notes = {cell["note"] for cell in store.cells() if cell["state"] == "skipped"}
+        assert len(notes) == 1 and "precise enough after 10 blocks" in notes.pop()
+        assert all(row["canary_ms"] > 0 for row in store.rows())

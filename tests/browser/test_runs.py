@@ -60,6 +60,8 @@ def measured(run):
     assert 0.2 < quality["cosine_fp32"] <= 1 + 1e-9
     assert run["environment"]["cross_origin_isolated"] is True
     assert 0 < run["environment"]["timer_resolution_us"] <= 1000
+    assert run["metrics"]["canary_ms"] > 0
+    assert run["evidence"]["canary"] == {"webgpu": "wgsl", "webnn": "js"}[run["requested"]["platform"]]
     assert run["error"] is None
 
 
