@@ -170,16 +170,19 @@ def median_interval_of_blocks(
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
     """
-    medians = np.median(ratios[_draws(ratios.size, resamples, seed)], axis=1)
+    ordered = np.sort(ratios)
+    lower, upper = _middles(ratios.size, resamples, seed)
     tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(medians, [tail, 100 - tail])
+    low, high = np.percentile((ordered[lower] + ordered[upper]) / 2, [tail, 100 - tail])
     return float(low), float(high)
 
 
-# A table has one number of blocks for most of its cells, so the draws are shared.
-@functools.lru_cache(maxsize=8)
-def _draws(blocks: int, resamples: int, seed: int) -> npt.NDArray[np.int64]:
-    return np.random.default_rng(seed).integers(0, blocks, (resamples, blocks))
+# A median depends on the ranks drawn alone, and most cells of a table have as many blocks: drawn once.
+@functools.lru_cache(maxsize=4)
+def _middles(blocks: int, resamples: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Ranks of the two middle values of each resample; the same rank twice for odd numbers of blocks."""
+    drawn = np.sort(np.random.default_rng(seed).integers(0, blocks, (resamples, blocks)), axis=1)
+    return drawn[:, (blocks - 1) // 2], drawn[:, blocks // 2]
 
 
 def sign_flip_p(ratios: Floats, resamples: int = RESAMPLES, seed: int = SEED) -> float:
@@ -205,7 +208,7 @@ def sign_flip_p(ratios: Floats, resamples: int = RESAMPLES, seed: int = SEED) ->
     return (extreme + 1) / (resamples + 1)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def _signs(blocks: int, resamples: int, seed: int) -> Floats:
     if blocks <= EXACT_BLOCKS:
         return np.asarray(list(itertools.product((1.0, -1.0), repeat=blocks)))

@@ -13,7 +13,7 @@ from bench.harness.outcome import Outcome
 from bench.plan.cells import Plan, PlannedCell
 from bench.plan.request import Request
 from bench.record import RunRecord, Sample
-from bench.store import leases, reading, status, writing
+from bench.store import leases, reading, sides, status, writing
 from bench.store.leases import Lease
 from bench.store.reading import Row
 from bench.store.schema import CampaignState
@@ -198,6 +198,27 @@ class Store:
             InputError: a filter, column, campaign or limit that cannot be.
         """
         return reading.rows(self.engine, where, campaign, limit, sort)
+
+    def side(
+        self,
+        text: str | None,
+        columns: Sequence[str],
+        *,
+        where: str | None = None,
+        campaign: int | str | None = None,
+    ) -> list[Row]:
+        """One side of a comparison: runs, then planned cells without a run, blank but for what was asked.
+
+        Args:
+            text: a campaign's name or number, or a filter; None for everything.
+            columns: of `run_summary`, which are all that the rows have.
+            where: a filter besides.
+            campaign: a campaign within which `text` is a filter.
+
+        Raises:
+            InputError: no such campaign, filter or column.
+        """
+        return sides.side(self.engine, text, columns, where, campaign)
 
     def summary(
         self,

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import re
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 import tiny_model
 
 from bench.browsers import BROWSERS
-from bench.browsers.process import MARK
 from bench.errors import InputError
 from bench.faults import CATALOGUE, MUTANTS, Layer, injection
 from bench.harness.outcome import Outcome
@@ -27,6 +26,8 @@ from bench.models.catalog import resolve
 from bench.plan.request import Request
 from bench.report.advice import advise
 from bench.settings import load_settings
+
+from .left import OURS, left_behind
 
 pytestmark = pytest.mark.browser
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -43,7 +44,8 @@ def place(tmp_path_factory):
         pytest.skip(f"chrome is not on this machine: {BROWSERS['chrome'].remedy}")
     folder = tiny_model.write(tmp_path_factory.mktemp("model"), pooling=tiny_model.MEAN)
     source = resolve("mine", folder)
-    with PageServer() as server:
+    with pytest.MonkeyPatch.context() as patch, PageServer() as server:
+        patch.setenv(OURS, str(folder))
 
         def run(name, bits=4):
             fault = CATALOGUE.get(name)
@@ -65,18 +67,6 @@ def place(tmp_path_factory):
             return execute(asked, source, server, load_settings(), measuring, lambda words: None).record
 
         yield run
-
-
-def marked():
-    """Processes that carry a session's mark."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if MARK in process.environ() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
 
 
 def told(record):
@@ -118,7 +108,7 @@ def test_fault(place, name):
         spent = record.phases_ms[record.error.stage.value] / 1000
         assert spent < DEADLINE + 10, "a hang is ended within 10 s of its deadline"
         assert taken < sum(record.phases_ms.values()) / 1000 + 10
-    assert not marked(), "processes are left"
+    assert not left_behind(os.environ[OURS]), "processes are left"
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
     advice = advise(record)
     assert {
@@ -155,7 +145,7 @@ def test_fault_twenty_times(place, name):
     outcomes = collections.Counter(place(name).outcome for _ in range(20))
     assert outcomes.total() == 20
     assert outcomes[CATALOGUE[name].outcome] == 20, outcomes
-    assert not marked()
+    assert not left_behind(os.environ[OURS])
 
 
 @pytest.mark.long

@@ -82,11 +82,13 @@ def test_the_bootstrap_is_scipys():
     wanted = stats.bootstrap((ratios,), np.median, method="percentile", rng=np.random.default_rng(1))
     assert (low, high) == pytest.approx(tuple(wanted.confidence_interval), abs=0.004)
     assert median_interval_of_blocks(ratios) == (low, high), "the same seed draws the same blocks"
-    assert median_interval_of_blocks(ratios, seed=2) != (low, high)
+    few = [median_interval_of_blocks(ratios, resamples=20, seed=seed) for seed in range(9)]
+    assert len(set(few)) > 1, "another draws others"
 
 
-@given(hnp.arrays(np.float64, st.integers(2, 9), elements=st.floats(-2, 2)))
-def test_the_exact_permutation_is_scipys(ratios):
+@given(hnp.arrays(np.int64, st.integers(2, 9), elements=st.integers(-100, 100)))
+def test_the_exact_permutation_is_scipys(hundredths):
+    ratios = hundredths / 128  # sums of these are exact, so that no pattern is extreme by rounding alone
     wanted = stats.permutation_test(
         (ratios,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=True
     )

@@ -1,0 +1,154 @@
+"""`bench compare`: two campaigns, browsers, builds or precisions against each other, block by block."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench.cli.db import Database
+from bench.cli.flags import choose
+from bench.errors import InputError
+from bench.metrics import METRICS
+from bench.report.output import write_file
+from bench.store import open_store
+
+if TYPE_CHECKING:
+    from bench.report.compare import Table
+
+TIMES = tuple(one.name for one in METRICS if one.unit == "ms" and one.direction == "lower")
+SIDE = "A campaign's name or number, or a filter: bits=4, browser=firefox, browser_version=153.0.8010.0."
+Where = Annotated[
+    str | None, typer.Option("--where", metavar="EXPR", help="Only runs of both sides that meet this.")
+]
+Metric = Annotated[str, typer.Option("--metric", metavar="COL", help=f"One of {', '.join(TIMES)}.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Into a file, whole or not at all.")
+]
+
+
+class Format(StrEnum):
+    """How a comparison is given."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+    CSV = "csv"
+
+
+def compare_command(
+    base: Annotated[str, typer.Argument(metavar="BASE", help=SIDE)],
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The same; what is asked about.")],
+    campaign: Annotated[
+        str | None, typer.Option("--campaign", metavar="NAME", help="Both sides are filters within this one.")
+    ] = None,
+    where: Where = None,
+    metric: Metric = "latency_ms_median",
+    margin: Annotated[
+        str, typer.Option("--margin", metavar="PERCENT", help="What counts as no difference.")
+    ] = "2%",
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Also across adapters, clock steps, weights, models; fallbacks too. It is said."
+        ),
+    ] = False,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on",
+            metavar="slower:PERCENT",
+            help="Exit with 1 where a whole interval says slower by more than this.",
+        ),
+    ] = None,
+    output_format: Annotated[Format, typer.Option("--format", help="How it is given.")] = Format.TABLE,
+    output: Output = None,
+    db: Database = None,
+) -> None:
+    """Compare two sides cell by cell: ratio of times with its 95 % interval over blocks, and a verdict.
+
+    Cells meet where they asked for the same in everything but what tells the sides apart. Exit codes: 0
+    compared; 1 `--fail-on` is met; 2 not comparable, or bad input; 3 no cell has both sides.
+    """
+    choose("--metric", metric, TIMES)
+    within = percentage("--margin", margin)
+    above = _fail_above(fail_on)
+    from bench.report.compare import NEEDED, compare  # SciPy is slow to load
+
+    with open_store(db, create=False) as store:
+        columns = [*NEEDED, metric]
+        sides = [store.side(text, columns, where=where, campaign=campaign) for text in (base, other)]
+    table = compare(sides[0], sides[1], (base, other), metric, within, force=force)
+    text = _text(table, output_format, above, to_file=output is not None)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_file(output, text.encode())
+        typer.echo(str(output))
+    from bench.report.compare_text import exceeds
+
+    if table.aggregate.ratio is None:
+        raise typer.Exit(3)
+    if above is not None and any(exceeds(cell, above) for cell in table.cells):
+        raise typer.Exit(1)
+
+
+def percentage(flag: str, text: str, most: float = 100.0) -> float:
+    """`2%`, `2 %` or `2` as 0.02; InputError for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%?\s*", text, re.ASCII)
+    if found is None or not 0 < float(found[1]) <= most:
+        raise InputError(f"{flag} {text}: not allowed; write a percentage above 0, at most {most:g}, like 2%")
+    return float(found[1]) / 100
+
+
+def _fail_above(text: str | None) -> float | None:
+    if text is None:
+        return None
+    kind, colon, size = text.partition(":")
+    if kind.strip() != "slower" or not colon:
+        raise InputError(f"--fail-on {text}: not allowed; write for example slower:5%")
+    return percentage("--fail-on slower:", size, most=10_000.0)
+
+
+def _text(table: Table, output_format: Format, above: float | None, *, to_file: bool) -> str:
+    from bench.report import compare_text as given
+
+    if output_format is Format.JSON:
+        return given.as_json(table)
+    if output_format is Format.CSV:
+        return given.as_csv(table)
+    if output_format is Format.MARKDOWN:
+        return given.as_markdown(table, above)
+    if output_format is Format.JUNIT:
+        return given.as_junit(table, above)
+    shown = as_text(given.headings(table), given.lines(table), plain=to_file or not sys.stdout.isatty())
+    return "\n".join([*given.title(table), "", shown, "", *given.summary(table, above), ""])
+
+
+def as_text(head: Sequence[str], body: Sequence[Sequence[str]], *, plain: bool) -> str:
+    """A table for a terminal, folded to its width; in a pipe or a file each line stays whole."""
+    console = Console(file=sys.stdout, width=10_000 if plain else None, no_color=plain)
+    table = RichTable(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    numbers = {"blocks", "BASE ms", "OTHER ms", "bits", "tokens", "runs", "ms"}
+    for name in head:
+        whole = name in numbers or name.startswith("ratio") or name in ("platform", "browser", "verdict")
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=whole, overflow="fold")
+    for row in body:
+        table.add_row(*(_toned(value) for value in row))
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _toned(value: str) -> Text:
+    tones = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "dim"}
+    return Text(value, style=tones.get(value.partition(" ")[0].rstrip(":"), ""))
