@@ -212,6 +212,7 @@ def work(
     settings = with_grid(load_settings(), grid or (file.run.grid if file else None))
     stop = Stop()
     with stop.signals(), Progress() as progress, Supervisor(settings) as supervisor:
+        supervisor.begin()
         sources = resolve_models(arms, progress.note)
         for source in sources.values():
             if source.note:

@@ -150,6 +150,7 @@ def run_requests(
         Progress() as progress,
         Supervisor(settings) as supervisor,
     ):
+        supervisor.begin()
         sources = resolve_models([cell.request for cell in plan.cells], progress.note)
         for source in sources.values():
             if source.note:

@@ -20,7 +20,6 @@ from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.models.catalog import ModelSource, resolve
 from bench.plan.request import Request
-from bench.plan.stopping import Session, may_stop, precision
 from bench.record import RunRecord
 from bench.store import Campaign, CampaignState, Lease, Store
 
@@ -284,6 +283,8 @@ class _Work:
 
     def _look_at_precision(self, block: int, target: float) -> None:
         """After a pair of blocks: skip the others where every ratio is known well enough."""
+        from bench.plan.stopping import Session, may_stop, precision  # SciPy, which most campaigns do without
+
         if block + 1 < self.policy.blocks or not may_stop(block) or block in self._asked:
             return
         if self.store.status(self.campaign.id).blocks[1] != block + 1:

@@ -52,6 +52,7 @@ class Supervisor:
         self._channel: wire.Channel | None = None
         self._messages: queue.SimpleQueue[wire.Message | None] = queue.SimpleQueue()
         self._runs = 0
+        self._ready = False
 
     def __enter__(self) -> Supervisor:
         return self
@@ -61,11 +62,18 @@ class Supervisor:
         identity.retire(self.worker)
 
     def start(self) -> None:
-        """Start the runner unless it runs.
+        """Have a runner that is ready.
 
         Raises:
             InputError: it cannot start, or its page server's port is in use.
         """
+        self.begin()
+        if not self._ready:
+            self._greet()
+            self._ready = True
+
+    def begin(self) -> None:
+        """Start the runner unless it runs, and do not wait: it has a second's worth of modules to load."""
         if self._process is not None:
             return
         folder = identity.settle_in(self.worker)
@@ -80,14 +88,13 @@ class Supervisor:
                 env={**os.environ, **own},
                 start_new_session=True,  # Ctrl-C in the terminal is for the worker
             )
-        self._process, self._runs = process, 0
+        self._process, self._runs, self._ready = process, 0, False
         assert process.stdin is not None and process.stdout is not None
         self._channel = wire.Channel(process.stdin)
         self._messages = queue.SimpleQueue()
         threading.Thread(
             target=_listen, args=(process.stdout, self._messages), daemon=True, name="runner"
         ).start()
-        self._greet()
 
     def _greet(self) -> None:
         words, refused = "it does not answer", False
