@@ -1,7 +1,7 @@
 """Every fault of the catalogue in a real browser: recorded, with the outcome and words it must get, in time.
 
-`make test` brings about some of each kind once; `make test-long` all of them twenty times, and each wrong kernel
-at every precision.
+`make test` brings about some of each kind once; `make test-long` all of them twenty times, and each wrong
+kernel at every precision.
 """
 
 from __future__ import annotations
