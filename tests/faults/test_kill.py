@@ -195,10 +195,17 @@ def test_at_random_instants(place, kills):
     blocks = 10 if kills < 100 else 500
     (place / "nightly.toml").write_text(CHEAP.format(blocks=blocks))
     rng, ledger = random.Random(kills), Ledger()
+    begun, process = time.monotonic(), go_on()
+    while not finished():
+        assert time.monotonic() - begun < 120 and process.poll() is None
+        time.sleep(0.01)
+    start_up = time.monotonic() - begun
+    process.kill()
+    process.wait()
     while ledger.kills < kills:
         process = go_on()
-        # Mostly when it works already, sometimes while it starts.
-        time.sleep(rng.uniform(0.1, 2.4))
+        # As often while it starts as when it works.
+        time.sleep(rng.uniform(0.05, 2 * start_up))
         early = process.poll()
         process.kill()
         process.wait()
