@@ -190,11 +190,14 @@ def patience():
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(1000, marks=[LONG, pytest.mark.timeout(10800)])])
-def test_at_random_instants(place, kills):
-    blocks = 10 if kills < 100 else 500
+HUNDREDS = [pytest.param(100, n, marks=[LONG, pytest.mark.timeout(3600)]) for n in range(10)]
+
+
+@pytest.mark.parametrize(("kills", "seed"), [(4, 0), *HUNDREDS])
+def test_at_random_instants(place, kills, seed):
+    blocks = 10 if kills < 100 else 100
     (place / "nightly.toml").write_text(CHEAP.format(blocks=blocks))
-    rng, ledger = random.Random(kills), Ledger()
+    rng, ledger = random.Random(seed), Ledger()
     begun, process = time.monotonic(), go_on()
     while not finished():
         assert time.monotonic() - begun < 120 and process.poll() is None
