@@ -103,7 +103,7 @@ def place(tmp_path, monkeypatch):
     for name in ("BENCH_DB", "BENCH_SEQUENCE_LENGTH", "BENCH_ITERATIONS", "BENCH_PORT", "BENCH_SETTINGS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BENCH_OFFLINE", "1")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv(OURS, str(tmp_path))
     (tmp_path / "at.py").write_text(AT_A_PLACE)
     return tmp_path
@@ -144,6 +144,17 @@ def finished():
             return []
 
 
+def leased():
+    """When a cell was last taken in hand."""
+    if not Path(DATABASE).exists():
+        return None
+    with sqlite3.connect(DATABASE, timeout=30) as raw:
+        try:
+            return raw.execute("SELECT max(leased_at), (SELECT count(*) FROM runs) FROM cells").fetchone()
+        except sqlite3.OperationalError:
+            return None
+
+
 class Ledger:
     """Holds every finished run that was ever seen against what is there now."""
 
@@ -164,12 +175,15 @@ class Ledger:
     def end(self, cells):
         """Resume to the end, and look at everything."""
         begun = time.monotonic()
-        before = len(finished())
+        before = leased()
         process = go_on()
-        while len(finished()) == before and process.poll() is None and before < cells:
+        while leased() == before and process.poll() is None:
             time.sleep(0.02)
         self.resumed.append(time.monotonic() - begun)
-        assert process.wait(timeout=1800) in (0, 2, 3)
+        code = process.wait(timeout=1800)
+        with sqlite3.connect(DATABASE) as raw:
+            failed = raw.execute("SELECT outcome, error_stage, error_message FROM runs").fetchall()
+        assert code in (0, 2, 3), failed
         self.look()
         assert len(self.seen) == cells
         with open_store(create=False) as store:
