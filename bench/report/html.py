@@ -106,9 +106,10 @@ def make_report(
     ran, asked = coverage(board.arms)
     here = views.inlined_runs(board)
     arms = views.arms_view(board, here)
+    shown = {line.anchor for line in arms.lines}
     best = choices(board.arms, least_cosine)
     found = {
-        "choice": views.choice_view(best, here, {line.anchor for line in arms.lines}, least_cosine),
+        "choice": views.choice_view(best, here, shown, least_cosine),
         "support": views.support_view(board, here),
         "arms": arms,
         "failures": views.failures_view(board, here),
@@ -118,6 +119,7 @@ def make_report(
     charts, absent = _charts(board, store)
     times = sorted({str(text)[:10] for text in board.runs["started_at"]})
     facts = {
+        "answers": [views.answer(one, shown) for one in best],
         "campaigns": sorted({name for arm in board.arms for name in arm["campaigns"]}),
         "source": store.url,
         "span": "" if not times else times[0] if len(times) == 1 else f"{times[0]} to {times[-1]}",
@@ -242,6 +244,10 @@ def markdown(report: Report, path: Path) -> str:
         lines += [f"**SYNTHETIC WEIGHTS** for {models}: their outputs mean nothing.", ""]
     for key, title in report.titles.items():
         lines += [f"## {title}", ""]
+        if key == "choice":
+            answers = facts["answers"][:8]
+            lines += [f"- {one.about}: **{one.take}**{one.numbers} {one.why}." for one in answers]
+            lines += [""]
         if key == "charts":
             for chart in report.charts:
                 lines += [f"![{chart.title}: {chart.says}]({_picture(path, chart).name})", ""]

@@ -24,7 +24,7 @@ function apply(table) {
     shown += Number(fits);
   }
   const all = table.tBodies[0].rows.length;
-  box.querySelector("output").textContent = shown === all ? `${all} rows` : `${shown} of ${all} rows`;
+  box.querySelector("output").textContent = shown === all ? `${all} ${all === 1 ? "row" : "rows"}` : `${shown} of ${all} rows`;
   box.querySelector("button.all").hidden = shown === all;
 }
 

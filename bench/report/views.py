@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from bench.report.choice import Choice, name
 
 MOST_RUNS, MOST_ARMS, MOST_LINES = 1500, 1500, 300
 _MOST_LINKED = 100  # runs that one link shows
+_SAID_ONCE = ("model", "tokens", "campaign", "block")
 _LONG = ("words", "ran on", "asked", "binary", "adapter", "why", "choice", "browser")
 
 
@@ -123,11 +124,11 @@ def arms_view(board: Board, here: set[int]) -> View:
                 cells.append(Cell(text, order=order, tone=tone(text) if head == "outcome" else ""))
         lines.append(Line(cells, f"arm-{arm['runs'][0]}"))
     caption = (
-        "An arm a line: the same request on the same browser, device and host. Latency: median of one inference "
-        "with its 95 % interval within the session; over several sessions the median of theirs with its "
-        "own interval, from least to most where fewer than six. n: samples. Memory saved: against the same weights "
-        "in FP16. Kernel rel. L2: distance to the NumPy reference on the same quantized weights, the worst "
-        "session. Blank: not measured. A number leads to its runs."
+        "An arm a line: the same request on the same browser, device and host. Latency: median of one "
+        "inference with its 95 % interval within the session; over several sessions the median of theirs "
+        "with its own interval, from least to most where fewer than six. n: samples. Memory saved: against the "
+        "same weights in FP16. Kernel rel. L2: distance to the NumPy reference on the same quantized "
+        "weights, the worst session. Blank: not measured. A number leads to its runs."
     )
     notes = _left(len(frame), MOST_ARMS, "arms")
     return _narrow(View("arms", caption, list(frame.columns), lines, notes))
@@ -236,11 +237,39 @@ def choice_view(found: Sequence[Choice], here: set[int], arms_shown: set[str], l
     heads = ["model", "tokens", *(["host"] if several else []), "choice", "latency ms", "weights MB"]
     caption = (
         f"For each model the fastest arm that ran as requested and keeps a cosine of {limit:g} to the "
-        "unquantized model; the fewest bytes among those whose intervals do not tell them from the fastest. “cells”: "
-        "those with a right result, of those asked for."
+        "unquantized model; the fewest bytes among those that intervals do not tell from the fastest. "
+        "“cells”: those with a right result, of those asked for."
     )
     heads = [*heads, "cosine to FP32", "why", "cells"]
     return View("choice", caption, heads, lines, _left(len(found), MOST_LINES, "models"))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A choice as a sentence: about what, what to take (with the id of its line), its numbers, and why."""
+
+    about: str
+    take: str
+    link: str
+    numbers: str
+    why: str
+
+
+def answer(one: Choice, arms_shown: set[str]) -> Answer:
+    """A choice in words, without what was not measured."""
+    about = ", ".join(filter(None, [words.visible(one.model), f"{one.tokens} tokens", one.host]))
+    covered = f"{one.why}; {one.ran} of {one.asked} cells ran"
+    if one.arm is None:
+        return Answer(about, "no choice", "", ":", covered)
+    arm, anchor = one.arm, f"arm-{one.arm['runs'][0]}"
+    size = f", {words.megabytes(arm['weight_bytes'])} MB" if arm["weight_bytes"] is not None else ""
+    low, high = words.interval(arm)
+    spread = (
+        f" [{words.number(low)}, {words.number(high)}]" if low < high else f" (n = {arm['latency_ms_n']})"
+    )
+    speed = f"{words.number(arm['latency_ms_median'])} ms{spread}"
+    numbers = f", {speed}{size}, cosine {arm['cosine_fp32']:.4f}:"
+    return Answer(about, name(arm), anchor if anchor in arms_shown else "", numbers, covered)
 
 
 def _left(found: int, most: int, what: str) -> list[str]:
@@ -249,8 +278,19 @@ def _left(found: int, most: int, what: str) -> list[str]:
 
 
 def _narrow(view: View) -> View:
-    """Leave out a column that is blank in every line."""
-    kept = [place for place in range(len(view.heads)) if any(line.cells[place].text for line in view.lines)]
+    """Leave out a column that is blank in every line; say once what every line shares."""
+    shared = {}
+    for place, head in enumerate(view.heads):
+        texts = {line.cells[place].text for line in view.lines}
+        if head in _SAID_ONCE and len(texts) == 1 and len(view.lines) > 1:
+            shared[head] = texts.pop()
+    if said := [f"{head} {text}" for head, text in shared.items() if text]:
+        view = replace(view, caption=f"Every line: {', '.join(said)}. {view.caption}")
+    kept = [
+        place
+        for place, head in enumerate(view.heads)
+        if head not in shared and any(line.cells[place].text for line in view.lines)
+    ]
     lines = [Line([line.cells[place] for place in kept], line.anchor) for line in view.lines]
     return View(view.key, view.caption, [view.heads[place] for place in kept], lines, view.notes)
 

@@ -109,6 +109,11 @@ def test_sort_limit_and_campaign(bench, url):
         (("report", "--output", "x.pdf"), ".html"),
         (("report", "--output", "/proc/none/x.html"), "/proc/none/x.html"),
         (("report", "--campaign", "99"), "99"),
+        (("report", "--format", "markdown", "--output", "x.html"), ".md"),
+        (("report", "--min-cosine", "2"), "from -1 to 1"),
+        (("report", "--where", "btis = 4"), "bits"),
+        (("plot", "audio"), "audio"),
+        (("plot", "experimental"), "experimental"),
     ],
 )
 def test_bad_input_is_one_line_and_2(bench, url, tmp_path, arguments, says):
@@ -157,6 +162,8 @@ def test_report_and_plots(bench, url, tmp_path):
     for name, start in {"a.svg": b"<?xml", "b.png": b"\x89PNG"}.items():
         assert bench("plot", "latency", "--output", name)[0] == 0
         assert (tmp_path / name).read_bytes().startswith(start)
+    assert bench("report", "--format", "markdown")[1] == "results/report.md\n"
+    assert (tmp_path / "results" / "report-latency.svg").is_file()
 
 
 def test_report_of_an_empty_database(bench, tmp_path, monkeypatch):
