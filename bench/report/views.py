@@ -123,17 +123,16 @@ def arms_view(board: Board, here: set[int]) -> View:
             else:
                 cells.append(Cell(text, order=order, tone=tone(text) if head == "outcome" else ""))
         lines.append(Line(cells, f"arm-{arm['runs'][0]}"))
-    caption = (
-        "An arm a line: the same request on the same browser, device and host. Latency: median of one "
-        "inference with its 95 % interval within the session; over several sessions the median of theirs "
-        "with its own interval, from least to most where fewer than six. n: samples. Memory saved: against the "
-        "same weights in FP16. Kernel rel. L2: distance to the NumPy reference on the same quantized "
-        "weights, the worst session. Blank: not measured. A number leads to its runs."
-    )
-    notes = _left(len(frame), MOST_ARMS, "arms")
-    return _narrow(View("arms", caption, list(frame.columns), lines, notes))
+    return _narrow(View("arms", _ARMS, list(frame.columns), lines, _left(len(frame), MOST_ARMS, "arms")))
 
 
+_ARMS = (
+    "An arm a line: the same request on the same browser, device and host. Latency: median of one "
+    "inference with its 95 % interval within the session; over several sessions the median of theirs with "
+    "its own interval, from least to most where fewer than six. n: samples. Memory saved: against the same "
+    "weights in FP16. Kernel rel. L2: distance to the NumPy reference on the same quantized weights, the "
+    "worst session. Blank: not measured. A number leads to its runs."
+)
 _MEASURED = ("latency ms", "n", "weights MB", "memory saved", "kernel rel. L2", "cosine to FP32", "runs")
 _ORDERS = {
     "bits": "requested_bits",
