@@ -18,7 +18,7 @@ from bench.cli.faults import faults_app
 from bench.cli.history import history_command
 from bench.cli.models import models_app
 from bench.cli.query import query_command, show_command
-from bench.cli.report import plot_command, report_command
+from bench.cli.report import explain_command, plot_command, report_command
 from bench.cli.run import run_command
 from bench.cli.schedule import scheduler_app
 from bench.errors import InputError
@@ -37,6 +37,7 @@ app.command("compare")(compare_command)
 app.command("history")(history_command)
 app.command("report")(report_command)
 app.command("plot")(plot_command)
+app.command("explain")(explain_command)
 app.command("doctor")(doctor_command)
 app.add_typer(campaign_app, name="campaign")
 app.add_typer(scheduler_app, name="scheduler")

@@ -84,3 +84,17 @@ def plot_command(
         figure = draw(kind, Board.load(store, where, campaign=campaign), store)
     write_file(path, render(figure, "svg" if suffix == ".svg" else "png"))
     typer.echo(str(path))
+
+
+def explain_command(
+    run: Annotated[int, typer.Argument(metavar="RUN", help="Any run behind the number.")],
+    db: Database = None,
+) -> None:
+    """Say what is behind a number of a report: its runs, samples, order, adapter and browser build."""
+    from bench.report.explain import arm_of, campaigns_of, explain  # pandas is slow to load
+
+    with open_store(db, create=False) as store:
+        board, arm = arm_of(store, run)
+        seeds = {name: store.campaign(name).seed for name in campaigns_of(board, arm)}
+    for line in explain(board, arm, seeds):
+        typer.echo(line)
