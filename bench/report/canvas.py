@@ -253,7 +253,12 @@ def panels(arms: Sequence[words.Row]) -> dict[str, list[words.Row]]:
         if len(hosts) > 1:
             parts.append(host(arm))
         found.setdefault(", ".join(parts), []).append(arm)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda item: natural(item[0])))
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """A key that sorts `16 tokens` before `128 tokens`."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text)]
 
 
 def headed(axis: Axes, title: str, arms: Sequence[words.Row]) -> None:

@@ -58,14 +58,14 @@ def support(board: Board) -> Figure:
     one_model = frame[["model", "tokens"]].drop_duplicates().shape[0] == 1
     used = {kind_of(line[name]) for line in lines for name in columns if line[name]}
     figure, (axis,) = canvas.sheet(
-        f"What runs where: {_said(board)}",
+        "What runs where",
         1,
         legend=[
             Rectangle((0, 0), 1, 1, facecolor=colour, hatch=hatch, edgecolor="#777777", label=kind)
             for kind, (colour, hatch) in _KINDS.items()
             if kind in used
         ],
-        notes=notes,
+        notes=[f"cells: {_said(board)}", *notes],
         footer=canvas.footer(board.arms),
         panel=0.35 + _LINE * len(lines),
         left=4.6,
