@@ -25,6 +25,7 @@ ASKED = tuple(f"requested_{name}" for name in Request.model_fields)
 # Where and how a run ran; two runs that differ in one of these are not averaged.
 _RAN = (
     *("effective_platform", "effective_bits", "effective_bits_mean", "effective_device"),
+    *("effective_engine", "effective_activations", "effective_group_size", "effective_scheme"),
     *("browser", "browser_version", "adapter", "adapter_is_fallback", "os", "cpu"),
     *("model", "model_family", "model_weights", "model_sha256"),
 )
