@@ -2,9 +2,9 @@
 
     python benchmarks/scale.py [--runs 100000] [--samples 100] [--keep FILE] [--json]
 
-The rows are generated, say so (`harness_version` is `generated`), and go into no results: what is measured here
-is the database, not a browser. They are written at the first revision, so that the upgrade of a full database is
-timed too.
+The rows are generated, say so (`harness_version` is `generated`), and go into no results: what is measured
+here is the database, not a browser. They are written at the first revision, so that the upgrade of a full
+database is timed too.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_origin
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from bench.cli import app
+from bench.cli import application
 from bench.metrics import METRICS, Metric
 from bench.plan.campaign import CampaignFile
 
@@ -81,7 +81,7 @@ class Parameter:
 
 def commands() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every command's full name and its function, groups after single commands."""
-    yield from _walk("bench", app)
+    yield from _walk("bench", application())
 
 
 def _walk(name: str, place: typer.Typer) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -118,7 +118,14 @@ def parameters(function: Callable[..., Any]) -> list[Parameter]:
 
 def commands_page() -> str:
     """docs/cli.md."""
-    lines = [_MADE, "# Commands", "", _sentence(app.info.help), "", "Each command answers `--help` too."]
+    lines = [
+        _MADE,
+        "# Commands",
+        "",
+        _sentence(application().info.help),
+        "",
+        "Each command answers `--help` too.",
+    ]
     for name, function in commands():
         given = parameters(function)
         options = [one for one in given if one.is_option]

@@ -5,52 +5,67 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 import typer
-from sqlalchemy.exc import DBAPIError
 
-from bench.cli.browsers import browsers_app
-from bench.cli.campaign import campaign_app
-from bench.cli.compare import compare_command
-from bench.cli.db import db_app
-from bench.cli.doctor import doctor_command
-from bench.cli.faults import faults_app
-from bench.cli.history import history_command
-from bench.cli.models import models_app
-from bench.cli.query import query_command, show_command
-from bench.cli.report import explain_command, plot_command, report_command
-from bench.cli.run import run_command
-from bench.cli.schedule import scheduler_app
 from bench.errors import InputError
 
-app = typer.Typer(
-    name="bench",
-    help="Measures quantized models in real browsers through WebGPU and WebNN, and hides no fallback.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("run")(run_command)
-app.command("query")(query_command)
-app.command("show")(show_command)
-app.command("compare")(compare_command)
-app.command("history")(history_command)
-app.command("report")(report_command)
-app.command("plot")(plot_command)
-app.command("explain")(explain_command)
-app.command("doctor")(doctor_command)
-app.add_typer(campaign_app, name="campaign")
-app.add_typer(scheduler_app, name="scheduler")
-app.add_typer(browsers_app, name="browsers")
-app.add_typer(models_app, name="models")
-app.add_typer(db_app, name="db")
-app.add_typer(faults_app, name="faults", hidden=True)
+# A command's module is imported when it is asked for: all of them take a second or two, and a query needs
+# neither Selenium nor charts.
+_COMMANDS = {
+    "run": "run:run_command",
+    "query": "query:query_command",
+    "show": "query:show_command",
+    "compare": "compare:compare_command",
+    "history": "history:history_command",
+    "report": "report:report_command",
+    "plot": "report:plot_command",
+    "explain": "report:explain_command",
+    "doctor": "doctor:doctor_command",
+}
+_GROUPS = {
+    "campaign": "campaign:campaign_app",
+    "scheduler": "schedule:scheduler_app",
+    "browsers": "browsers:browsers_app",
+    "models": "models:models_app",
+    "db": "db:db_app",
+    "faults": "faults:faults_app",
+}
+_HIDDEN = ("faults",)
+
+
+def application(wanted: str | None = None) -> typer.Typer:
+    """The command line with one of its commands, or with all of them where `wanted` names none."""
+    app = typer.Typer(
+        name="bench",
+        help="Measures quantized models in real browsers through WebGPU and WebNN, and hides no fallback.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    # One command alone would be taken for the whole program: this keeps its name.
+    app.callback()(lambda: None)
+    one = wanted in _COMMANDS or wanted in _GROUPS
+    for name, place in _COMMANDS.items():
+        if not one or name == wanted:
+            app.command(name)(_named(place))
+    for name, place in _GROUPS.items():
+        if not one or name == wanted:
+            app.add_typer(_named(place), name=name, hidden=name in _HIDDEN)
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code. Bad input is one line on stderr and 2."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    return run_app(app, given or ["--help"], "bench")
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    return run_app(application(given[0]), given, "bench")
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"bench.cli.{module}"), name)
 
 
 def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
@@ -61,20 +76,27 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
         return result if isinstance(result, int) else 0
     except InputError as error:
         return _refuse(str(error))
-    except DBAPIError as error:  # the database broke or went away while it was read
-        return _refuse(f"the database cannot be read: {error.orig}")
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:  # the reader of our output, like `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if broken := _broken_database(error):
+            return _refuse(broken)
         # Typer's usage errors: their class has moved between its versions, their interface has not.
         words = getattr(error, "format_message", None)
         if words is None:
             raise
         text = str(words()) or f"missing command: see `{' '.join([name, *given])} --help`"
         return _refuse(text + _value_of(error, given))
+
+
+def _broken_database(error: Exception) -> str | None:
+    """What to say where the database broke or went away while it was read."""
+    from sqlalchemy.exc import DBAPIError  # loaded by whoever raised it, and slow for those who did not
+
+    return f"the database cannot be read: {error.orig}" if isinstance(error, DBAPIError) else None
 
 
 def _value_of(error: Exception, given: Sequence[str]) -> str:

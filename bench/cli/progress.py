@@ -96,13 +96,16 @@ class Progress:
     def _view(self, request: Request, text: str) -> Group:
         now = Text(f"[{self._finished + 1}/{self._total}] {request.model} {request.label}: {text}")
         elapsed = in_words(time.monotonic() - self._started)
-        so_far = Text(f"    {elapsed}{self._left()}   ", style="dim")
+        so_far = Text(f"    {elapsed}{self._left(request)}   ", style="dim")
         for outcome, count in self._outcomes.most_common():
             so_far.append(f"{outcome} {count}  ", style=_TONES.get(outcome, "red"))
         return Group(now, so_far)
 
-    def _left(self) -> str:
+    def _left(self, current: Request | None = None) -> str:
+        """What is left, less what the current run has had of its share."""
         seconds = self._forecast.of(cell.request for cell in self._open.values()).seconds
+        if seconds and current and (share := self._forecast.cell(current)):
+            seconds -= min(share[0], time.monotonic() - self._last)
         return f", about {in_words(seconds)} left" if seconds else ""
 
 

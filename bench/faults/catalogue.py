@@ -185,6 +185,7 @@ _ALL = (
     _page("no_webgpu", _G, "navigator.gpu is undefined", _UNSUPPORTED, _PROBE, "navigator.gpu is undefined"),
     _page("no_adapter", _G, "there is no adapter", _UNSUPPORTED, _PROBE, "resolved to null"),
     _page("device_refused", _G, "the adapter gives no device", _UNSUPPORTED, _PROBE, "fault: no device"),
+    _page("no_f16", _G, "the device comes without shader-f16", Outcome.OK, None, ""),
     _page("device_lost_building", _G, "the device is lost while it builds", _LOST, _BUILD, "lost"),
     _page("device_lost_measuring", _G, "the device is lost while it measures", _LOST, _WARMUP, "lost"),
     _page("validation_error", _G, "an error outside every scope", _ERROR, _WARMUP, "GPUValidationError"),

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.bundle import prune
-from bench.errors import RunFailure
-from bench.harness import identity
+from bench.errors import RunFailure, StoreError
+from bench.harness import identity, spool
 from bench.harness.breaker import Breaker
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.run import unfinished
@@ -187,7 +187,8 @@ def write_off(lease: Lease) -> RunRecord:
 
 
 def release(store: Store, campaign: Campaign) -> list[Lease]:
-    """Take the leases of workers that are gone, and end what they have left running on this host."""
+    """Take in what workers that are gone have left: kept runs, leases, processes of theirs on this host."""
+    spool.bring_back(store, campaign)
     taken = store.reap(campaign.id, identity.gone, write_off)
     for owner in {lease.owner for lease in taken}:
         worker = identity.parse(owner)
@@ -265,7 +266,12 @@ class _Work:
         self.breaker.note(record)
         again = record.outcome in self.policy.retry_on and lease.failures + 1 < self.policy.attempts
         owner = self.supervisor.worker.name
-        record.id = self.store.record(lease.cell.id, record, owner=owner, again=again)
+        try:
+            record.id = self.store.record(lease.cell.id, record, owner=owner, again=again)
+        except StoreError as error:
+            path = spool.keep(self.campaign, lease.cell.id, owner, record)
+            kept = f"the last run waits in {path}" if path else "the last run is lost, its cell runs again"
+            raise StoreError(f"{error}: bench campaign resume {self.campaign.name} ({kept})") from None
         self._keep_outputs(folder, record)
         record.samples = []  # they are in the database
         if self.keep:

@@ -43,6 +43,10 @@ const FAULTS = {
   no_webgpu: ["probe", () => Object.defineProperty(navigator, "gpu", { value: undefined })],
   no_adapter: ["probe", () => replace(GPU.prototype, "requestAdapter", () => async () => null)],
   device_refused: ["probe", () => replace(GPUAdapter.prototype, "requestDevice", fails("no device"))],
+  no_f16: ["probe", () => replace(GPUAdapter.prototype, "requestDevice", (original) => /** @this {GPUAdapter} @param {GPUDeviceDescriptor} wanted */ function (wanted) {
+    const left = [...(wanted.requiredFeatures ?? [])].filter((feature) => feature !== "shader-f16");
+    return original.call(this, { ...wanted, requiredFeatures: left });
+  })],
   device_lost_building: ["probe", () => {
     watchDevices();
     replace(GPUDevice.prototype, "createBuffer", (original) => /** @this {GPUDevice} @param {any[]} args */ function (...args) {

@@ -41,6 +41,7 @@ _ORDER = (*_LEADING, *(name for name in AXES if name not in _LEADING))
 NEEDED = (
     *("id", "campaign", "campaign_id", "cell_id", "block", "position", "attempt", "outcome", "role"),
     *("browser", "browser_version", "effective_bits", "effective_platform", "effective_device"),
+    "effective_activations",
     *(*_ALIKE, *AXES),
 )
 
@@ -153,7 +154,7 @@ def compare(
 
     Raises:
         InputError: a side is empty, a run is on both sides, one cell would meet several, or, unless forced,
-            adapters, clock steps, weights, models or processors differ.
+            adapters, clock steps, activations, weights, models or processors differ.
     """
     whole = [_latest(rows) for rows in (base, other)]
     sides = [[row for row in rows if row["role"] != "twin"] for rows in whole]
@@ -354,6 +355,9 @@ def _differences(usable: Sequence[Sequence[Row]]) -> tuple[str, ...]:
                 for value in dict.fromkeys(known)
             ]
             found.append(f"{title} {' and '.join(shown[:3])}")
+    kinds = {(row["effective_platform"], row["effective_activations"]) for rows in usable for row in rows}
+    if len({platform for platform, _ in kinds}) == 1 and len(kinds) > 1:  # between platforms it is their own
+        found.append(f"activations {' and '.join(sorted(str(kind) for _, kind in kinds))}")
     ran = {
         (row["effective_platform"], row["effective_bits"])
         for rows in usable

@@ -116,7 +116,7 @@ def campaign(engine: sa.Engine, key: int | str) -> Campaign:
         row = connection.execute(
             sa.select(
                 *(CampaignRow.settings, CampaignRow.definition),
-                *(CampaignRow.plan_hash, CampaignRow.state, CampaignRow.seed),
+                *(CampaignRow.plan_hash, CampaignRow.state, CampaignRow.seed, CampaignRow.uuid),
             ).where(CampaignRow.id == number)
         ).one()
         cells = connection.execute(query.where(CellRow.campaign_id == number)).all()
@@ -132,6 +132,7 @@ def campaign(engine: sa.Engine, key: int | str) -> Campaign:
         row.plan_hash,
         CampaignState(row.state),
         row.seed,
+        row.uuid,
     )
 
 

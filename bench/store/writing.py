@@ -64,6 +64,7 @@ class Campaign:
     plan_hash: str | None = None
     state: CampaignState = CampaignState.PLANNED
     seed: int = 0
+    uuid: str = ""
 
     @property
     def plan(self) -> Plan:
@@ -125,7 +126,16 @@ def create_campaign(engine: sa.Engine, name: str | None, plan: Plan, settings: M
             Cell(key, cell.position, cell.block, cell.request, cell.role)
             for key, cell in zip(keys, plan.cells, strict=True)
         ]
-        return Campaign(number, chosen, cells, row["settings"], row["definition"], plan.hash, seed=plan.seed)
+        return Campaign(
+            number,
+            chosen,
+            cells,
+            row["settings"],
+            row["definition"],
+            plan.hash,
+            seed=plan.seed,
+            uuid=row["uuid"],
+        )
 
     return in_transaction(engine, shown(engine.url), write)
 

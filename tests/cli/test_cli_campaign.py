@@ -260,6 +260,8 @@ def test_a_changed_plan_is_not_resumed(place, capsys):
 def test_a_full_database_stops_cleanly_and_goes_on(place, capsys, monkeypatch):
     from bench.store import address
 
+    monkeypatch.setenv("BENCH_CACHE", str(place.parent / "cache"))
+
     real = address._set_up_sqlite
 
     def small(engine):
@@ -282,7 +284,9 @@ def test_a_full_database_stops_cleanly_and_goes_on(place, capsys, monkeypatch):
     capsys.readouterr()
     assert main(["campaign", "resume", "nightly"]) == 2
     [line] = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error:")]
-    assert "full" in line and "make room" in line
+    assert "full" in line and "make room" in line and "bench campaign resume nightly" in line
+    [kept] = (place.parent / "cache" / "unsaved").iterdir()
+    assert str(kept) in line
     monkeypatch.setattr(address, "_set_up_sqlite", real)
     with opened() as store:
         before = store.status("nightly")
@@ -291,3 +295,22 @@ def test_a_full_database_stops_cleanly_and_goes_on(place, capsys, monkeypatch):
         after = store.status("nightly")
         assert after.state is CampaignState.DONE and after.cells == {"done": 18}
         assert before.runs.get("unavailable", 0) < 18
+        # The run that the database would not take is the one that was measured, and not interrupted.
+        rows = store.rows()
+        assert len(rows) == 18 and {row["outcome"] for row in rows} == {"unavailable"}
+        assert kept.stem in {row["uuid"] for row in rows} and not kept.exists()
+
+
+def test_cancelled_while_it_runs(place, capsys):
+    (place / "nightly.toml").write_text(FILE.replace("blocks = 2", "blocks = 60"))
+    process = start("run", "nightly.toml")
+    wait_for_runs(3)
+    assert main(["campaign", "cancel", "nightly"]) == 0
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 3, err
+    assert "cancelled" in out
+    with opened() as store:
+        status = store.status("nightly")
+        assert status.state is CampaignState.CANCELLED and status.open == 0
+        assert set(status.cells) == {"done", "skipped"}
+        assert sum(status.runs.values()) == status.cells["done"]

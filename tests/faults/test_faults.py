@@ -1,6 +1,7 @@
 """Every fault of the catalogue in a real browser: recorded, with the outcome and words it must get, in time.
 
-`make test` brings each about once; `make test-long` twenty times, and each wrong kernel at every precision.
+`make test` brings about some of each kind once; `make test-long` all of them twenty times, and each wrong
+kernel at every precision.
 """
 
 from __future__ import annotations
@@ -31,10 +32,23 @@ from .left import OURS, left_behind
 
 pytestmark = pytest.mark.browser
 GOLDEN = Path(__file__).with_name("golden.json")
-DEADLINE = 3.0
+# Enough for the stages before the one that hangs, on a machine that is busy with other things too.
+DEADLINE = 5.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 ORDINARY = [name for name, fault in CATALOGUE.items() if fault.layer is not Layer.KERNEL]
 KERNELS = [mutant.name for mutant in MUTANTS]
 BITS = (16, 8, 4, 2)
+# Of each layer and each outcome; what costs little.
+EVERYDAY = {
+    "browser_missing", "browser_exits", "browser_killed_loading", "browser_stopped", "renderer_killed",
+    "driver_missing", "driver_hangs", "driver_of_another_version", "driver_garbage", "driver_killed",
+    "gpu_process_killed", "shader_of_garbage", "no_adapter", "device_lost_measuring", "validation_error",
+    "stops_computing", "no_webnn", "operator_missing", "context_lost", "dialog", "infinite_loop",
+    "unhandled_rejection", "clock_back", "page_missing", "script_missing", "weights_torn", "report_refused",
+}  # fmt: skip
+
+
+def some(names, everyday):
+    return [pytest.param(n, marks=[] if n in everyday else [pytest.mark.long]) for n in names]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +104,7 @@ def check(record, name):
 
 
 def test_the_catalogue_is_large_enough():
-    assert len(ORDINARY) >= 32 and len(KERNELS) >= 25
+    assert set(ORDINARY) > EVERYDAY and len(ORDINARY) >= 32 and len(KERNELS) >= 25
     assert {fault.outcome for fault in CATALOGUE.values()} >= set(Outcome) - {
         Outcome.FALLBACK, Outcome.INTERRUPTED
     }  # fmt: skip
@@ -98,7 +112,7 @@ def test_the_catalogue_is_large_enough():
         injection("no_such")
 
 
-@pytest.mark.parametrize("name", ORDINARY)
+@pytest.mark.parametrize("name", some(ORDINARY, EVERYDAY))
 def test_fault(place, name):
     begun = time.monotonic()
     record = place(name)
@@ -118,7 +132,7 @@ def test_fault(place, name):
     } == golden
 
 
-@pytest.mark.parametrize("number", range(len(KERNELS)))
+@pytest.mark.parametrize("number", some(range(len(KERNELS)), range(0, len(KERNELS), 3)))
 def test_wrong_kernel_is_caught(place, number):
     """At one precision each, in turn; the long form takes every one."""
     check(place(KERNELS[number], BITS[number % 4]), KERNELS[number])
@@ -150,6 +164,7 @@ def test_fault_twenty_times(place, name):
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_no_false_alarm_in_a_thousand_good_runs(place):
-    outcomes = collections.Counter(place(None, BITS[index % 4]).outcome for index in range(1000))
-    assert outcomes == {Outcome.OK: 1000}
+@pytest.mark.parametrize("hundred", range(10))
+def test_no_false_alarm_in_a_thousand_good_runs(place, hundred):
+    outcomes = collections.Counter(place(None, BITS[index % 4]).outcome for index in range(100))
+    assert outcomes == {Outcome.OK: 100}

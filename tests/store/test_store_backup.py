@@ -1,11 +1,14 @@
 """Older databases: a checked copy first, then every row as it was."""
 
+import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.script import ScriptDirectory
 from records import fill
 
 from bench.errors import StoreError
@@ -99,3 +102,28 @@ def test_what_cannot_be_copied_is_said_and_leaves_nothing(tmp_path):
     with pytest.raises(StoreError, match=r"not sound|malformed|cannot back"):
         backup(f"sqlite:///{broken}")
     assert [path.name for path in tmp_path.glob("*backup*")] == []
+
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+REVISIONS = [one.revision for one in ScriptDirectory.from_config(revision.config()).walk_revisions()]
+
+
+@pytest.mark.parametrize("number", REVISIONS)
+def test_a_database_of_every_revision_is_still_read(tmp_path, number):
+    """Each tests/data/revision-*.sqlite was written by the program of its time; its rows are made up."""
+    path = tmp_path / "bench.sqlite"
+    shutil.copy(DATA / f"revision-{number}.sqlite", path)
+    before = rows(path, "SELECT version_num FROM alembic_version")
+    columns = [name for (name,) in rows(path, "SELECT name FROM pragma_table_info('run_summary')")]
+    view = f"SELECT {', '.join(columns)} FROM run_summary ORDER BY id"
+    samples = "SELECT count(*), sum(value_ms) FROM samples"
+    was = rows(path, view), rows(path, samples)
+    assert before == [(number,)] and len(was[0]) == 22
+    _, now, copy = upgrade(f"sqlite:///{path}")
+    assert now == revision.head() and (copy is not None) is (number != now)
+    assert (rows(path, view), rows(path, samples)) == was  # no column has another meaning
+    report = check(f"sqlite:///{path}")
+    assert report.problems == [] and report.counts["cells"] == 24
+    with open_store(f"sqlite:///{path}", create=False) as store:
+        assert store.status("nightly").cells == {"done": 22, "planned": 2}
+        assert store.run(1).samples and len(store.summary("outcome = ok")) > 3
