@@ -13,6 +13,10 @@ LEAST_COSINE = 0.99
 _FEW = 10  # sessions below which a difference of some percent is no finding
 
 
+# Model, tokens, batch, whether its weights are synthetic.
+_Key = tuple[str, int, int, bool]
+
+
 @dataclass(frozen=True)
 class Choice:
     """The choice for one model and shape on one host; `arm` is None where none meets the limit.
@@ -22,6 +26,7 @@ class Choice:
 
     model: str
     tokens: int
+    batch: int
     host: str
     arm: words.Row | None
     why: str
@@ -30,7 +35,7 @@ class Choice:
 
 
 def choices(arms: Sequence[words.Row], least_cosine: float = LEAST_COSINE) -> list[Choice]:
-    """One for each model, weights, shape and host, in that order.
+    """One for each model, shape and host, in that order; made-up weights by themselves.
 
     Of the arms that ran as requested and whose every session keeps the limit, the fastest; of those that its
     interval does not tell from the fastest, the one with the fewest bytes. A fallback is never chosen: it is
@@ -40,10 +45,11 @@ def choices(arms: Sequence[words.Row], least_cosine: float = LEAST_COSINE) -> li
         arms: of a `Board`.
         least_cosine: to the unquantized model's output.
     """
-    groups: dict[tuple[str, int, int, str], list[words.Row]] = {}
+    groups: dict[_Key, list[words.Row]] = {}
     for arm in arms:
-        key = (arm["requested_model"], arm["requested_sequence_length"], arm["requested_batch_size"], "")
-        groups.setdefault(key, []).append(arm)
+        names = ("requested_model", "requested_sequence_length", "requested_batch_size")
+        model, tokens, batch = (arm[name] for name in names)
+        groups.setdefault((model, tokens, batch, arm["model_weights"] == "synthetic"), []).append(arm)
     found = []
     for key, members in sorted(groups.items()):
         hosts = sorted({_host(arm) for arm in members if measured(arm)}) or [""]
@@ -57,20 +63,18 @@ def _host(arm: words.Row) -> str:
     return ", ".join(words.distinct((arm["os"], arm["cpu"])))
 
 
-def _choose(
-    key: tuple[str, int, int, str], host: str, arms: Sequence[words.Row], least_cosine: float
-) -> Choice:
+def _choose(key: _Key, host: str, arms: Sequence[words.Row], least_cosine: float) -> Choice:
     ran, asked = coverage(arms)
     speedy = [arm for arm in arms if measured(arm) and arm["outcome"] == Outcome.OK]
     kept = [arm for arm in speedy if arm["cosine_fp32_low"] is not None]
     good = [arm for arm in kept if arm["cosine_fp32_low"] >= least_cosine]
     if not good:
-        return Choice(key[0], key[1], host, None, _why_none(speedy, kept, least_cosine), ran, asked)
+        return Choice(*key[:3], host, None, _why_none(speedy, kept, least_cosine), ran, asked)
     fastest = min(good, key=lambda arm: arm["latency_ms_median"])
     high = words.interval(fastest)[1]
     near = [arm for arm in good if words.interval(arm)[0] <= high]
     best = min(near, key=lambda arm: (arm["weight_bytes"] or 0, arm["latency_ms_median"]))
-    return Choice(key[0], key[1], host, best, _why(best, fastest, near, good, least_cosine), ran, asked)
+    return Choice(*key[:3], host, best, _why(best, fastest, near, good, least_cosine), ran, asked)
 
 
 def _why_none(speedy: Sequence[words.Row], kept: Sequence[words.Row], limit: float) -> str:

@@ -256,7 +256,8 @@ class Answer:
 
 def answer(one: Choice, arms_shown: set[str]) -> Answer:
     """A choice in words, without what was not measured."""
-    about = ", ".join(filter(None, [words.visible(one.model), f"{one.tokens} tokens", one.host]))
+    batch = f"batch of {one.batch}" if one.batch != 1 else ""
+    about = ", ".join(filter(None, [words.visible(one.model), f"{one.tokens} tokens", batch, one.host]))
     covered = f"{one.why}; {one.ran} of {one.asked} cells ran"
     if one.arm is None:
         return Answer(about, "no choice", "", ":", covered)

@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from records import fill, record, request
+from records import environment, fill, record, request
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
@@ -239,3 +239,21 @@ def test_markdown_has_its_pictures_beside_it(store, tmp_path):
     assert all((tmp_path / name).is_file() for name in pictures)
     assert "**10 of 24 cells ran" in text and "fallback → 8" in text and "int2" in text
     assert "nan" not in text.split()
+
+
+def test_hosts_shapes_and_made_up_weights_have_choices_of_their_own(store):
+    fine = record().quality.model_copy(update={"cosine_fp32": 1.0})
+    synthetic = record().model.model_copy(update={"weights": "synthetic"})
+    for place, changes in enumerate(
+        [{}, {"environment": environment(cpu="Another CPU")}, {"model": synthetic}, {"model": synthetic}]
+    ):
+        (cell,) = store.create_campaign(f"c{place}", [request()], seed=1, settings={}).cells
+        store.record(cell.id, record(cell.request, median=5.0 + place, quality=fine, **changes))
+    (cell,) = store.create_campaign("batch", [request(batch_size=4)], seed=1, settings={}).cells
+    store.record(cell.id, record(cell.request, Outcome.CRASHED))
+    answers = make_report(store).facts["answers"]
+    assert len(answers) == 4
+    assert sum("Another CPU" in one.about for one in answers) == 1
+    assert sum("SYNTHETIC WEIGHTS" in one.why for one in answers) == 1
+    (crashed,) = [one for one in answers if "batch of 4" in one.about]
+    assert crashed.take == "no choice" and "no arm ran as requested" in crashed.why
