@@ -108,7 +108,7 @@ def test_a_pure_room_imports_no_effectful_one(module: str) -> None:
 def test_the_import_check_sees_imports() -> None:
     """What it would take for the check above to fail is really seen: direct, in functions, through others."""
     assert "bench.models.fetch" in imports("bench.models.catalog")
-    assert "bench.report.charts" in imports("bench.cli.report")
+    assert "bench.report.plots" in imports("bench.cli.report")
     assert "bench.browsers.chrome" in reach("bench.harness.run")
     assert "bench.harness.outcome" not in imports("bench.errors")
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "history": "history:history_command",
     "report": "report:report_command",
     "plot": "report:plot_command",
+    "explain": "report:explain_command",
     "doctor": "doctor:doctor_command",
 }
 _GROUPS = {

@@ -10,6 +10,7 @@ import typer
 
 from bench.cli.db import Database
 from bench.errors import InputError
+from bench.report.kinds import Kind
 from bench.report.output import write_file
 from bench.store import open_store
 
@@ -18,27 +19,47 @@ Campaign = Annotated[
 ]
 
 
-class Kind(StrEnum):
-    """The charts there are."""
+Where = Annotated[str | None, typer.Option("--where", metavar="EXPR", help="As in `bench query`.")]
 
-    LATENCY = "latency"
+
+class Format(StrEnum):
+    """What a report is written as."""
+
+    HTML = "html"
+    MARKDOWN = "markdown"
+
+
+_SUFFIXES = {Format.HTML: (".html", ".htm"), Format.MARKDOWN: (".md", ".markdown")}
 
 
 def report_command(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.html")] = Path(
-        "results/report.html"
-    ),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", show_default="results/report.html or .md")
+    ] = None,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="markdown puts its pictures beside it.")
+    ] = Format.HTML,
     campaign: Campaign = None,
+    where: Where = None,
+    least_cosine: Annotated[
+        float, typer.Option("--min-cosine", metavar="X", help="What a choice must keep, from -1 to 1.")
+    ] = 0.99,
     db: Database = None,
 ) -> None:
-    """Write one self-contained HTML page: support matrix, chart, table, and everything that failed."""
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--output {output} is no HTML file: use a name that ends in .html")
-    from bench.report.html import write_report  # matplotlib and pandas are slow to load
+    """Write one self-contained HTML page: the choice, what runs where, charts, tables, and every failure."""
+    suffixes = _SUFFIXES[output_format]
+    path = output or Path(f"results/report{suffixes[0]}")
+    if path.suffix.lower() not in suffixes:
+        what = "HTML" if output_format is Format.HTML else "Markdown"
+        raise InputError(f"--output {path} is no {what} file: use a name that ends in {suffixes[0]}")
+    if not -1 <= least_cosine <= 1:
+        raise InputError(f"--min-cosine {least_cosine} is no cosine: use a number from -1 to 1")
+    from bench.report.html import make_report, write_html, write_markdown  # matplotlib is slow to load
 
     with open_store(db, create=False) as store:
-        write_report(store, output, campaign=campaign)
-    typer.echo(str(output))
+        report = make_report(store, campaign=campaign, where=where, least_cosine=least_cosine)
+    (write_html if output_format is Format.HTML else write_markdown)(report, path)
+    typer.echo(str(path))
 
 
 def plot_command(
@@ -47,7 +68,7 @@ def plot_command(
         Path | None, typer.Option("--output", "-o", metavar="FILE", show_default="results/report-KIND.svg")
     ] = None,
     campaign: Campaign = None,
-    where: Annotated[str | None, typer.Option("--where", metavar="EXPR", help="As in `bench query`.")] = None,
+    where: Where = None,
     db: Database = None,
 ) -> None:
     """Write one chart as SVG or PNG."""
@@ -55,10 +76,25 @@ def plot_command(
     suffix = path.suffix.lower()
     if suffix not in (".svg", ".png"):
         raise InputError(f"--output {path} is no chart file: use a name that ends in .svg or .png")
-    from bench.report.charts import latency_by_bits, render
-    from bench.report.tables import arms_only
+    from bench.report.board import Board
+    from bench.report.canvas import render
+    from bench.report.plots import draw
 
     with open_store(db, create=False) as store:
-        figure = latency_by_bits(arms_only(store.summary(where, campaign=campaign)))
+        figure = draw(kind, Board.load(store, where, campaign=campaign), store)
     write_file(path, render(figure, "svg" if suffix == ".svg" else "png"))
     typer.echo(str(path))
+
+
+def explain_command(
+    run: Annotated[int, typer.Argument(metavar="RUN", help="Any run behind the number.")],
+    db: Database = None,
+) -> None:
+    """Say what is behind a number of a report: its runs, samples, order, adapter and browser build."""
+    from bench.report.explain import arm_of, campaigns_of, explain  # pandas is slow to load
+
+    with open_store(db, create=False) as store:
+        board, arm = arm_of(store, run)
+        seeds = {name: store.campaign(name).seed for name in campaigns_of(board, arm)}
+    for line in explain(board, arm, seeds):
+        typer.echo(line)

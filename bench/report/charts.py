@@ -1,316 +1,156 @@
-"""Charts with matplotlib's object API: no global state, the same bytes for the same rows.
+"""Charts of speed, size and accuracy by precision.
 
-`latency_by_bits` shows speed only where it was measured and right. What fell back is hollow and stands at
-the bits that ran, never at those asked for; what has no speed is named beneath.
+They show speed only where it was measured and right. What fell back is hollow and stands at the bits that
+ran, never at those asked for; what has no speed is named beneath.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, NullLocator
 
-from bench.errors import InputError
 from bench.harness.outcome import Outcome
-from bench.report import words
-from bench.report.tables import BITS, as_rows, latest
+from bench.report import canvas, words
+from bench.report.board import BITS, Board, measured, right
+from bench.report.canvas import STYLE, Look
 
-Format = Literal["svg", "png"]
-
-# Okabe and Ito's palette, darkest first; marker and line differ too, so that it reads in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#3A9BD1", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
-_LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-_STYLE: dict[Any, Any] = {
-    "font.size": 9.0,
-    "font.family": "DejaVu Sans",
-    "svg.hashsalt": "webquant-bench",
-    "axes.axisbelow": True,
-    "text.parse_math": False,  # foreign words are no formula
-}
-
-# Inches.
-_WIDTH, _PANEL, _LEGEND_LINE, _TEXT_LINE, _MARGIN = 10.0, 3.9, 0.205, 0.185, 0.3
-_LETTERS = 128  # of the small text that fit on one line
-_MOST_NOTES = 16
+Drawn = Mapping[Any, Look]
 
 
-@dataclass(frozen=True)
-class _Series:
-    key: tuple[str, ...]
-    label: str
-    colour: str
-    marker: str
-    line: Any
-
-
-def latency_by_bits(runs: pd.DataFrame) -> Figure:
+@mpl.rc_context(STYLE)
+def latency_by_bits(board: Board) -> Figure:
     """Median latency against weight bits: a panel a model and shape, a series a browser, platform and device.
-
-    Args:
-        runs: rows of `Store.summary`; the last attempt at each cell is drawn. Each point is one browser
-            session, its bar the 95 % interval of the median within it; a line joins medians over sessions.
 
     Raises:
         InputError: there are no runs.
     """
-    rows = as_rows(latest(runs))
-    if not rows:
-        raise InputError("no runs to draw: `bench run` makes some, or widen --campaign and --where")
-    drawn = [row for row in rows if _measured(row)]
-    panels = _panels(rows)
-    series = _all_series(drawn)
-    notes, footer = _notes(rows), _footer(rows)
-    with mpl.rc_context(_STYLE):
-        figure, axes, below = _layout(len(panels), len(series), len(notes) + len(footer))
-        for axis, (title, members) in zip(axes, panels.items(), strict=True):
-            _draw_panel(axis, title, [row for row in members if _measured(row)], series)
-        figure.text(
-            _MARGIN / _WIDTH,
-            1 - _MARGIN / figure.get_figheight(),
-            "Latency of one inference by weight precision",
-            va="center",
-            weight="bold",
-            size=12,
-        )
-        _write_below(figure, list(series.values()), notes, footer, below)
+    if not board.ran:
+        raise canvas.nobody()
+    panels, left_out = canvas.capped(list(canvas.panels(board.ran).items()), canvas.MOST_PANELS, "panels")
+    shown = [arm for _, members in panels for arm in members]
+    drawn = [arm for arm in shown if measured(arm)]
+    series = canvas.looks(_key(arm) for arm in drawn)
+    names, more = canvas.capped(list(series), canvas.MOST_SERIES, "series in this legend")
+    figure, axes = canvas.sheet(
+        "Latency of one inference by weight precision",
+        len(panels),
+        legend=[
+            *(series[key].handle(_name(key)) for key in names),
+            canvas.hollow("hollow: fell back, shown at the bits that ran"),
+        ],
+        notes=[*left_out, *more, *_notes(shown)],
+        footer=[canvas.SEVERAL, *canvas.footer(board.ran)],
+    )
+    for axis, (title, members) in zip(axes, panels, strict=True):
+        _draw_latency(axis, title, [arm for arm in members if measured(arm)], series)
     return figure
 
 
-def render(figure: Figure, kind: Format) -> bytes:
-    """The figure as bytes, without dates or versions in it."""
-    file = io.BytesIO()
-    with mpl.rc_context(_STYLE):
-        if kind == "svg":
-            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-        else:
-            figure.savefig(file, format="png", dpi=144, metadata={"Software": None})
-    return file.getvalue()
-
-
-def _measured(row: words.Row) -> bool:
-    right = Outcome(row["outcome"]).measured
-    return right and row["latency_ms_median"] is not None and row["effective_bits"] in BITS
-
-
-def _panels(rows: Sequence[words.Row]) -> dict[str, list[words.Row]]:
-    """Rows that may stand on one axis: the same model, weights, shape and host."""
-    hosts = words.distinct(_host(row) for row in rows)
-    found: dict[str, list[words.Row]] = {}
-    for row in rows:
-        parts = [f"{row['requested_model']}, {row['requested_sequence_length']} tokens"]
-        if row["requested_batch_size"] != 1:
-            parts.append(f"batch of {row['requested_batch_size']}")
-        if row["model_weights"] == "synthetic":
-            parts.append("SYNTHETIC WEIGHTS")
-        if len(hosts) > 1:
-            parts.append(_host(row))
-        found.setdefault(", ".join(parts), []).append(row)
-    return dict(sorted(found.items()))
-
-
-def _host(row: words.Row) -> str:
-    return ", ".join(words.distinct((row["os"], row["cpu"])))
-
-
-def _key(row: words.Row) -> tuple[str, ...]:
+def _key(arm: words.Row) -> tuple[str, ...]:
     """What ran, not what was asked: a fallback to another platform belongs to that one."""
     return (
-        words.browser(row),
-        str(row["effective_platform"] or row["requested_platform"]),
-        words.device(row),
-        words.options(row),
+        words.browser(arm),
+        str(arm["effective_platform"] or arm["requested_platform"]),
+        words.device(arm),
+        words.options(arm),
     )
 
 
-def _all_series(drawn: Sequence[words.Row]) -> dict[tuple[str, ...], _Series]:
-    keys: dict[tuple[str, ...], words.Row] = {}
-    for row in drawn:
-        keys.setdefault(_key(row), row)
-    found = {}
-    for index, key in enumerate(sorted(keys)):
-        label = ", ".join(
-            part for part in (f"{key[0]} {key[1]}", textwrap.shorten(key[2], 60), key[3]) if part
-        )
-        found[key] = _Series(
-            key,
-            label,
-            _COLOURS[index % len(_COLOURS)],
-            _MARKERS[index % len(_MARKERS)],
-            _LINES[index % len(_LINES)],
-        )
-    return found
+def _name(key: tuple[str, ...]) -> str:
+    return ", ".join(part for part in (f"{key[0]} {key[1]}", textwrap.shorten(key[2], 60), key[3]) if part)
 
 
-def _draw_panel(
-    axis: Axes, title: str, rows: Sequence[words.Row], series: Mapping[tuple[str, ...], _Series]
-) -> None:
-    axis.set_title(title + _counts(rows), loc="left", size=9)
+def _bits_axis(axis: Axes) -> None:
     axis.set_xticks(range(len(BITS)), [f"{width}" for width in BITS])
     axis.set_xlim(-0.5, len(BITS) - 0.5)
     axis.set_xlabel("weight bits that ran")
+
+
+def _draw_latency(axis: Axes, title: str, arms: Sequence[words.Row], series: Drawn) -> None:
+    counted = canvas.counts(arms)
+    axis.set_title(
+        "\n".join(canvas.wrap(title, 68)) + (f"\n{counted}" if counted else ""), loc="left", size=9
+    )
+    _bits_axis(axis)
     axis.set_ylabel("median latency, ms (log)")
-    if not rows:
-        axis.set_yticks([])
-        axis.text(0.5, 0.5, "nothing was measured", ha="center", va="center", transform=axis.transAxes)
+    if not arms:
+        canvas.nothing(axis)
         return
     axis.set_yscale("log")
-    axis.grid(visible=True, axis="y", color="#dddddd", linewidth=0.6)
-    present = [item for item in series.values() if any(_key(row) == item.key for row in rows)]
-    for index, item in enumerate(present):
+    canvas.grid(axis)
+    present = [key for key in series if any(_key(arm) == key for arm in arms)]
+    for index, key in enumerate(present):
         # Side by side, so that no interval hides another.
         shift = (index - (len(present) - 1) / 2) * min(0.12, 0.6 / max(1, len(present)))
-        _draw_series(axis, item, [row for row in rows if _key(row) == item.key], shift)
-    low = min(min(words.interval(row)[0], row["latency_ms_median"]) for row in rows)
-    high = max(max(words.interval(row)[1], row["latency_ms_median"]) for row in rows)
+        _draw_series(axis, series[key], [arm for arm in arms if _key(arm) == key], shift)
+    low = min(min(words.interval(arm)[0], arm["latency_ms_median"]) for arm in arms)
+    high = max(max(words.interval(arm)[1], arm["latency_ms_median"]) for arm in arms)
     axis.set_ylim(max(low, high * 1e-9) / 1.35, high * 1.35)
-    _label_log_axis(axis, high / max(low, high * 1e-9))
+    canvas.label_log(axis.yaxis, high / max(low, high * 1e-9))
 
 
-def _label_log_axis(axis: Axes, ratio: float) -> None:
-    steps: tuple[float, ...] = (1.0, 2.0, 5.0) if ratio < 300 else (1.0,)
-    if ratio < 4:
-        steps = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
-    axis.yaxis.set_major_locator(LogLocator(base=10, subs=steps))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _draw_series(axis: Axes, item: _Series, rows: Sequence[words.Row], shift: float) -> None:
-    kept = [row for row in rows if row["outcome"] == Outcome.OK]
-    fallen = [row for row in rows if row["outcome"] == Outcome.FALLBACK]
-    middle: dict[int, float] = {}
+def _draw_series(axis: Axes, look: Look, arms: Sequence[words.Row], shift: float) -> None:
+    kept = [arm for arm in arms if arm["outcome"] == Outcome.OK]
+    fallen = [arm for arm in arms if arm["outcome"] == Outcome.FALLBACK]
+    line = [
+        (BITS.index(width) + shift, arm["latency_ms_median"])
+        for width in BITS
+        for arm in kept
+        if arm["effective_bits"] == width
+    ]
+    firsts = dict(reversed(line))
+    xs = sorted(firsts)
+    axis.plot(xs, [firsts[x] for x in xs], color=look.colour, linestyle=look.line, linewidth=1.4)
     for width in BITS:
-        values = [row["latency_ms_median"] for row in kept if row["effective_bits"] == width]
-        if values:
-            middle[BITS.index(width)] = float(pd.Series(values).median())
-    axis.plot(
-        [place + shift for place in middle],
-        list(middle.values()),
-        color=item.colour,
-        linestyle=item.line,
-        linewidth=1.4,
-    )
-    for width in BITS:
-        group = [row for row in (*kept, *fallen) if row["effective_bits"] == width]
-        for place, row in enumerate(group):
-            # A point of its own for each session; the first stands on the line.
-            side = shift + 0.07 * place
-            _draw_point(axis, item, row, BITS.index(width) + side)
+        group = [arm for arm in (*kept, *fallen) if arm["effective_bits"] == width]
+        for place, arm in enumerate(group):
+            _draw_point(axis, look, arm, BITS.index(width) + shift + 0.07 * place)
 
 
-def _draw_point(axis: Axes, item: _Series, row: words.Row, x: float) -> None:
-    median = row["latency_ms_median"]
-    low, high = words.interval(row)
-    bars = [[max(0.0, median - low)], [max(0.0, high - median)]]
+def _draw_point(axis: Axes, look: Look, arm: words.Row, x: float) -> None:
+    median = arm["latency_ms_median"]
+    low, high = words.interval(arm)
+    _point(axis, look, arm, x, median, (max(0.0, median - low), max(0.0, high - median)))
+
+
+def _point(axis: Axes, look: Look, arm: words.Row, x: float, y: float, around: tuple[float, float]) -> None:
     axis.errorbar(
         [x],
-        [median],
-        yerr=bars,
-        color=item.colour,
-        marker=item.marker,
+        [y],
+        yerr=[[around[0]], [around[1]]],
+        color=look.colour,
+        marker=look.marker,
         markersize=5.5,
-        markerfacecolor="white" if row["outcome"] == Outcome.FALLBACK else item.colour,
+        markerfacecolor="white" if arm["outcome"] == Outcome.FALLBACK else look.colour,
         markeredgewidth=1.3,
         capsize=2.5,
         linewidth=1.1,
     )
 
 
-def _counts(rows: Sequence[words.Row]) -> str:
-    counts = sorted({int(row["latency_ms_n"]) for row in rows if row["latency_ms_n"] is not None})
-    if not counts:
-        return ""
-    span = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    sessions = "1 session" if len(rows) == 1 else f"{len(rows)} sessions"
-    return f"\n{sessions}, n = {span} samples each"
-
-
-def _layout(panels: int, series: int, lines: int) -> tuple[Figure, list[Axes], float]:
-    """A figure tall enough for everything beneath its panels, and that part's height in inches."""
-    across = 1 if panels == 1 else 2
-    down = math.ceil(panels / across)
-    below = _MARGIN + (series + 1) * _LEGEND_LINE + lines * _TEXT_LINE + 0.55
-    height = 0.85 + down * _PANEL + below
-    figure = Figure(figsize=(_WIDTH, height))
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
-        down,
-        across,
-        left=0.8 / _WIDTH,
-        right=1 - _MARGIN / _WIDTH,
-        top=1 - 0.85 / height,
-        bottom=below / height,
-        hspace=0.36,
-        wspace=0.22,
-    )
-    axes = [figure.add_subplot(grid[index // across, index % across]) for index in range(panels)]
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes, below
-
-
-def _write_below(
-    figure: Figure, series: Sequence[_Series], notes: Sequence[str], footer: Sequence[str], below: float
-) -> None:
-    height = figure.get_figheight()
-    handles = [
-        Line2D([], [], color=item.colour, marker=item.marker, linestyle=item.line, label=item.label)
-        for item in series
-    ]
-    handles.append(Line2D([], [], color="#555555", marker="o", markerfacecolor="white", linestyle="none"))
-    handles[-1].set_label(
-        "hollow: fell back, shown at the bits that ran; bars: 95 % interval within one session"
-    )
-    top = below - 0.6
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(_MARGIN / _WIDTH, top / height),
-        frameon=False,
-        fontsize=8.5,
-        borderaxespad=0,
-        handlelength=3.4,
-        labelspacing=0.45,
-    )
-    start = top - len(handles) * _LEGEND_LINE - 0.06
-    for place, line in enumerate([*notes, *footer]):
-        figure.text(
-            _MARGIN / _WIDTH,
-            (start - place * _TEXT_LINE) / height,
-            line,
-            size=7.5,
-            va="top",
-            color="#222222" if place < len(notes) else "#555555",
-        )
-
-
-def _notes(rows: Sequence[words.Row]) -> list[str]:
+def _notes(arms: Sequence[words.Row]) -> list[str]:
     """What fell back and what has no speed, by name."""
     fallen: dict[str, list[str]] = {}
     missing: dict[str, dict[str, list[str]]] = {}
-    several = len({row["requested_model"] for row in rows}) > 1
-    for row in sorted(rows, key=lambda row: -row["requested_bits"]):
-        parts = (words.browser(row), row["requested_platform"], words.options(row))
-        name = " ".join(words.distinct((*parts, row["requested_model"] if several else "")))
-        if not _measured(row):
+    several = len({arm["requested_model"] for arm in arms}) > 1
+    for arm in sorted(arms, key=lambda arm: -arm["requested_bits"]):
+        parts = (words.browser(arm), arm["requested_platform"], words.options(arm))
+        name = " ".join(words.distinct((*parts, arm["requested_model"] if several else "")))
+        if not measured(arm):
             kinds = missing.setdefault(name, {})
-            kinds.setdefault(row["outcome"], []).append(str(row["requested_bits"]))
-        elif row["outcome"] == Outcome.FALLBACK:
-            ran = words.bits(row)
-            if row["effective_platform"] != row["requested_platform"]:
-                ran += f" ({words.platform(row)})"
+            kinds.setdefault(arm["outcome"], []).append(str(arm["requested_bits"]))
+        elif arm["outcome"] == Outcome.FALLBACK:
+            ran = words.bits(arm)
+            if arm["effective_platform"] != arm["requested_platform"]:
+                ran += f" ({words.platform(arm)})"
             fallen.setdefault(name, []).append(ran)
     lines = [
         f"fell back: {name} {', '.join(words.distinct(found))}" for name, found in sorted(fallen.items())
@@ -318,34 +158,221 @@ def _notes(rows: Sequence[words.Row]) -> list[str]:
     for name, kinds in sorted(missing.items()):
         said = [f"{', '.join(words.distinct(found))}: {outcome}" for outcome, found in kinds.items()]
         lines.append(f"not measured: {name} {'; '.join(said)}")
-    wrapped = [part for line in lines for part in _wrap(line)]
-    if len(wrapped) > _MOST_NOTES:
-        more = len(wrapped) - _MOST_NOTES
-        wrapped = [*wrapped[:_MOST_NOTES], f"and {more} more lines, all in the report"]
-    return [*wrapped, ""] if wrapped else []
+    return lines
 
 
-def _footer(rows: Sequence[words.Row]) -> list[str]:
-    campaigns = words.distinct(row["campaign"] for row in rows)
-    named = ", ".join(campaigns[:4]) + (f" and {len(campaigns) - 4} more" if len(campaigns) > 4 else "")
-    lines = [
-        f"campaign: {named}    weights: {', '.join(words.distinct(row['model_weights'] for row in rows))}",
-        f"browsers: {', '.join(sorted(words.distinct(words.browser(row) for row in rows)))}",
+def place_of(bits: float) -> float:
+    """Where so many bits stand on the axis of precisions: 16 at 0, 2 at 3, a mixed mean between."""
+    return 4 - math.log2(bits)
+
+
+@mpl.rc_context(STYLE)
+def memory(board: Board) -> Figure:
+    """Bytes of weights against FP16 by the mean bits that ran, with the line of bits over 16.
+
+    Raises:
+        InputError: there are no runs.
+    """
+    sized = [arm for arm in board.ran if right(arm) and arm["weight_bytes"] and arm["weight_bytes_fp16"]]
+
+    def share(arm: words.Row) -> tuple[float, float, float]:
+        value = 100 * arm["weight_bytes"] / arm["weight_bytes_fp16"]
+        return value, value, value
+
+    ideal = Line2D([], [], color="#555555", linestyle="-", linewidth=1, label="ideal: bits / 16, no scales")
+    figure, (axis,), arms = _by_precision(
+        board, "Weights in memory against FP16", sized, [("% of FP16 bytes (log)", share)], [ideal]
+    )
+    if arms:
+        axis.set_yscale("log", base=2)
+        values = [share(arm)[0] for arm in arms]
+        axis.plot([0, 3], [100, 12.5], color="#555555", linewidth=1, zorder=1)
+        axis.set_ylim(min(12.5, *values) / 1.2, max(100.0, *values) * 1.2)
+        axis.yaxis.set_major_locator(FixedLocator([6.25, 12.5, 25, 50, 100, 200]))
+        axis.yaxis.set_minor_locator(NullLocator())
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def accuracy(board: Board, limit: float = 0.99) -> Figure:
+    """Cosine and relative L2 distance to the unquantized model by the mean bits that ran.
+
+    Args:
+        board: what to draw; a point is the median over sessions, its bar from least to most.
+        limit: a cosine to draw a line at.
+
+    Raises:
+        InputError: there are no runs.
+    """
+    known = [arm for arm in board.ran if right(arm) and arm["cosine_fp32"] is not None]
+
+    def cosine(arm: words.Row) -> tuple[Any, Any, Any]:
+        return arm["cosine_fp32"], arm["cosine_fp32_low"], arm["cosine_fp32_high"]
+
+    def distance(arm: words.Row) -> tuple[Any, Any, Any]:
+        return arm["rel_l2_fp32"], arm["rel_l2_fp32_low"], arm["rel_l2_fp32_high"]
+
+    figure, axes, arms = _by_precision(
+        board,
+        "Accuracy against the unquantized model",
+        known,
+        [("mean cosine (1: the same)", cosine), ("relative L2 distance (log)", distance)],
+        [Line2D([], [], color="#555555", linestyle=":", label=f"cosine {limit:g}, the limit of a choice")],
+    )
+    if arms:
+        axes[0].axhline(limit, color="#555555", linestyle=":", linewidth=1.2)
+        axes[0].set_ylim(min(0.98, *(arm["cosine_fp32"] for arm in arms)) - 0.02, 1.005)
+        positive = [arm["rel_l2_fp32"] for arm in arms if arm["rel_l2_fp32"]]
+        if positive:
+            axes[1].set_yscale("log")
+            axes[1].set_ylim(min(positive) / 1.5, max(positive) * 1.5)
+            canvas.label_log(axes[1].yaxis, max(positive) / min(positive))
+    return figure
+
+
+# Middle, least and most of an arm; None where it was not measured.
+Value = Callable[[words.Row], tuple[Any, Any, Any]]
+
+
+def _by_precision(
+    board: Board,
+    title: str,
+    arms: Sequence[words.Row],
+    panels: Sequence[tuple[str, Value]],
+    legend: Sequence[Line2D],
+) -> tuple[Figure, list[Axes], list[words.Row]]:
+    """Panels over bits, a series a model, platform and options; equal points are drawn once.
+
+    Returns the arms that were drawn too: the picture has room for so many series.
+    """
+    if not board.ran:
+        raise canvas.nobody()
+    grouped: dict[tuple[str, ...], list[words.Row]] = {}
+    for arm in arms:
+        key = (arm["requested_model"], str(arm["effective_platform"]), words.options(arm))
+        grouped.setdefault(key, []).append(arm)
+    keys, notes = canvas.capped(sorted(grouped), canvas.MOST_SERIES, "series")
+    series = canvas.looks(keys)
+    handles = []
+    for key in keys:
+        total = sum(arm["sessions"] for arm in grouped[key])
+        text = " ".join(part for part in key if part)
+        handles.append(series[key].handle(f"{text} (n = {total} run{'' if total == 1 else 's'})"))
+    missing = [arm for arm in board.ran if not right(arm)]
+    handles.append(canvas.hollow("hollow: fell back, shown at the bits that ran"))
+    figure, axes = canvas.sheet(
+        title,
+        len(panels),
+        legend=[*legend, *handles],
+        notes=[*notes, *_notes(missing)],
+        footer=canvas.footer(board.ran),
+        panel=4.2,
+    )
+    drawn = [arm for key in keys for arm in grouped[key]]
+    for axis, (label, value) in zip(axes, panels, strict=True):
+        _bits_axis(axis)
+        axis.set_ylabel(label)
+        if not drawn:
+            canvas.nothing(axis)
+            continue
+        canvas.grid(axis)
+        for index, key in enumerate(keys):
+            shift = (index - (len(keys) - 1) / 2) * min(0.08, 0.5 / len(keys))
+            _draw_values(axis, series[key], grouped[key], shift, value)
+    return figure, axes, drawn
+
+
+def _draw_values(axis: Axes, look: Look, arms: Sequence[words.Row], shift: float, value: Value) -> None:
+    seen = set()
+    for arm in arms:
+        middle, low, high = value(arm)
+        x = place_of(arm["effective_bits_mean"] or arm["effective_bits"]) + shift
+        if middle is None:
+            continue
+        point = (round(x, 6), f"{middle:.9g}", arm["outcome"])
+        if point not in seen:
+            seen.add(point)
+            _point(axis, look, arm, x, middle, (max(0.0, middle - low), max(0.0, high - middle)))
+
+
+@mpl.rc_context(STYLE)
+def pareto(board: Board) -> Figure:
+    """Latency against bytes of weights, each point with its bits and cosine; filled where none is better.
+
+    An arm is better than another where it is as good in latency, bytes and cosine, and better in one of them.
+
+    Raises:
+        InputError: there are no runs.
+    """
+    if not board.ran:
+        raise canvas.nobody()
+    known = [
+        arm for arm in board.ran if measured(arm) and arm["weight_bytes"] and arm["cosine_fp32"] is not None
     ]
-    adapters: dict[str, bool] = {}
-    for row in rows:
-        if row["adapter"]:
-            adapters[words.visible(row["adapter"])] = row["adapter_is_fallback"] is True or (
-                row["effective_platform"] == "webgpu" and words.software(row)
-            )
-    for name, software in sorted(adapters.items()):
-        lines.append(f"adapter: {name}" + (" — SOFTWARE ADAPTER, not a GPU" if software else ""))
-    if any(words.software(row) for row in rows) and not any(adapters.values()):
-        lines.append("some runs ran on the CPU: SOFTWARE ADAPTER or device cpu, not a GPU")
-    host = words.distinct(_host(row) for row in rows)
-    lines.append(f"host: {'; '.join(host)}")
-    return [part for line in lines for part in _wrap(line)]
+    shown = canvas.panels(known) or {"": []}
+    panels, left_out = canvas.capped(list(shown.items()), canvas.MOST_PANELS, "panels")
+    series = canvas.looks(_key(arm) for _, members in panels for arm in members)
+    names, more = canvas.capped(list(series), canvas.MOST_SERIES, "series in this legend")
+    figure, axes = canvas.sheet(
+        "Latency, bytes and accuracy: what no other arm beats",
+        len(panels),
+        legend=[
+            *(series[key].handle(_name(key)) for key in names),
+            canvas.hollow("hollow: another arm is at least as good in latency, bytes and cosine"),
+        ],
+        notes=[*left_out, *more, *_notes([arm for arm in board.ran if not measured(arm)])],
+        footer=["beside a point: bits that ran, cosine to the unquantized model", *canvas.footer(board.ran)],
+        panel=4.4,
+    )
+    for axis, (title, members) in zip(axes, panels, strict=True):
+        _draw_pareto(axis, title, members, series)
+    return figure
 
 
-def _wrap(line: str) -> list[str]:
-    return textwrap.wrap(line, _LETTERS, subsequent_indent="    ") or [""]
+def front(arms: Sequence[words.Row]) -> list[words.Row]:
+    """The arms that no other beats in latency, bytes and cosine together."""
+
+    def cost(arm: words.Row) -> tuple[float, float, float]:
+        return arm["latency_ms_median"], arm["weight_bytes"], -arm["cosine_fp32"]
+
+    def beaten(mine: tuple[float, ...]) -> bool:
+        return any(other != mine and all(a <= b for a, b in zip(other, mine, strict=True)) for other in costs)
+
+    costs = [cost(arm) for arm in arms]
+    return [arm for arm, mine in zip(arms, costs, strict=True) if not beaten(mine)]
+
+
+def _draw_pareto(axis: Axes, title: str, arms: Sequence[words.Row], series: Drawn) -> None:
+    counted = canvas.counts(arms)
+    axis.set_title(
+        "\n".join(canvas.wrap(title, 68)) + (f"\n{counted}" if counted else ""), loc="left", size=9
+    )
+    axis.set_xlabel("median latency, ms (log)")
+    axis.set_ylabel("weights, MB")
+    if not arms:
+        canvas.nothing(axis)
+        return
+    best = front(arms)
+    axis.set_xscale("log")
+    canvas.grid(axis, "both")
+    for arm in arms:
+        look, filled = series[_key(arm)], any(arm is one for one in best)
+        x, y = arm["latency_ms_median"], arm["weight_bytes"] / 1e6
+        axis.plot(
+            [x],
+            [y],
+            linestyle="none",
+            marker=look.marker,
+            color=look.colour,
+            markerfacecolor=look.colour if filled else "white",
+            markersize=6.5 if filled else 5,
+            zorder=3 if filled else 2,
+        )
+        if filled and len(best) <= 12:
+            text = f"{words.bits(arm)}, {arm['cosine_fp32']:.3f}"
+            axis.annotate(text, (x, y), xytext=(6, 4), textcoords="offset points", size=7)
+    xs = [arm["latency_ms_median"] for arm in arms]
+    axis.set_xlim(min(xs) / 1.3, max(xs) * 2.0)
+    axis.set_ylim(0, max(arm["weight_bytes"] for arm in arms) / 1e6 * 1.15)
+    canvas.label_log(axis.xaxis, max(xs) / min(xs) * 2)

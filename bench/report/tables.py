@@ -1,7 +1,6 @@
 """Tables of a report, as pandas frames of text; a cell that has no value is "".
 
-They take frames of `Store.summary` (runs) and `Store.cells` (what was planned): the plan is the denominator,
-so a cell that failed, or never ran, keeps its place.
+They take a `Board`, whose cells are the denominator: one that failed, or never ran, keeps its place.
 """
 
 from __future__ import annotations
@@ -14,60 +13,44 @@ import pandas as pd
 
 from bench.harness.outcome import Outcome
 from bench.report import words
+from bench.report.board import BITS, NOT_RUN, as_rows, right
 
-NOT_RUN = "not run"
-BITS = (16, 8, 4, 2)
-_ARM = ("model", "sequence_length", "browser", "platform")
-
-
-def as_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A frame as plain rows, with None for whatever is missing."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [{str(key): value for key, value in row.items()} for row in plain.to_dict(orient="records")]
+_LINE = ("model", "sequence_length", "browser", "platform")
 
 
-def arms_only(runs: pd.DataFrame) -> pd.DataFrame:
-    """Without the hidden A/A twins: they meter false alarms and are no arm of a comparison."""
-    return runs[runs["role"] != "twin"]
-
-
-def latest(runs: pd.DataFrame) -> pd.DataFrame:
-    """The last attempt at each cell: what the cell came to."""
-    return runs.sort_values(["cell_id", "attempt"]).drop_duplicates("cell_id", keep="last").sort_values("id")
-
-
-def outcome_counts(runs: pd.DataFrame, cells: Sequence[words.Row]) -> dict[str, int]:
+def outcome_counts(arms: Sequence[words.Row]) -> dict[str, int]:
     """How many cells came to each outcome, in the vocabulary's order, `not run` last; zeros left out."""
-    found = Counter(str(outcome) for outcome in latest(runs)["outcome"])
-    found[NOT_RUN] = len(cells) - sum(found.values())
+    found: Counter[str] = Counter()
+    for arm in arms:
+        found[str(arm["outcome"])] += arm["sessions"]
     order = [*(outcome.value for outcome in Outcome), NOT_RUN]
     return {name: found[name] for name in order if found[name]}
 
 
-def coverage(runs: pd.DataFrame, cells: Sequence[words.Row]) -> tuple[int, int]:
-    """Cells that ran with a right result (as requested or fallen back), and cells asked for."""
-    return sum(Outcome(outcome).measured for outcome in latest(runs)["outcome"]), len(cells)
+def support_groups(arms: Sequence[words.Row]) -> dict[tuple[Any, ...], list[words.Row]]:
+    """The arms of each line of the support matrix: (model, tokens, browser, platform, options)."""
+    groups: dict[tuple[Any, ...], list[words.Row]] = {}
+    for arm in arms:
+        key = (*(arm[f"requested_{name}"] for name in _LINE), words.options(arm))
+        groups.setdefault(key, []).append(arm)
+    return dict(sorted(groups.items()))
 
 
-def support_matrix(runs: pd.DataFrame, cells: Sequence[words.Row]) -> pd.DataFrame:
+def support_matrix(arms: Sequence[words.Row]) -> pd.DataFrame:
     """What each browser and platform made of each precision.
 
     Returns:
-        a row for each (model, sequence length, browser build, platform, options), with columns `model`,
-        `tokens`, `browser`, `platform`, `options`, one for each precision asked for anywhere, and `ran`
+        a row for each (model, sequence length, browser, platform, options), with columns `model`, `tokens`,
+        `browser` (its builds), `platform`, `options`, one for each precision asked for anywhere, and `ran`
         (cells that ran of cells asked). A precision reads `ok`, `fallback → 8`, `timeout`, `not run`, or
         counts where there are several cells: `ok ×9, timeout ×1`. Blank: not asked for.
     """
-    by_cell = {row["cell_id"]: row for row in as_rows(latest(runs))}
-    groups: dict[tuple[Any, ...], list[words.Row]] = {}
-    for cell in cells:
-        key = (*(cell[f"requested_{name}"] for name in _ARM), words.options(cell))
-        groups.setdefault(key, []).append(cell)
-    asked = [width for width in BITS if any(cell["requested_bits"] == width for cell in cells)]
+    asked = [width for width in BITS if any(arm["requested_bits"] == width for arm in arms)]
     lines = []
-    for (model, tokens, browser, platform, option), members in sorted(groups.items()):
-        ran = [by_cell[cell["cell_id"]] for cell in members if cell["cell_id"] in by_cell]
-        builds = words.distinct(words.browser(row) for row in ran)
+    for (model, tokens, browser, platform, option), members in support_groups(arms).items():
+        builds = words.distinct(words.browser(arm) for arm in members if arm["outcome"] != NOT_RUN)
+        if len(builds) > 3:
+            builds = [*builds[:2], f"{len(builds) - 2} more builds"]
         line = {
             "model": model,
             "tokens": str(tokens),
@@ -76,98 +59,126 @@ def support_matrix(runs: pd.DataFrame, cells: Sequence[words.Row]) -> pd.DataFra
             "options": option,
         }
         for width in asked:
-            line[f"{width}-bit"] = _verdict(
-                [by_cell.get(cell["cell_id"]) for cell in members if cell["requested_bits"] == width]
-            )
-        line["ran"] = f"{sum(Outcome(row['outcome']).measured for row in ran)} of {len(members)}"
+            line[f"{width}-bit"] = verdict([arm for arm in members if arm["requested_bits"] == width])
+        ran = sum(arm["sessions"] for arm in members if right(arm))
+        line["ran"] = f"{ran} of {sum(arm['sessions'] for arm in members)}"
         lines.append(line)
     columns = ["model", "tokens", "browser", "platform", "options", *(f"{w}-bit" for w in asked), "ran"]
     return pd.DataFrame(lines, columns=columns)
 
 
-def _verdict(runs: Sequence[words.Row | None]) -> str:
-    found = Counter(_word(run) for run in runs)
-    if len(runs) == 1:
+def verdict(arms: Sequence[words.Row]) -> str:
+    """What cells came to, in words; "" for none."""
+    found: Counter[str] = Counter()
+    for arm in arms:
+        found[_word(arm)] += arm["sessions"]
+    if found.total() == 1:
         return next(iter(found))
     return ", ".join(f"{word} ×{count}" for word, count in found.most_common())
 
 
-def _word(run: words.Row | None) -> str:
-    if run is None:
-        return NOT_RUN
-    if run["outcome"] == Outcome.FALLBACK and run["effective_bits"] not in (None, run["requested_bits"]):
-        return f"fallback → {run['effective_bits']}"
-    return str(run["outcome"])
+def _word(arm: words.Row) -> str:
+    if arm["outcome"] == Outcome.FALLBACK and arm["effective_bits"] not in (None, arm["requested_bits"]):
+        return f"fallback → {arm['effective_bits']}"
+    return str(arm["outcome"])
 
 
-def comparison(runs: pd.DataFrame) -> pd.DataFrame:
-    """The last attempt at each cell, as text; a run without numbers keeps its line.
-
-    Latency in milliseconds with its 95 % interval within the session, memory against FP16.
-    """
-    rows = as_rows(latest(runs))
-    rows.sort(
-        key=lambda row: (
-            row["requested_model"],
-            row["requested_sequence_length"],
-            words.options(row),
-            row["requested_browser"],
-            row["requested_platform"],
-            -row["requested_bits"],
-            row["id"],
-        )
+def sorted_arms(arms: Sequence[words.Row]) -> list[words.Row]:
+    """In the order of the table: model, shape, options, browser, platform, most bits first."""
+    return sorted(
+        arms,
+        key=lambda arm: (
+            arm["requested_model"],
+            arm["requested_sequence_length"],
+            words.options(arm),
+            arm["requested_browser"],
+            arm["requested_platform"],
+            -arm["requested_bits"],
+            arm["runs"][:1],
+        ),
     )
+
+
+def comparison(arms: Sequence[words.Row]) -> pd.DataFrame:
+    """Each arm that has a run, as text, in the order of `sorted_arms`; one without numbers keeps its line.
+
+    Latency in milliseconds with its interval, memory against FP16.
+    """
     lines = [
         {
-            "run": str(row["id"]),
-            "model": row["requested_model"],
-            "tokens": str(row["requested_sequence_length"]),
-            "browser": words.browser(row),
-            "platform": words.platform(row),
-            "options": words.options(row),
-            "bits": words.bits(row),
-            "outcome": row["outcome"],
-            "latency ms": words.latency(row),
-            "n": "" if row["latency_ms_n"] is None else str(row["latency_ms_n"]),
-            "memory saved": words.percent(row["memory_reduction"]),
-            "kernel rel. L2": words.number(row["kernel_rel_l2"], 2),
-            "cosine to FP32": "" if row["cosine_fp32"] is None else f"{row['cosine_fp32']:.4f}",
-            "ran on": words.device(row) if row["effective_platform"] else "",
+            "model": arm["requested_model"],
+            "tokens": str(arm["requested_sequence_length"]),
+            "browser": words.browser(arm),
+            "platform": words.platform(arm),
+            "options": words.options(arm),
+            "bits": words.bits(arm),
+            "outcome": arm["outcome"],
+            "latency ms": words.latency(arm),
+            "n": "" if arm["latency_ms_n"] is None else str(arm["latency_ms_n"]),
+            "weights MB": words.megabytes(arm["weight_bytes"]),
+            "memory saved": words.percent(arm["memory_reduction"]),
+            "kernel rel. L2": words.number(arm["kernel_rel_l2"], 2),
+            "cosine to FP32": "" if arm["cosine_fp32"] is None else f"{arm['cosine_fp32']:.4f}",
+            "ran on": words.device(arm) if arm["effective_platform"] else "",
+            "runs": ", ".join(str(run) for run in arm["runs"][:MOST_IDS])
+            + (f" and {len(arm['runs']) - MOST_IDS} more" if len(arm["runs"]) > MOST_IDS else ""),
         }
-        for row in rows
+        for arm in sorted_arms(arms)
+        if arm["outcome"] != NOT_RUN
     ]
-    columns = "run|model|tokens|browser|platform|options|bits|outcome|latency ms|n|memory saved"
-    return pd.DataFrame(
-        lines, columns=[*columns.split("|"), "kernel rel. L2", "cosine to FP32", "ran on"]
-    ).astype(object)
+    columns = "model|tokens|browser|platform|options|bits|outcome|latency ms|n|weights MB|memory saved"
+    more = ["kernel rel. L2", "cosine to FP32", "ran on", "runs"]
+    return pd.DataFrame(lines, columns=[*columns.split("|"), *more]).astype(object)
 
 
-def failures(runs: pd.DataFrame) -> pd.DataFrame:
-    """Every run that is not `ok`, earlier attempts too, with the browser's words."""
-    rows = [row for row in as_rows(runs.sort_values("id")) if row["outcome"] != Outcome.OK]
+MOST_IDS = 6  # of an arm's runs that are named
+
+
+def asked_for(row: words.Row) -> str:
+    """`chrome 153.0 webnn 4-bit experimental all-MiniLM-L6-v2`."""
+    parts = (
+        words.browser(row) or row["requested_browser"],
+        row["requested_platform"],
+        f"{row['requested_bits']}-bit",
+        words.options(row),
+        row["requested_model"],
+    )
+    return " ".join(part for part in parts if part)
+
+
+def failures(runs: pd.DataFrame, most: int = 200) -> tuple[pd.DataFrame, int]:
+    """Runs that are not `ok`, earlier attempts too, with the browser's words, and how many were left out.
+
+    The same words for the same request stand once, with the newest run and how many there were; the newest
+    `most` of them are given.
+    """
+    names = [
+        "requested_browser",
+        "browser_version",
+        "requested_platform",
+        "requested_bits",
+        "requested_model",
+    ]
+    names += ["requested_experimental_precision", "requested_mixed_precision", "requested_device"]
+    names += ["outcome", "error_stage", "error_name", "error_message", "fallback_reason"]
+    bad = runs[runs["outcome"] != Outcome.OK.value].sort_values("id")
+    counted = bad.groupby(names, dropna=False, sort=False)["id"].transform("size")
+    newest = bad.assign(times=counted).drop_duplicates(names, keep="last")
+    rows = as_rows(newest.tail(most))
     lines = [
         {
             "run": str(row["id"]),
-            "asked": " ".join(
-                part
-                for part in (
-                    words.browser(row) or row["requested_browser"],
-                    row["requested_platform"],
-                    f"{row['requested_bits']}-bit",
-                    words.options(row),
-                    row["requested_model"],
-                )
-                if part
-            ),
-            "attempt": str(row["attempt"]),
+            "asked": asked_for(row),
             "outcome": row["outcome"],
+            "times": str(row["times"]),
             "stage": row["error_stage"] or "",
             "words": words.reason(row),
             "operator": words.visible(row["error_operator"]),
         }
         for row in rows
     ]
-    return pd.DataFrame(lines, columns=["run", "asked", "attempt", "outcome", "stage", "words", "operator"])
+    columns = ["run", "asked", "outcome", "times", "stage", "words", "operator"]
+    return pd.DataFrame(lines, columns=columns), len(newest) - len(rows)
 
 
 def environments(runs: pd.DataFrame) -> pd.DataFrame:
@@ -185,10 +196,9 @@ def environments(runs: pd.DataFrame) -> pd.DataFrame:
         "cpu": "processor",
         "harness_version": "harness",
     }
-    found: Counter[tuple[str, ...]] = Counter()
-    for row in as_rows(runs):
-        found[tuple(_plain(row[name]) for name in columns)] += 1
-    lines = [[*values, str(count)] for values, count in found.items()]
+    rounded = runs.assign(timer_resolution_us=runs["timer_resolution_us"].round(3))
+    counted = rounded.groupby(list(columns), dropna=False, sort=False).size().reset_index(name="runs")
+    lines = [[_plain(row[name]) for name in (*columns, "runs")] for row in as_rows(counted)]
     return pd.DataFrame(lines, columns=[*columns.values(), "runs"])
 
 

@@ -47,6 +47,11 @@ def percent(value: Any) -> str:
     return "" if value is None else f"{100 * value:.0f} %"
 
 
+def megabytes(value: Any) -> str:
+    """Bytes as millions of them: `12.3`."""
+    return "" if value is None else number(value / 1e6)
+
+
 def thousands(value: Any) -> str:
     """A count as `22,713,216`."""
     return "" if value is None else f"{value:,}"

@@ -203,17 +203,22 @@ def cells(engine: sa.Engine, campaign: int | str | None) -> list[Row]:
 
 def frame(rows: list[Row]) -> pd.DataFrame:
     """Rows of `run_summary` as a typed frame; see `Store.summary`."""
+    return frame_of({item.name: [row[item.name] for row in rows] for item in SUMMARY.c})
+
+
+def frame_of(values: dict[str, list[Any]]) -> pd.DataFrame:
+    """Columns of `run_summary`, each with the type that `Store.summary` gives it."""
     import pandas as pd  # half a second, and most commands need no frame
 
     columns: dict[str, pd.Series[Any]] = {}
-    for item in SUMMARY.c:
-        values = [row[item.name] for row in rows]
-        if isinstance(item.type, sa.Boolean):
-            columns[item.name] = pd.Series(values, dtype="boolean")
-        elif isinstance(item.type, sa.Integer):
-            columns[item.name] = pd.Series(values, dtype="Int64")
-        elif isinstance(item.type, sa.Double):
-            columns[item.name] = pd.Series(values, dtype="float64")
+    for name, found in values.items():
+        kind = SUMMARY.c[name].type
+        if isinstance(kind, sa.Boolean):
+            columns[name] = pd.Series(found, dtype="boolean")
+        elif isinstance(kind, sa.Integer):
+            columns[name] = pd.Series(found, dtype="Int64")
+        elif isinstance(kind, sa.Double):
+            columns[name] = pd.Series(found, dtype="float64")
         else:
-            columns[item.name] = pd.Series(values, dtype="object")
+            columns[name] = pd.Series(found, dtype="object")
     return pd.DataFrame(columns)

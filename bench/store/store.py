@@ -234,6 +234,18 @@ class Store:
         """
         return reading.frame(self.rows(where, campaign=campaign, limit=limit, sort=sort))
 
+    def table(
+        self, columns: Sequence[str], where: str | None = None, *, campaign: int | str | None = None
+    ) -> pd.DataFrame:
+        """Some columns of `run_summary` as `summary` types them: runs by id, then cells that never ran.
+
+        The latter are blank but for what was planned. Fit for 100,000 rows.
+
+        Raises:
+            InputError: a filter, column or campaign that cannot be.
+        """
+        return sides.table(self.engine, columns, where, campaign)
+
     def cells(self, *, campaign: int | str | None = None) -> list[Row]:
         """What was planned: campaign, cell_id, position, role, state, note, block and what was requested."""
         return reading.cells(self.engine, campaign)

@@ -109,6 +109,11 @@ def test_sort_limit_and_campaign(bench, url):
         (("report", "--output", "x.pdf"), ".html"),
         (("report", "--output", "/proc/none/x.html"), "/proc/none/x.html"),
         (("report", "--campaign", "99"), "99"),
+        (("report", "--format", "markdown", "--output", "x.html"), ".md"),
+        (("report", "--min-cosine", "2"), "from -1 to 1"),
+        (("report", "--where", "btis = 4"), "bits"),
+        (("plot", "audio"), "audio"),
+        (("plot", "experimental"), "experimental"),
     ],
 )
 def test_bad_input_is_one_line_and_2(bench, url, tmp_path, arguments, says):
@@ -157,6 +162,31 @@ def test_report_and_plots(bench, url, tmp_path):
     for name, start in {"a.svg": b"<?xml", "b.png": b"\x89PNG"}.items():
         assert bench("plot", "latency", "--output", name)[0] == 0
         assert (tmp_path / name).read_bytes().startswith(start)
+    assert bench("report", "--format", "markdown")[1] == "results/report.md\n"
+    assert (tmp_path / "results" / "report-latency.svg").is_file()
+
+
+def test_explain_names_the_runs_behind_a_number(bench, url):
+    code, out, _ = bench("explain", "7")
+    assert code == 0 and out.startswith("chrome 153.0.8010.0 webnn, 4 → 8-bit; all-MiniLM-L6-v2, 16 tokens\n")
+    assert "outcome fallback of 1 session: standard mode runs 4 bits as 8" in out
+    assert "samples     40: 40 a session" in out and "24.2 [23.2, 25.4] ms" in out
+    assert "run 7; nightly (order of seed 7); block 0, position 6, attempt 1" in out
+    code, out, _ = bench("explain", "13")
+    assert code == 0 and "latency" not in out and WORDS in out
+    with open_store(url) as store:
+        asked = [request()] * 3
+        cells = store.create_campaign("more", asked, seed=5, settings={}, blocks=range(3)).cells
+        for cell, median in zip(cells, (179.0, 181.0, 183.0), strict=True):
+            store.record(cell.id, record(cell.request, median=median))
+        (last,) = store.rows(limit=1, sort="-id")
+        store.record(last["cell_id"], record(request(), Outcome.CRASHED))
+    code, out, _ = bench("explain", "25")
+    assert code == 0 and "outcome ok of 3 sessions" in out and "median of the session medians" in out
+    assert "run 26; more (order of seed 5); block 1" in out and "run 27" not in out
+    assert "crashed ×1" in out and "runs 28" in out
+    assert "run 28 was a later attempt" in refused(bench("explain", "27"))
+    assert "there are 1 to 28" in refused(bench("explain", "99"))
 
 
 def test_report_of_an_empty_database(bench, tmp_path, monkeypatch):

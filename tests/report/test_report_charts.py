@@ -5,7 +5,9 @@ from records import environment, fill, record, request
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
-from bench.report.charts import latency_by_bits, render
+from bench.report.board import Board
+from bench.report.canvas import render
+from bench.report.charts import latency_by_bits
 from bench.store import open_store
 
 
@@ -34,29 +36,31 @@ def texts(figure):
 
 def test_only_right_results_have_a_point(store):
     fill(store)
-    found = points(latency_by_bits(store.summary()))
+    found = points(latency_by_bits(Board.of(store.summary())))
     assert len(found) == 10
     assert sum(filled for _, _, filled in found) == 8
 
 
 def test_a_fallback_is_hollow_and_at_the_bits_that_ran(store):
     fill(store)
-    hollow = [(x, y) for x, y, filled in points(latency_by_bits(store.summary())) if not filled]
+    hollow = [(x, y) for x, y, filled in points(latency_by_bits(Board.of(store.summary()))) if not filled]
     assert len(hollow) == 2
     assert all(0.5 < x < 1.5 for x, _ in hollow)  # the place of 8 bits, not of 4 or 2
-    assert "fell back: chrome 153.0.8010.0 webnn 4 → 8, 2 → 8" in texts(latency_by_bits(store.summary()))
+    assert "fell back: chrome 153.0.8010.0 webnn 4 → 8, 2 → 8" in texts(
+        latency_by_bits(Board.of(store.summary()))
+    )
 
 
 def test_what_has_no_speed_is_named(store):
     fill(store)
-    said = texts(latency_by_bits(store.summary()))
+    said = texts(latency_by_bits(Board.of(store.summary())))
     assert "not measured: firefox 153.3.0 webnn 16, 8, 4, 2: unsupported" in said
     assert "not measured: firefox 153.3.0 webgpu 4: incorrect; 2: timeout" in said
 
 
 def test_the_footer_says_where_it_comes_from(store):
     fill(store)
-    said = "\n".join(texts(latency_by_bits(store.summary())))
+    said = "\n".join(texts(latency_by_bits(Board.of(store.summary()))))
     assert "campaign: nightly" in said and "SOFTWARE ADAPTER" in said and "llvmpipe" in said
 
 
@@ -66,7 +70,7 @@ def test_a_gpu_is_not_called_software(store):
     done = record()
     effective = done.effective.model_copy(update={"device": "gpu"})
     store.record(cell.id, record(environment=gpu, effective=effective))
-    said = "\n".join(texts(latency_by_bits(store.summary())))
+    said = "\n".join(texts(latency_by_bits(Board.of(store.summary()))))
     assert "NVIDIA H100" in said and "software" not in said.lower()
 
 
@@ -74,7 +78,7 @@ def test_a_fallback_to_another_platform_is_drawn_as_what_ran(store):
     cell = store.create_campaign("other", [request(platform="webnn")], seed=1, settings={}).cells[0]
     effective = record().effective.model_copy(update={"platform": "webgpu", "bits": 4})
     store.record(cell.id, record(cell.request, Outcome.FALLBACK, effective=effective))
-    said = texts(latency_by_bits(store.summary()))
+    said = texts(latency_by_bits(Board.of(store.summary())))
     assert any(text.startswith("chrome 153.0.8010.0 webgpu") for text in said)
     assert any("4 (webnn → webgpu)" in text for text in said)
 
@@ -83,12 +87,12 @@ def test_models_and_shapes_have_panels_of_their_own(store):
     asked = [request(), request(sequence_length=128), request(model="bert-tiny")]
     for cell in store.create_campaign("panels", asked, seed=1, settings={}).cells:
         store.record(cell.id, record(cell.request))
-    assert len(latency_by_bits(store.summary()).axes) == 3
+    assert len(latency_by_bits(Board.of(store.summary())).axes) == 3
 
 
 def test_the_same_rows_give_the_same_bytes(store):
     fill(store)
-    one, two = (latency_by_bits(store.summary()) for _ in range(2))
+    one, two = (latency_by_bits(Board.of(store.summary())) for _ in range(2))
     svg = render(one, "svg")
     assert svg == render(two, "svg")
     assert render(one, "png") == render(two, "png")
@@ -97,10 +101,10 @@ def test_the_same_rows_give_the_same_bytes(store):
 
 def test_nothing_to_draw(store):
     with pytest.raises(InputError, match="no runs"):
-        latency_by_bits(store.summary())
+        latency_by_bits(Board.of(store.summary()))
     cell = store.create_campaign("refused", [request()], seed=1, settings={}).cells[0]
     store.record(cell.id, record(outcome=Outcome.UNSUPPORTED))
-    figure = latency_by_bits(store.summary())
+    figure = latency_by_bits(Board.of(store.summary()))
     assert points(figure) == []
     assert any("unsupported" in text for text in texts(figure))
     assert render(figure, "png").startswith(b"\x89PNG")
@@ -108,7 +112,7 @@ def test_nothing_to_draw(store):
 
 def test_nothing_lies_outside_the_picture_or_over_something_else(store):
     fill(store)
-    figure = latency_by_bits(store.summary())
+    figure = latency_by_bits(Board.of(store.summary()))
     renderer = figure.canvas.get_renderer()
     width, height = figure.canvas.get_width_height()
     boxes = [text.get_window_extent(renderer) for text in figure.texts if text.get_text()]
@@ -123,4 +127,4 @@ def test_dollar_signs_are_no_formula(store):
     odd = environment(adapter={"name": "Weird $\\frac{$ <&>", "is_fallback_adapter": True})
     cell = store.create_campaign("$x$ <b>", [request()], seed=1, settings={}).cells[0]
     store.record(cell.id, record(environment=odd))
-    render(latency_by_bits(store.summary()), "svg")
+    render(latency_by_bits(Board.of(store.summary())), "svg")

@@ -1,14 +1,20 @@
+import base64
+import hashlib
+import html
 import os
+import re
 from html.parser import HTMLParser
 
 import pytest
-from records import fill, record, request
+from records import environment, fill, record, request
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
 from bench.record import ErrorInfo
-from bench.report.html import page, repeat_commands, write_report
+from bench.report import views
+from bench.report.html import make_report, page, write_markdown, write_report
 from bench.report.output import write_file
+from bench.report.repeat import repeat_commands
 from bench.store import open_store
 
 
@@ -20,11 +26,11 @@ class Balanced(HTMLParser):
         self.open, self.loads = [], []
 
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "link", "br", "img"):
+        if tag not in ("meta", "link", "br", "img", "input"):
             self.open.append(tag)
         names = ("src", "href", "xlink:href")
         self.loads += [value for name, value in attrs if name in names and not str(value).startswith("#")]
-        if tag in ("script", "link", "img", "iframe"):
+        if tag in ("link", "img", "iframe"):
             self.loads.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -46,7 +52,7 @@ def names(folder):
 
 
 def made(store, **options):
-    return page(store.summary(**options), store.cells(**options), source=store.url)
+    return page(make_report(store, **options))
 
 
 def test_one_page_with_everything_in_it(store):
@@ -55,8 +61,8 @@ def test_one_page_with_everything_in_it(store):
     parser = Balanced()
     parser.feed(text)
     assert parser.open == [] and parser.loads == []
-    order = ["What runs where", "Latency", "All numbers", "What failed", "Environments", "How to repeat it"]
-    places = [text.index(f"<h2>{title}") for title in order]
+    order = ["choice", "support", "charts", "arms", "failures", "runs", "environments", "repeat"]
+    places = [text.index(f'<h2 id="{key}"') for key in order]
     assert places == sorted(places)
     assert "10 of 24 cells" in text and "not run 1" in text and "SOFTWARE ADAPTER" in text
     assert "int2" in text and "<svg" in text and "prefers-color-scheme: dark" in text
@@ -68,7 +74,7 @@ def test_foreign_words_stay_words(store):
     nasty = ErrorInfo(stage="build", category="other", name="</td>", message="<script>alert(1)</script>")
     store.record(cell.id, record(outcome=Outcome.ERROR, error=nasty))
     text = made(store)
-    assert "<script>" not in text and "&lt;script&gt;alert(1)" in text
+    assert text.count("<script>") == 1 and "&lt;script&gt;alert(1)" in text and "</td>: " not in text
 
 
 def test_an_empty_database_and_a_plan_without_runs(store):
@@ -135,4 +141,119 @@ def test_the_hidden_twin_is_in_no_report(store, tmp_path):
         store.record(cell.id, record(cell.request, median=777.0 if cell.role == "twin" else 20.0))
     write_report(store, tmp_path / "page.html", campaign="twin")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "777" not in text and "2 of 2" in text
+    assert ">777" not in text and "2 of 2" in text
+
+
+def test_the_same_database_gives_the_same_bytes(store):
+    fill(store)
+    assert made(store) == made(store)
+
+
+def test_every_link_leads_to_a_row_of_the_page(store):
+    fill(store, leave=1)
+    text = made(store)
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    links = set(re.findall(r'href="#([^"]+)"', text))
+    assert links <= set(ids)
+    assert {f"run-{row['id']}" for row in store.rows()} <= set(ids) & links
+    shown = {run for found in re.findall(r'data-runs="([^"]+)"', text) for run in found.split()}
+    assert {f"run-{run}" for run in shown} <= set(ids)
+
+
+def test_the_script_of_the_page_is_the_one_its_policy_allows(store):
+    fill(store)
+    text = made(store)
+    script = re.search(r"<script>(.*?)</script>", text, re.S)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html.unescape(text)
+
+
+def test_the_choice_is_the_fastest_that_keeps_the_limit(store):
+    quality = record().quality
+    for place, (bits, cosine, median) in enumerate(
+        [(16, 1.0, 30.0), (8, 0.999, 20.0), (4, 0.97, 10.0), (2, 0.5, 5.0)]
+    ):
+        (cell,) = store.create_campaign(f"c{place}", [request(bits=bits)], seed=1, settings={}).cells
+        found = quality.model_copy(update={"cosine_fp32": cosine})
+        store.record(cell.id, record(cell.request, median=median, quality=found))
+    (fell,) = store.create_campaign("fell", [request(bits=4, platform="webnn")], seed=1, settings={}).cells
+    fine = quality.model_copy(update={"cosine_fp32": 1.0})
+    store.record(fell.id, record(fell.request, Outcome.FALLBACK, 1.0, quality=fine))
+
+    def chosen(**options):
+        (one,) = make_report(store, **options).facts["answers"]
+        return one
+
+    assert "8-bit" in chosen().take and "20.0 ms" in chosen().numbers
+    assert "the fastest of 2 arms with cosine ≥ 0.99" in chosen().why and "5 of 5 cells ran" in chosen().why
+    assert "4-bit" in chosen(least_cosine=0.9).take and "fastest of 3" in chosen(least_cosine=0.9).why
+    one = chosen(least_cosine=1.0, where="bits < 16")
+    assert one.take == "no choice" and "none of 3 keeps cosine ≥ 1; the closest is" in one.why
+
+
+def test_arms_that_intervals_do_not_tell_apart_go_by_bytes(store):
+    fine = record().quality.model_copy(update={"cosine_fp32": 1.0})
+    for bits, median in ((16, 20.0), (4, 20.3)):
+        (cell,) = store.create_campaign(f"b{bits}", [request(bits=bits)], seed=1, settings={}).cells
+        store.record(cell.id, record(cell.request, median=median, quality=fine))
+    (one,) = make_report(store).facts["answers"]
+    assert "4-bit" in one.take and "the fewest bytes among the 2 fastest" in one.why
+
+
+def test_a_thousand_cells_are_less_than_5_mb(store):
+    asked = [
+        request(model=f"model-{model}", browser=browser, platform=platform, bits=bits, sequence_length=tokens)
+        for model in range(16)
+        for browser in ("chrome", "firefox")
+        for platform in ("webgpu", "webnn")
+        for bits in (16, 8, 4, 2)
+        for tokens in (16, 32, 64, 128)
+    ]
+    for cell in store.create_campaign("large", asked, seed=1, settings={}).cells:
+        outcome = Outcome.TIMEOUT if cell.id % 7 == 0 else Outcome.OK
+        store.record(cell.id, record(cell.request, outcome, 1.0 + cell.id))
+    text = made(store)
+    assert 500_000 < len(text.encode()) < 5_000_000
+    assert text.count('<tr id="run-') == 1024 and text.count('<tr id="arm-') == 1024
+
+
+def test_what_is_left_out_is_said(store, monkeypatch):
+    fill(store)
+    monkeypatch.setattr(views, "MOST_RUNS", 5)
+    monkeypatch.setattr(views, "MOST_ARMS", 7)
+    text = made(store)
+    assert "19 more runs are in the database only" in text and "17 more arms are left out here" in text
+    ids = set(re.findall(r' id="([^"]+)"', text))
+    assert set(re.findall(r'href="#([^"]+)"', text)) <= ids
+
+
+def test_markdown_has_its_pictures_beside_it(store, tmp_path):
+    fill(store)
+    write_markdown(make_report(store), tmp_path / "r.md")
+    text = (tmp_path / "r.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"\]\((.+?\.svg)\)", text)
+    assert {f"r-{kind}.svg" for kind in ("latency", "memory", "accuracy", "pareto", "samples")} <= set(
+        pictures
+    )
+    assert all((tmp_path / name).is_file() for name in pictures)
+    assert "**10 of 24 cells ran" in text and "fallback → 8" in text and "int2" in text
+    assert "nan" not in text.split()
+
+
+def test_hosts_shapes_and_made_up_weights_have_choices_of_their_own(store):
+    fine = record().quality.model_copy(update={"cosine_fp32": 1.0})
+    synthetic = record().model.model_copy(update={"weights": "synthetic"})
+    for place, changes in enumerate(
+        [{}, {"environment": environment(cpu="Another CPU")}, {"model": synthetic}, {"model": synthetic}]
+    ):
+        (cell,) = store.create_campaign(f"c{place}", [request()], seed=1, settings={}).cells
+        store.record(cell.id, record(cell.request, median=5.0 + place, quality=fine, **changes))
+    (cell,) = store.create_campaign("batch", [request(batch_size=4)], seed=1, settings={}).cells
+    store.record(cell.id, record(cell.request, Outcome.CRASHED))
+    answers = make_report(store).facts["answers"]
+    assert len(answers) == 4
+    assert sum("Another CPU" in one.about for one in answers) == 1
+    assert sum("SYNTHETIC WEIGHTS" in one.why for one in answers) == 1
+    (crashed,) = [one for one in answers if "batch of 4" in one.about]
+    assert crashed.take == "no choice" and "no arm ran as requested" in crashed.why

@@ -3,6 +3,7 @@ from records import WORDS, fill, record, request
 
 from bench.harness.outcome import Outcome
 from bench.report import tables, words
+from bench.report.board import Board, coverage
 from bench.store import open_store
 
 
@@ -14,7 +15,7 @@ def store():
 
 def test_the_support_matrix_keeps_every_cell(store):
     fill(store, leave=1)
-    frame = tables.support_matrix(store.summary(), store.cells())
+    frame = tables.support_matrix(Board.load(store).arms)
     assert len(frame) == 6
     assert list(frame.columns) == [
         "model", "tokens", "browser", "platform", "options", "16-bit", "8-bit", "4-bit", "2-bit", "ran",
@@ -27,9 +28,9 @@ def test_the_support_matrix_keeps_every_cell(store):
 
 def test_coverage_counts_what_was_asked(store):
     fill(store, leave=1)
-    runs, cells = store.summary(), store.cells()
-    assert tables.coverage(runs, cells) == (10, 24)
-    counts = tables.outcome_counts(runs, cells)
+    arms = Board.load(store).arms
+    assert coverage(arms) == (10, 24)
+    counts = tables.outcome_counts(arms)
     assert sum(counts.values()) == 24
     assert counts["ok"] == 8 and counts["not run"] == 1 and list(counts)[-1] == "not run"
 
@@ -39,7 +40,7 @@ def test_several_blocks_are_counted_in_one_place(store):
     campaign = store.create_campaign("blocks", asked, seed=1, settings={}, blocks=[0, 1, 2])
     for cell, outcome in zip(campaign.cells, (Outcome.OK, Outcome.OK, Outcome.TIMEOUT), strict=True):
         store.record(cell.id, record(outcome=outcome))
-    frame = tables.support_matrix(store.summary(), store.cells())
+    frame = tables.support_matrix(Board.load(store).arms)
     assert list(frame["4-bit"]) == ["ok ×2, timeout ×1"] and list(frame["ran"]) == ["2 of 3"]
 
 
@@ -47,10 +48,10 @@ def test_the_last_attempt_speaks_and_earlier_ones_stay_listed(store):
     cell = store.create_campaign("again", [request()], seed=1, settings={}).cells[0]
     store.record(cell.id, record(outcome=Outcome.CRASHED))
     store.record(cell.id, record())
-    runs = store.summary()
-    assert list(tables.latest(runs)["outcome"]) == ["ok"]
-    assert list(tables.failures(runs)["outcome"]) == ["crashed"]
-    assert tables.coverage(runs, store.cells()) == (1, 1)
+    board = Board.load(store)
+    assert list(board.cells["outcome"]) == ["ok"]
+    assert list(tables.failures(board.runs)[0]["outcome"]) == ["crashed"]
+    assert coverage(board.arms) == (1, 1)
 
 
 def test_builds_and_options_are_rows_of_their_own(store):
@@ -63,14 +64,14 @@ def test_builds_and_options_are_rows_of_their_own(store):
     campaign = store.create_campaign("builds", asked, seed=1, settings={})
     for cell in campaign.cells:
         store.record(cell.id, record(cell.request))
-    frame = tables.support_matrix(store.summary(), store.cells())
+    frame = tables.support_matrix(Board.load(store).arms)
     assert len(frame) == 4
     assert set(frame["options"]) == {"", "mixed", "batch 4, asymmetric"}
 
 
 def test_the_comparison_keeps_failures_in_place_and_blank(store):
     fill(store)
-    frame = tables.comparison(store.summary())
+    frame = tables.comparison(Board.load(store).arms)
     assert len(frame) == 24
     wrong = frame[frame["outcome"] == "incorrect"].iloc[0]
     assert wrong["latency ms"] == "" and wrong["n"] == ""
@@ -81,7 +82,8 @@ def test_the_comparison_keeps_failures_in_place_and_blank(store):
 
 def test_failures_have_the_browser_s_words(store):
     fill(store)
-    frame = tables.failures(store.summary())
+    frame, left = tables.failures(Board.load(store).runs)
+    assert left == 0
     assert len(frame) == 16
     assert f"TypeError: {WORDS}" in set(frame["words"])
     wrong = frame[frame["outcome"] == "incorrect"].iloc[0]
@@ -89,10 +91,20 @@ def test_failures_have_the_browser_s_words(store):
 
 
 def test_nothing_at_all(store):
-    runs, cells = store.summary(), store.cells()
-    assert len(tables.support_matrix(runs, cells)) == len(tables.comparison(runs)) == 0
-    assert len(tables.failures(runs)) == len(tables.environments(runs)) == 0
-    assert tables.coverage(runs, cells) == (0, 0) and tables.outcome_counts(runs, cells) == {}
+    board = Board.load(store)
+    assert len(tables.support_matrix(board.arms)) == len(tables.comparison(board.arms)) == 0
+    assert len(tables.failures(board.runs)[0]) == len(tables.environments(board.runs)) == 0
+    assert coverage(board.arms) == (0, 0) and tables.outcome_counts(board.arms) == {}
+
+
+def test_the_same_words_stand_once_with_their_number(store):
+    asked = [request(bits=2)] * 5 + [request(bits=4)]
+    for cell in store.create_campaign("many", asked, seed=1, settings={}, blocks=range(6)).cells:
+        store.record(cell.id, record(cell.request, Outcome.CRASHED))
+    frame, left = tables.failures(Board.load(store).runs)
+    assert list(frame["run"]) == ["5", "6"] and list(frame["times"]) == ["5", "1"] and left == 0
+    frame, left = tables.failures(Board.load(store).runs, most=1)
+    assert list(frame["run"]) == ["6"] and left == 1
 
 
 @pytest.mark.parametrize(

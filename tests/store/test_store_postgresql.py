@@ -28,6 +28,7 @@ def test_rows_are_those_of_sqlite(postgres_url, tmp_path):
             found.append([{key: row[key] for key in row.keys() - changing} for row in rows])
             assert len(store.summary("bits = 4 and outcome in (ok, fallback)")) == 2
             assert len(store.rows('error_message ~ "not a valid enum"')) > 3
+            assert len(store.table(["id", "outcome"])) == 24
             run = store.run(int(store.rows()[0]["id"]))
             assert run.samples and run.environment.adapter
             assert store.status("nightly").cells == {"done": 22, "planned": 2}

@@ -69,3 +69,22 @@ def test_what_is_no_side(store, text, where, says):
     with pytest.raises(InputError, match=says) as caught:
         store.side(text, COLUMNS, where=where)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("where", "campaign"), [(None, None), ("bits = 4", None), (None, "nightly")])
+def test_a_table_is_the_same_rows_in_columns(store, where, campaign):
+    frame = store.table(COLUMNS, where, campaign=campaign)
+    rows = store.side(None, COLUMNS, where=where, campaign=campaign)
+    plain = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+    assert plain == rows and len(rows) > 5
+    whole = store.summary()
+    assert all(frame[name].dtype == whole[name].dtype for name in COLUMNS)
+
+
+def test_a_table_of_nothing_has_its_columns(store):
+    frame = store.table(COLUMNS, "id = 999")
+    assert list(frame.columns) == list(COLUMNS) and not len(frame) and str(frame["id"].dtype) == "Int64"
+    with pytest.raises(InputError, match="outcome"):
+        store.table(["outcom"])
+    with pytest.raises(InputError, match="nightly"):
+        store.table(COLUMNS, campaign="nigtly")

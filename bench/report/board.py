@@ -1,0 +1,158 @@
+"""What a report is drawn from: runs, the last attempt at each cell, and the arms that they make up.
+
+Rows stay in pandas columns until they are grouped: a database has 100,000 runs, and some hundred arms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.harness.outcome import Outcome
+from bench.plan.request import Request
+from bench.report import words
+from bench.stats.summary import median_interval
+from bench.store.store import Store
+
+NOT_RUN = "not run"
+BITS = (16, 8, 4, 2)
+
+ASKED = tuple(f"requested_{name}" for name in Request.model_fields)
+# Where and how a run ran; two runs that differ in one of these are not averaged.
+_RAN = (
+    *("effective_platform", "effective_bits", "effective_bits_mean", "effective_device"),
+    *("effective_engine", "effective_activations", "effective_group_size", "effective_scheme"),
+    *("browser", "browser_version", "adapter", "adapter_is_fallback", "os", "cpu"),
+    *("model", "model_family", "model_weights", "model_sha256"),
+)
+_NUMBERS = (
+    *("latency_ms_median", "latency_ms_ci95_low", "latency_ms_ci95_high", "latency_ms_n"),
+    *("weight_bytes", "weight_bytes_fp16", "memory_reduction"),
+    *("kernel_rel_l2", "cosine_fp32", "rel_l2_fp32"),
+)
+COLUMNS = (
+    *("id", "campaign", "cell_id", "block", "position", "attempt", "role", "outcome", "fallback_reason"),
+    *ASKED,
+    *_RAN,
+    *("browser_binary", "driver_version", "cross_origin_isolated", "timer_resolution_us"),
+    "harness_version",
+    *_NUMBERS,
+    *("error_stage", "error_category", "error_name", "error_message", "error_operator"),
+    *("started_at", "finished_at"),
+)
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything that tables and charts need.
+
+    Attributes:
+        runs: every attempt, by id; without the hidden A/A twins, which are no arms.
+        cells: a row a cell: its last attempt, or a blank one with the outcome `not run`.
+        arms: a row for cells that asked for the same, ran in the same place and came to the same outcome. It
+            reads like a row of `run_summary`, and has besides `runs` (their ids) and `sessions` (how many).
+            Over several sessions the latency is the median of theirs, its interval the 95 % interval of that
+            median, or from the smallest to the largest where there are fewer than six.
+    """
+
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+    arms: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Board:
+        """From rows of `Store.table` with at least `COLUMNS`, or of `Store.summary`."""
+        frame = frame[frame["role"] != "twin"]
+        runs = frame[frame["id"].notna()].sort_values("id")
+        last = runs.sort_values(["cell_id", "attempt"]).drop_duplicates("cell_id", keep="last")
+        blank = frame[frame["id"].isna()].sort_values("cell_id").assign(outcome=NOT_RUN)
+        cells = pd.concat([last.sort_values("id"), blank]) if len(blank) else last.sort_values("id")
+        cells = cells.reset_index(drop=True)
+        return cls(runs.reset_index(drop=True), cells, _arms(cells))
+
+    @classmethod
+    def load(cls, store: Store, where: str | None = None, *, campaign: int | str | None = None) -> Board:
+        """From a database, as far as a filter or a campaign goes.
+
+        Raises:
+            InputError: a filter or campaign that cannot be.
+        """
+        return cls.of(store.table(COLUMNS, where, campaign=campaign))
+
+    @property
+    def ran(self) -> list[dict[str, Any]]:
+        """The arms that have a run, whatever came of it."""
+        return [arm for arm in self.arms if arm["outcome"] != NOT_RUN]
+
+
+def measured(arm: words.Row) -> bool:
+    """Whether an arm ran right, as requested or fallen back, and has a speed."""
+    return right(arm) and arm["latency_ms_median"] is not None and arm["effective_bits"] in BITS
+
+
+def right(arm: words.Row) -> bool:
+    """Whether an arm ran with a right result, as requested or fallen back."""
+    return arm["outcome"] != NOT_RUN and Outcome(arm["outcome"]).measured
+
+
+def as_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame as plain rows, with None for whatever is missing."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(key): value for key, value in row.items()} for row in plain.to_dict(orient="records")]
+
+
+def _arms(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    keys = [*ASKED, *_RAN, "outcome"]
+    if not len(cells):
+        return []
+    grouped = cells.groupby(keys, dropna=False, sort=False)
+    number = grouped.ngroup()
+    # Ordered by the arm's first run, so that the same database gives the same order.
+    first = as_rows(cells.loc[~number.duplicated()])
+    members = list(number.groupby(number, sort=True).indices.items())
+    columns = {name: cells[name].to_numpy(dtype=float, na_value=np.nan) for name in _NUMBERS}
+    ids = cells["id"].to_numpy(dtype=object)
+    cell_ids = cells["cell_id"].to_numpy(dtype=object)
+    campaigns = cells["campaign"].to_numpy(dtype=object)
+    for row, (_, places) in zip(first, members, strict=True):
+        row["runs"] = [int(one) for one in ids[places] if one is not pd.NA and one is not None]
+        row["cells"] = [int(one) for one in cell_ids[places]]
+        row["campaigns"] = words.distinct(campaigns[places])
+        row["sessions"] = len(places)
+        _summarize(row, {name: values[places] for name, values in columns.items()})
+    return first
+
+
+def _summarize(row: dict[str, Any], values: dict[str, Any]) -> None:
+    """Fill the numbers of an arm with what its sessions have in the middle, and how far they spread."""
+    n = _known(values["latency_ms_n"])
+    row["n_low"], row["n_high"] = (int(min(n)), int(max(n))) if n else (None, None)
+    for name in ("cosine_fp32", "rel_l2_fp32"):
+        known = _known(values[name])
+        row[f"{name}_low"], row[f"{name}_high"] = (min(known), max(known)) if known else (None, None)
+    if row["sessions"] == 1:
+        return
+    for name in _NUMBERS:
+        known = _known(values[name])
+        row[name] = float(np.median(known)) if known else None
+    kernel = _known(values["kernel_rel_l2"])
+    row["kernel_rel_l2"] = max(kernel) if kernel else None
+    medians = _known(values["latency_ms_median"])
+    span = median_interval(medians) or ((min(medians), max(medians)) if medians else (None, None))
+    row["latency_ms_ci95_low"], row["latency_ms_ci95_high"] = span
+    row["latency_ms_n"] = int(sum(n)) if n else None
+    for name in ("weight_bytes", "weight_bytes_fp16"):
+        row[name] = None if row[name] is None else int(row[name])
+
+
+def _known(values: Any) -> list[float]:
+    return [float(one) for one in values if not np.isnan(one)]
+
+
+def coverage(arms: Sequence[words.Row]) -> tuple[int, int]:
+    """Cells that ran with a right result, and cells asked for."""
+    return sum(arm["sessions"] for arm in arms if right(arm)), sum(arm["sessions"] for arm in arms)

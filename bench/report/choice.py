@@ -1,0 +1,124 @@
+"""The answer first: which precision, browser and platform to take for each model, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.harness.outcome import Outcome
+from bench.report import words
+from bench.report.board import coverage, measured
+
+LEAST_COSINE = 0.99
+_FEW = 10  # sessions below which a difference of some percent is no finding
+
+
+# Model, tokens, batch, whether its weights are synthetic.
+_Key = tuple[str, int, int, bool]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The choice for one model and shape on one host; `arm` is None where none meets the limit.
+
+    `ran` and `asked` count cells: those with a right result, and all.
+    """
+
+    model: str
+    tokens: int
+    batch: int
+    host: str
+    arm: words.Row | None
+    why: str
+    ran: int
+    asked: int
+
+
+def choices(arms: Sequence[words.Row], least_cosine: float = LEAST_COSINE) -> list[Choice]:
+    """One for each model, shape and host, in that order; made-up weights by themselves.
+
+    Of the arms that ran as requested and whose every session keeps the limit, the fastest; of those that its
+    interval does not tell from the fastest, the one with the fewest bytes. A fallback is never chosen: it is
+    another arm's number.
+
+    Args:
+        arms: of a `Board`.
+        least_cosine: to the unquantized model's output.
+    """
+    groups: dict[_Key, list[words.Row]] = {}
+    for arm in arms:
+        names = ("requested_model", "requested_sequence_length", "requested_batch_size")
+        model, tokens, batch = (arm[name] for name in names)
+        groups.setdefault((model, tokens, batch, arm["model_weights"] == "synthetic"), []).append(arm)
+    found = []
+    for key, members in sorted(groups.items()):
+        hosts = sorted({_host(arm) for arm in members if measured(arm)}) or [""]
+        for host in hosts:
+            here = [arm for arm in members if not host or _host(arm) in (host, "")]
+            found.append(_choose(key, host if len(hosts) > 1 else "", here, least_cosine))
+    return found
+
+
+def _host(arm: words.Row) -> str:
+    return ", ".join(words.distinct((arm["os"], arm["cpu"])))
+
+
+def _choose(key: _Key, host: str, arms: Sequence[words.Row], least_cosine: float) -> Choice:
+    ran, asked = coverage(arms)
+    speedy = [arm for arm in arms if measured(arm) and arm["outcome"] == Outcome.OK]
+    kept = [arm for arm in speedy if arm["cosine_fp32_low"] is not None]
+    good = [arm for arm in kept if arm["cosine_fp32_low"] >= least_cosine]
+    if not good:
+        return Choice(*key[:3], host, None, _why_none(speedy, kept, least_cosine), ran, asked)
+    fastest = min(good, key=lambda arm: arm["latency_ms_median"])
+    high = words.interval(fastest)[1]
+    near = [arm for arm in good if words.interval(arm)[0] <= high]
+    best = min(near, key=lambda arm: (arm["weight_bytes"] or 0, arm["latency_ms_median"]))
+    return Choice(*key[:3], host, best, _why(best, fastest, near, good, least_cosine), ran, asked)
+
+
+def _why_none(speedy: Sequence[words.Row], kept: Sequence[words.Row], limit: float) -> str:
+    if not speedy:
+        return "no arm ran as requested with a right result"
+    if not kept:
+        return "no arm has a cosine to the unquantized model"
+    close = max(kept, key=lambda arm: arm["cosine_fp32_low"])
+    return (
+        f"none of {len(kept)} keeps cosine ≥ {limit:g}; the closest is {name(close)} "
+        f"at {close['cosine_fp32_low']:.4f}"
+    )
+
+
+def _why(
+    best: words.Row,
+    fastest: words.Row,
+    near: Sequence[words.Row],
+    good: Sequence[words.Row],
+    limit: float,
+) -> str:
+    if len(good) == 1:
+        text = f"the only arm with cosine ≥ {limit:g}"
+    elif best is fastest:
+        text = f"the fastest of {len(good)} arms with cosine ≥ {limit:g}"
+    else:
+        text = (
+            f"the fewest bytes among the {len(near)} fastest of {len(good)} arms with cosine ≥ {limit:g}, "
+            "whose intervals overlap"
+        )
+    if best is fastest and len(near) > 1:
+        text += f"; {len(near) - 1} more within its interval, none smaller"
+    if best["sessions"] < _FEW:
+        plural = "" if best["sessions"] == 1 else "s"
+        text += f"; {best['sessions']} session{plural}: a few percent prove nothing"
+    if words.software(best):
+        text += "; SOFTWARE ADAPTER or CPU: says nothing about a GPU"
+    if best["model_weights"] == "synthetic":
+        text += "; SYNTHETIC WEIGHTS: its cosine means nothing"
+    return text
+
+
+def name(arm: words.Row) -> str:
+    """`chrome 153.0.8010.0 webgpu, 4-bit, mixed`: what an arm is, apart from model and shape."""
+    platform = arm["effective_platform"] or arm["requested_platform"]
+    parts = (f"{words.browser(arm)} {platform}", f"{words.bits(arm)}-bit", words.options(arm))
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,38 @@
+"""A chart by its kind, for the command line and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from bench.report import charts, charts_states, charts_times
+from bench.report.board import Board
+from bench.report.kinds import Kind
+from bench.store.store import Store
+
+_DRAWN: dict[Kind, Callable[[Board], Figure]] = {
+    Kind.SUPPORT: charts_states.support,
+    Kind.LATENCY: charts.latency_by_bits,
+    Kind.MEMORY: charts.memory,
+    Kind.ACCURACY: charts.accuracy,
+    Kind.PARETO: charts.pareto,
+    Kind.EXPERIMENTAL: charts_states.experimental,
+    Kind.AUDIO: charts_times.audio,
+    Kind.HISTORY: charts_times.over_time,
+}
+
+
+def draw(kind: Kind, board: Board, store: Store) -> Figure:
+    """One chart. Samples are read from the store for the newest runs of the board.
+
+    Raises:
+        InputError: there is nothing of that kind to draw; the message says what would make some.
+    """
+    if kind is not Kind.SAMPLES:
+        return _DRAWN[kind](board)
+    values = {
+        run: [one.value_ms for one in store.samples(run) if one.phase == "measure"]
+        for run in charts_times.newest_measured(board)
+    }
+    return charts_times.samples(board, values)
