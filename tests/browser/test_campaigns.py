@@ -64,7 +64,7 @@ def test_each_arm_once_a_block_and_the_estimate_holds(capfd):
     assert estimate["exact"] == 6 and 3 < estimate["seconds"] < 120
 
 
-@pytest.mark.parametrize("wait", [0.0, 1.5])
+@pytest.mark.parametrize("wait", [0.0, pytest.param(1.5, marks=pytest.mark.long)])
 def test_kill_9_with_a_browser_open(wait):
     process = subprocess.Popen(
         [sys.executable, "-m", "bench", "campaign", "run", "small.toml"],
@@ -145,6 +145,7 @@ def test_a_browser_that_fails_again_and_again_is_left_alone(place):
         assert store.status("small").state is CampaignState.DONE
 
 
+@pytest.mark.long  # tests/harness has a runner that hangs without a browser
 def test_a_runner_that_hangs_with_its_browser_cannot_hang_the_campaign(place):
     text = FILE.replace("blocks = 2", "blocks = 1").replace("[8, 4]", "[8]") + "timeout = 4\n"
     (place / "small.toml").write_text(text.replace('name = "small"', 'name = "small"\na_a = false'))

@@ -60,6 +60,7 @@ def test_both_browsers_run_and_say_who_they_are(bench, url):
     assert "chrome" in runs["edge"]["error"]["message"]
 
 
+@pytest.mark.long
 def test_a_page_server_with_an_address_of_its_own(bench, url, monkeypatch):
     """Not a loopback address: browsers must be told to trust it, or there is no WebGPU."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -95,6 +96,7 @@ def test_a_slot_that_is_another_browser_is_no_run_of_the_one_asked_for(bench, ur
     assert result.record.metrics.latency_ms is None
 
 
+@pytest.mark.long
 def test_a_campaign_names_its_grid(url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_OFFLINE", "1")
