@@ -39,7 +39,7 @@ KERNELS = [mutant.name for mutant in MUTANTS]
 BITS = (16, 8, 4, 2)
 # Of each layer and each outcome; what costs little.
 EVERYDAY = {
-    "browser_missing", "browser_exits", "browser_killed_loading", "browser_stopped", "renderer_killed",
+    "browser_missing", "browser_exits", "browser_killed_loading", "renderer_killed",
     "driver_missing", "driver_hangs", "driver_of_another_version", "driver_garbage", "driver_killed",
     "gpu_process_killed", "shader_of_garbage", "no_adapter", "device_lost_measuring", "validation_error",
     "stops_computing", "no_webnn", "operator_missing", "context_lost", "dialog", "infinite_loop",
