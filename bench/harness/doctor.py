@@ -90,7 +90,7 @@ def examine(
                         found.probe = event.get("data") or {}
                         break
             finally:
-                drive.close(driver, space, well=True)
+                drive.close(driver, space, patient=True)
     except RunFailure as failure:
         found.failure = failure
     finally:

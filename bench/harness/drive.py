@@ -96,13 +96,14 @@ def open_page(driver: WebDriver, url: str, watch: Watch) -> None:
         raise RunFailure(Outcome.CRASHED, watch.stage, first_line(error), name=type(error).__name__) from None
 
 
-def close(driver: WebDriver, space: SessionSpace, *, well: bool) -> int:
+def close(driver: WebDriver, space: SessionSpace, *, patient: bool) -> int:
     """Ask the browser to close and kill whatever is left after that; the number of processes killed.
 
     Args:
         driver: of the session.
         space: the session's own.
-        well: whether all went well: a browser that hung or failed is not waited for.
+        patient: whether to wait for it. A browser here that hung or failed is killed anyway; one on a Grid
+            has no other end than this.
     """
 
     def target() -> None:
@@ -111,5 +112,5 @@ def close(driver: WebDriver, space: SessionSpace, *, well: bool) -> int:
 
     thread = threading.Thread(target=target, daemon=True, name="quit")
     thread.start()
-    thread.join(_QUIT_SECONDS if well else _ABANDON_SECONDS)
+    thread.join(_QUIT_SECONDS if patient else _ABANDON_SECONDS)
     return space.end_processes()

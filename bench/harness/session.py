@@ -137,7 +137,7 @@ class Session:
             raise interruption(self.watch.stage) from None
         finally:
             self.watch.enter(Stage.TEARDOWN)
-            self.findings.killed += drive.close(driver, space, well=well)
+            self.findings.killed += drive.close(driver, space, patient=well or build.source == grid.SOURCE)
 
     def _check_browser(self, build: Build) -> None:
         """A Grid may give another browser than its slot says."""
