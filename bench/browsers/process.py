@@ -20,6 +20,51 @@ import psutil
 MARK = "WEBQUANT_BENCH_SESSION"
 
 
+def marked(variable: str, value: str, *, spare: int | None = None) -> list[psutil.Process]:
+    """Every live process whose environment has that variable with that value, and every descendant of one.
+
+    Chromium's forked children write their titles over the environment they were given, so a mark alone would
+    miss renderers and the GPU process.
+
+    Args:
+        variable: of the environment.
+        value: what it must be.
+        spare: the number of a process that is left out, beside this very one.
+    """
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(variable) == value:
+                found[process.pid] = process
+                found.update({child.pid: child for child in process.children(recursive=True)})
+    return [one for one in found.values() if one.pid not in (spare, os.getpid()) and _alive(one)]
+
+
+def end_marked(variable: str, value: str, *, patience: float, spare: int | None = None) -> int:
+    """Kill what `marked` finds; the number of processes that had to be killed.
+
+    Args:
+        variable: of the environment.
+        value: what it must be.
+        patience: seconds to wait for each round of them to die.
+        spare: see `marked`.
+    """
+    killed = 0
+    for _ in range(5):  # a dying parent may have forked once more
+        alive = marked(variable, value, spare=spare)
+        if not alive:
+            break
+        for process in alive:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        killed += len(alive)
+        # Not psutil's wait: it would take a child's exit code away from the Popen that asks for it.
+        until = time.monotonic() + patience
+        while any(_alive(process) for process in alive) and time.monotonic() < until:
+            time.sleep(0.01)
+    return killed
+
+
 class SessionSpace:
     """A temporary folder and a mark. Use as a context manager: on exit both leave nothing behind."""
 
@@ -41,35 +86,12 @@ class SessionSpace:
         return {**os.environ, **own, **extra}
 
     def processes(self) -> list[psutil.Process]:
-        """Every live process that carries this session's mark, and every descendant of one.
-
-        Chromium's forked children write their titles over the environment they were given, so a mark alone
-        would miss renderers and the GPU process.
-        """
-        found: dict[int, psutil.Process] = {}
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                if process.environ().get(MARK) == self.mark:
-                    found[process.pid] = process
-                    found.update({child.pid: child for child in process.children(recursive=True)})
-        return [process for process in found.values() if _alive(process)]
+        """Every live process of this session."""
+        return marked(MARK, self.mark)
 
     def end_processes(self, patience: float = 5.0) -> int:
         """Kill what is left of the session; the number of processes that had to be killed."""
-        killed = 0
-        for _ in range(5):  # a dying parent may have forked once more
-            alive = self.processes()
-            if not alive:
-                break
-            for process in alive:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            killed += len(alive)
-            # Not psutil's wait: it would take a child's exit code away from the Popen that asks for it.
-            until = time.monotonic() + patience
-            while any(_alive(process) for process in alive) and time.monotonic() < until:
-                time.sleep(0.01)
-        return killed
+        return end_marked(MARK, self.mark, patience=patience)
 
     def close(self) -> None:
         """End every process and remove the folder."""

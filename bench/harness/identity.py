@@ -19,8 +19,11 @@ from pathlib import Path
 
 import psutil
 
+from bench.browsers.process import end_marked
+
 MARK = "WEBQUANT_BENCH_WORKER"
 _SEPARATOR = "/"
+_PATIENCE_SECONDS = 3.0
 _NAME = "worker"  # the file in its folder that holds a worker's name
 _own: set[str] = set()  # the names of this very process
 
@@ -110,34 +113,9 @@ def sweep(worker: Worker, *, spare: int | None = None) -> int:
         worker: whose leftovers.
         spare: the number of a process that is not ended.
     """
-    ended = 0
-    for _ in range(5):  # a dying parent may have forked once more
-        alive = _marked(worker.name, spare)
-        if not alive:
-            break
-        for process in alive:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        ended += len(alive)
-        psutil.wait_procs(alive, timeout=3)
+    ended = end_marked(MARK, worker.name, patience=_PATIENCE_SECONDS, spare=spare)
     shutil.rmtree(worker.folder, ignore_errors=True)
     return ended
-
-
-def _marked(name: str, spare: int | None) -> list[psutil.Process]:
-    """Live processes that carry the name, and their descendants: Chromium's forked children lose the mark."""
-    found: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == name:
-                found[process.pid] = process
-                found.update({child.pid: child for child in process.children(recursive=True)})
-    living = []
-    for process in found.values():
-        with contextlib.suppress(psutil.Error):
-            if process.pid not in (spare, os.getpid()) and process.status() != psutil.STATUS_ZOMBIE:
-                living.append(process)
-    return living
 
 
 @cache

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.errors import InputError
+from bench.models.files import whole_number
 
 # Activation names of config.json -> kinds of the graph.
 _ACTIVATIONS = {
@@ -130,13 +132,7 @@ def read_geometry(config: Mapping[str, Any], file: str = "config.json") -> Geome
         raise InputError(f"{file}: model_type {kind_name!r} is not supported; allowed: {', '.join(KINDS)}")
     kind = KINDS[kind_name]
 
-    def number(key: str, least: int = 1, default: int | None = None) -> int:
-        # null means the default, as in the transformers library.
-        value = default if config.get(key) is None else config[key]
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(f"{file}: {key} must be a whole number of at least {least}, not {value!r}")
-        return value
-
+    number = partial(whole_number, config, file)
     hidden, heads = number(kind.keys["hidden"]), number(kind.keys["heads"])
     if hidden % heads:
         raise InputError(f"{file}: {heads} attention heads do not divide the hidden size {hidden}")

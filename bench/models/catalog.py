@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InputError
-from bench.models import families, fetch
+from bench.models import fetch
 from bench.models.bert_config import Pooling
+from bench.models.families import family_of
 from bench.models.fetch import FetchError, Package, Progress, Speech
 from bench.models.graph import Graph
 from bench.models.synthetic import GEOMETRIES, SyntheticModel
@@ -157,7 +158,7 @@ class ModelSource:
     def graph(self, batch: int, sequence: int) -> Graph:
         """The graph at one shape; InputError where config, weights and shape contradict each other."""
         where = str(self.folder / "model.safetensors") if self.folder else self.name
-        return families.build(
+        return family_of(self.config).build(
             self.config,
             self.tensors,
             batch=batch,
@@ -169,7 +170,7 @@ class ModelSource:
 
     def inputs(self, graph: Graph, batch: int, seed: int) -> dict[str, NDArray[Any]]:
         """Inputs of `graph` at that batch, by name: sentences or speech where the folder has them."""
-        return families.inputs(self.config, self.folder, graph, batch, seed)
+        return dict(family_of(self.config).inputs(self.config, self.folder, graph, batch, seed))
 
 
 def resolve(

@@ -1,9 +1,10 @@
-"""Reading a model's small files, and the digest of its large ones."""
+"""Reading a model's small files and their values, and the digest of its large ones."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,3 +35,17 @@ def file_sha256(path: Path) -> str:
 def _digest(path: str, _mtime_ns: int, _size: int) -> str:
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def whole_number(
+    config: Mapping[str, Any], file: str, key: str, least: int = 1, default: int | None = None
+) -> int:
+    """A whole number of a config; null means the default, as in the transformers library.
+
+    Raises:
+        InputError: it is none, or below `least`; one line naming `file`, the key and the value.
+    """
+    value = default if config.get(key) is None else config[key]
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{file}: {key} must be a whole number of at least {least}, not {value!r}")
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ from bench.errors import InputError
 from bench.models.audio import HOP, RATE, log_mel, read_wave, synthetic_speech
 from bench.models.graph import Graph
 from bench.models.tokenize import open_tokenizer
-from bench.models.whisper import Geometry
+from bench.models.whisper import read_geometry
 
 CLIP = "speech.wav"
 WORDS = "speech.txt"
 _LEAD_SECONDS = 0.06  # each clip begins so much later than the one before, so that no two inputs are alike
 
 
-def make_speech_inputs(
-    folder: Path | None, graph: Graph, geometry: Geometry, batch: int, seed: int
+def speech_inputs(
+    config: Mapping[str, Any], folder: Path | None, graph: Graph, batch: int, seed: int
 ) -> dict[str, NDArray[Any]]:
     """Inputs of a Whisper graph by name.
 
@@ -28,15 +29,16 @@ def make_speech_inputs(
     of its own and reads its words; without them, a seeded sound and seeded tokens.
 
     Args:
+        config: a parsed `config.json`.
         folder: a model's folder, or None.
         graph: what the inputs are for.
-        geometry: of the model.
         batch: clips.
         seed: two seeds give different inputs.
 
     Raises:
         InputError: the clip or the tokenizer cannot be read, or knows more tokens than the model.
     """
+    geometry = read_geometry(config)
     items = {item.name: item for item in graph.inputs}
     frames = items["input_features"].shape[0] // batch
     tokens = items["decoder_input_ids"].shape[1]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.models.families import layout
+from bench.models.families import family_of
 
 GENERATOR = "webquant.synthetic/1"  # another formula below is another version
 SEED = 0
@@ -80,7 +80,7 @@ class SyntheticModel:
 
     def __init__(self, config: Mapping[str, Any], seed: int = SEED) -> None:
         self.config = dict(config)
-        self.tensors = layout(config)
+        self.tensors = family_of(config).layout(config)
         self.seed = seed
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from bench.errors import InputError
+from bench.models.bert_config import read_geometry
 from bench.models.files import read_json
 from bench.models.graph import Graph
 from bench.models.sentences import SENTENCES
@@ -59,6 +61,14 @@ def encode(tokenizer: Any, texts: list[str], sequence: int, pad_id: int) -> tupl
         count = len(tokens)
         ids[row, :count], types[row, :count], mask[row, :count] = tokens, kinds[:count], 1
     return ids, types, mask
+
+
+def text_inputs(
+    config: Mapping[str, Any], folder: Path | None, graph: Graph, batch: int, seed: int
+) -> dict[str, I32]:
+    """`make_inputs` with the padding and first position of a BERT's `config.json`."""
+    geometry = read_geometry(config)
+    return make_inputs(folder, graph, seed, pad_id=geometry.pad_id, first_position=geometry.first_position)
 
 
 def make_inputs(

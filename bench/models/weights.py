@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from bench.errors import InputError
 from bench.models.bert_config import Pooling
-from bench.models.families import check
+from bench.models.families import family_of
 from bench.models.files import file_sha256, read_json
 
 SINGLE = "model.safetensors"
@@ -69,7 +69,8 @@ def open_folder(path: Path | str) -> ModelFolder:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; expected one with config.json and {SINGLE}")
     config = read_json(folder / "config.json")
-    check(config, str(folder / "config.json"))
+    place = str(folder / "config.json")
+    family_of(config, place).check(config, place)
     tensors: dict[str, tuple[int, ...]] = {}
     files: dict[str, Path] = {}
     for file in _weight_files(folder):

@@ -12,10 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.errors import InputError
+from bench.models.bert_config import Pooling
 from bench.models.builder import Builder, Shapes
+from bench.models.files import whole_number
 from bench.models.graph import Graph, Input
 
 MODEL_TYPE = "whisper"
@@ -50,12 +53,7 @@ class Geometry:
 def read_geometry(config: Mapping[str, Any], file: str = "config.json") -> Geometry:
     """Check a config; InputError, one line naming `file`, the key, its value and what is allowed."""
 
-    def number(key: str, least: int = 1, default: int | None = None) -> int:
-        value = default if config.get(key) is None else config[key]
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(f"{file}: {key} must be a whole number of at least {least}, not {value!r}")
-        return value
-
+    number = partial(whole_number, config, file)
     hidden = number("d_model")
     heads = {side: number(f"{side}_attention_heads") for side in ("encoder", "decoder")}
     for side, count in heads.items():
@@ -102,6 +100,7 @@ def build(
     batch: int,
     sequence: int,
     name: str,
+    pooling: Pooling | None = None,
     where: str = "model.safetensors",
 ) -> Graph:
     """The graph at one shape.
@@ -112,6 +111,7 @@ def build(
         batch: clips.
         sequence: audio positions of 20 ms a clip.
         name: the model's name, for people.
+        pooling: of no use here; every family is built alike.
         where: the weights file, for error messages.
 
     Returns:

@@ -36,20 +36,6 @@ async function timed(work) {
   return performance.now() - start;
 }
 
-/**
- * As `inStage`, where the stage changes while the work goes on.
- * @template T
- * @param {() => string} current
- * @param {() => Promise<T>} work
- */
-async function inPhase(current, work) {
-  try {
-    return await work();
-  } catch (error) {
-    throw error instanceof StageError ? error : new StageError(current(), error);
-  }
-}
-
 /** @param {Task} task */
 async function load(task) {
   const start = performance.now();
@@ -128,7 +114,7 @@ async function run(task) {
 
   await inStage("verify", () => backend.setInputs(inputSet(inputs, 0)));
   let phase = "warmup";
-  const timing = await inPhase(() => phase, () =>
+  const timing = await inStage(() => phase, () =>
     measure((count) => backend.run(count, phase), {
       tick_ms: found.timer_resolution_us / 1000,
       iterations: task.iterations,

@@ -1,8 +1,7 @@
-"""Axes expanded into arms, and arms into an order that a seed repeats."""
+"""Axes expanded into arms."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -24,13 +23,3 @@ def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any] | None = 
     for values in product(*axes.values()):
         arms[Request(**dict(zip(axes, values, strict=True)), **(fixed or {}))] = None
     return list(arms)
-
-
-def in_order(arms: Sequence[Request], seed: int) -> list[Request]:
-    """The arms shuffled by a seed, so that drift of the machine does not side with one arm.
-
-    The same arms and seed give the same order on every machine and Python version.
-    """
-    ordered = list(arms)
-    random.Random(seed).shuffle(ordered)  # noqa: S311 - an order, not a secret
-    return ordered

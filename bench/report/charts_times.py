@@ -59,12 +59,6 @@ def audio(board: Board) -> Figure:
     return figure
 
 
-def _bar_handle(look: canvas.Look, label: str) -> Rectangle:
-    return Rectangle(
-        (0, 0), 1, 1, facecolor=look.colour, hatch=look.hatch, edgecolor="white", label=label.strip()
-    )
-
-
 def _who(arm: words.Row) -> tuple[str, str]:
     return words.browser(arm), words.options(arm)
 

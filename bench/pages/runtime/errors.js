@@ -34,9 +34,9 @@ export function words(cause) {
 }
 
 /**
- * Run a stage; whatever it throws becomes a StageError of that stage.
+ * Run a stage; whatever it throws becomes a StageError of that stage, or of the one it is in by then.
  * @template T
- * @param {string} stage
+ * @param {string | (() => string)} stage
  * @param {() => Promise<T>} work
  * @returns {Promise<T>}
  */
@@ -44,6 +44,6 @@ export async function inStage(stage, work) {
   try {
     return await work();
   } catch (error) {
-    throw error instanceof StageError ? error : new StageError(stage, error);
+    throw error instanceof StageError ? error : new StageError(typeof stage === "string" ? stage : stage(), error);
   }
 }
