@@ -22,43 +22,57 @@ class _Record(BaseModel):
 class Effective(_Record):
     """What really ran; every field is None where nothing ran."""
 
-    platform: str | None = None
-    bits: int | None = None
-    bits_mean: float | None = None  # parameter-weighted over the quantized matrices
-    device: str | None = None  # "gpu", "cpu" (software adapters too), "npu"
-    engine: str | None = None
-    activations: str | None = None  # "f16" or "f32"
-    group_size: int | None = None
-    scheme: str | None = None
-    weight_path: str | None = None  # how packed weights meet the arithmetic, in a few words
+    platform: str | None = Field(default=None, description="Platform that ran; blank where nothing ran")
+    bits: int | None = Field(default=None, description="Bits that ran")
+    bits_mean: float | None = Field(
+        default=None, description="Mean bits over the quantized matrices, by parameters"
+    )
+    device: str | None = Field(default=None, description="`gpu`, `cpu` (software adapters too) or `npu`")
+    engine: str | None = Field(default=None, description="Engine that ran")
+    activations: str | None = Field(default=None, description="`f16` or `f32`")
+    group_size: int | None = Field(default=None, description="Weights that share a scale")
+    scheme: str | None = Field(default=None, description="`symmetric` or `asymmetric`")
+    weight_path: str | None = Field(
+        default=None, description="How packed weights meet the arithmetic, in a few words"
+    )
 
 
 class Environment(_Record):
     """Where it ran, read from the browser and the host in this very session."""
 
-    browser: str
-    browser_version: str | None = None
-    browser_binary: str | None = None
-    driver_version: str | None = None
-    user_agent: str | None = None
-    flags: list[str] = Field(default_factory=list)
-    adapter: dict[str, Any] | None = None  # info, features, limits; {"name": ..., "is_fallback_adapter": ...}
-    webnn: dict[str, Any] | None = None  # devices and opSupportLimits data types, or the refusal verbatim
-    os: str | None = None
-    cpu: str | None = None
-    cross_origin_isolated: bool | None = None
-    timer_resolution_us: float | None = None
-    harness_version: str | None = None
+    browser: str = Field(description="Browser by name")
+    browser_version: str | None = Field(default=None, description="As the browser says it")
+    browser_binary: str | None = Field(default=None, description="The executable")
+    driver_version: str | None = Field(default=None, description="Of the WebDriver")
+    user_agent: str | None = Field(default=None, description="As the page reads it")
+    flags: list[str] = Field(default_factory=list, description="Command line or preferences")
+    adapter: dict[str, Any] | None = Field(
+        default=None, description="WebGPU adapter: name, info, features, limits"
+    )
+    webnn: dict[str, Any] | None = Field(
+        default=None, description="WebNN devices and data types, or the refusal verbatim"
+    )
+    os: str | None = Field(default=None, description="System of the host")
+    cpu: str | None = Field(default=None, description="Processor of the host and its threads")
+    cross_origin_isolated: bool | None = Field(
+        default=None, description="Whether the page had the finest clock"
+    )
+    timer_resolution_us: float | None = Field(
+        default=None, description="Smallest step of the page's clock, measured, in microseconds"
+    )
+    harness_version: str | None = Field(default=None, description="Of this program")
 
 
 class ModelInfo(_Record):
     """Which model, and whose weights. `sha256` is that of the weights as loaded."""
 
-    name: str
-    family: str | None = None
-    parameters: int | None = None
-    weights: WeightSource | None = None
-    sha256: str | None = None
+    name: str = Field(description="Model by name")
+    family: str | None = Field(default=None, description="`bert`, `whisper`, ...")
+    parameters: int | None = Field(default=None, description="How many it has")
+    weights: WeightSource | None = Field(
+        default=None, description="`hub` (published ones), `local` or `synthetic`"
+    )
+    sha256: str | None = Field(default=None, description="SHA-256 of the weights as loaded")
 
 
 class Latency(_Record):
@@ -104,11 +118,11 @@ class Quality(_Record):
 class ErrorInfo(_Record):
     """Why it ended early. `name` and `message` are the browser's own, verbatim."""
 
-    stage: Stage
-    category: Category
-    name: str
-    message: str
-    operator: str | None = None
+    stage: Stage = Field(description="Stage that raised or passed its deadline")
+    category: Category = Field(description="Sorts the words without replacing them")
+    name: str = Field(description="Type of the error, the browser's own")
+    message: str = Field(description="The browser's words, verbatim")
+    operator: str | None = Field(default=None, description="Operator at which it was raised")
 
 
 class Sample(_Record):

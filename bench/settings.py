@@ -48,6 +48,33 @@ _ENVIRONMENT: dict[str, dict[str, str]] = {
 # Browser -> setting -> the environment variable that sets it.
 BROWSER_VARIABLES = {name: variables for name, variables in _ENVIRONMENT.items() if name != "harness"}
 
+# Each variable that anything of ours reads, and what it is; docs/settings.md is made of this.
+VARIABLES: dict[str, str] = {
+    "CHROME_BINARY": "Chrome or Chromium",
+    "CHROMEDRIVER": "its driver",
+    "CHROME_GPU_FLAGS": "further flags, split as a shell does",
+    "EDGE_BINARY": "Microsoft Edge",
+    "EDGEDRIVER": "its driver",
+    "EDGE_GPU_FLAGS": "further flags, split as a shell does",
+    "FIREFOX_BINARY": "Firefox",
+    "GECKODRIVER": "its driver",
+    "WEBKITGTK_BINARY": "WebKitGTK's MiniBrowser",
+    "WEBKITWEBDRIVER": "its driver",
+    "BENCH_HEADLESS": "`0` shows the windows",
+    "BENCH_PORT": "port of the page server; `0` takes a free one",
+    "BENCH_LISTEN": "where the page server listens: `127.0.0.1`, or `0.0.0.0` for browsers elsewhere",
+    "BENCH_ADDRESS": "the host by which browsers find the page server; else as `BENCH_LISTEN`",
+    "BENCH_GRID": "a Selenium Grid whose browsers are used, as `--grid`",
+    "BENCH_DB": "database URL, as `--db`; else `sqlite:///results/bench.sqlite`",
+    "BENCH_CACHE": "folder of browsers, weights and bundles; else the user's cache folder",
+    "BENCH_OFFLINE": "`1` forbids downloads of weights",
+    "BENCH_SETTINGS": "another settings file than `bench.toml`",
+    "BENCH_SEQUENCE_LENGTH": "tokens where `--sequence-length` is not given; else 128",
+    "BENCH_ITERATIONS": "samples where `--iterations` is not given; else as many as needed",
+    "BENCH_MAX_SECONDS": "seconds of sampling where `--max-seconds` is not given; else 5",
+    "WEBNN_EXPERIMENTAL_PRECISION": "`1` is `--experimental-precision`",
+}
+
 
 class BrowserSettings(BaseModel):
     """One browser's own settings; None means: discover it."""

@@ -20,6 +20,11 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
     @property
+    def meaning(self) -> str:
+        """In a few words, for the docs."""
+        return _OUTCOMES[self]
+
+    @property
     def measured(self) -> bool:
         """Whether a run with this outcome carries speed: it ran and its numbers were right."""
         return self in (Outcome.OK, Outcome.FALLBACK)
@@ -36,6 +41,21 @@ class Outcome(StrEnum):
         )
 
 
+_OUTCOMES = {
+    Outcome.OK: "ran as requested, and correct",
+    Outcome.FALLBACK: "ran and correct, but at other bits, platform or device than requested; "
+    "`fallback_reason` says why",
+    Outcome.UNSUPPORTED: "the browser lacks it: no `navigator.gpu` or adapter, no `navigator.ml` or context",
+    Outcome.UNAVAILABLE: "that browser or its driver is not on this machine",
+    Outcome.ERROR: "a stage raised; stage, name, message and operator are kept",
+    Outcome.INCORRECT: "it ran, but its output fails the check; it has no speed",
+    Outcome.TIMEOUT: "a stage passed its deadline; the browser was ended",
+    Outcome.DEVICE_LOST: "the GPU device or the WebNN context went away",
+    Outcome.CRASHED: "browser or driver died",
+    Outcome.INTERRUPTED: "the harness was stopped mid-run; the cell runs again on resume",
+}
+
+
 class Stage(StrEnum):
     """Where a run is. In this order, except that a run may end anywhere."""
 
@@ -49,6 +69,24 @@ class Stage(StrEnum):
     MEASURE = "measure"
     TEARDOWN = "teardown"
 
+    @property
+    def meaning(self) -> str:
+        """In a few words, for the docs."""
+        return _STAGES[self]
+
+
+_STAGES = {
+    Stage.LAUNCH: "driver and browser start",
+    Stage.PROBE: "agent, isolation, clock step, adapter, WebNN devices",
+    Stage.LOAD: "graph, weights and shaders come from the loopback server",
+    Stage.BUILD: "buffers and uploads (WebGPU), operands (WebNN)",
+    Stage.COMPILE: "pipelines (WebGPU), `MLGraphBuilder.build` (WebNN)",
+    Stage.VERIFY: "outputs are compared with the NumPy reference, before timing and after it",
+    Stage.WARMUP: "batches until the times are steady",
+    Stage.MEASURE: "the samples",
+    Stage.TEARDOWN: "the browser ends",
+}
+
 
 class Category(StrEnum):
     """Sorts a browser's words without replacing them."""
@@ -61,6 +99,23 @@ class Category(StrEnum):
     SHADER_COMPILATION = "shader_compilation"
     VALIDATION = "validation"
     OTHER = "other"
+
+    @property
+    def meaning(self) -> str:
+        """In a few words, for the docs."""
+        return _CATEGORIES[self]
+
+
+_CATEGORIES = {
+    Category.UNSUPPORTED_OPERATION: "an operator or a call that this browser does not have",
+    Category.UNSUPPORTED_TYPE: "a data type that this browser does not take",
+    Category.IMPLEMENTATION_LIMIT: "more of something than this browser or its adapter allows",
+    Category.OUT_OF_RESOURCES: "the browser or the GPU had nothing left of something that is not memory",
+    Category.OUT_OF_MEMORY: "an allocation failed",
+    Category.SHADER_COMPILATION: "a shader that the browser does not take",
+    Category.VALIDATION: "a call that the browser finds wrong in itself",
+    Category.OTHER: "words that no rule sorts",
+}
 
 
 # First match wins, so the more telling patterns stand first. Lower-case substrings of the browser's words;

@@ -33,19 +33,25 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    platform: Platform
-    browser: str = Field(min_length=1)
-    model: str = Field(min_length=1)
-    bits: Bits
-    mixed_precision: bool = False
-    experimental_precision: bool = False
-    batch_size: int = Field(default=1, ge=1, le=MAX_BATCH)
-    sequence_length: int = Field(default=128, ge=1, le=MAX_SEQUENCE)
-    engine: Engine = "native"
-    device: Device = "auto"
-    group_size: GroupSize = 32
-    scheme: Scheme = "symmetric"
-    weights: str | None = None
+    platform: Platform = Field(description="`webgpu` or `webnn`")
+    browser: str = Field(min_length=1, description="Browser, or `NAME:/path` for a build of its own")
+    model: str = Field(min_length=1, description="Name of the catalog, or of a folder's model")
+    bits: Bits = Field(description="Weight precision; 16 is the baseline")
+    mixed_precision: bool = Field(default=False, description="8 bits for attention and embeddings")
+    experimental_precision: bool = Field(
+        default=False, description="WebNN is asked for the true 4- or 2-bit type"
+    )
+    batch_size: int = Field(default=1, ge=1, le=MAX_BATCH, description="Sequences an inference")
+    sequence_length: int = Field(
+        default=128, ge=1, le=MAX_SEQUENCE, description="Tokens (Whisper: 20 ms of audio) a sequence"
+    )
+    engine: Engine = Field(default="native", description="`native`: our own kernels and graphs")
+    device: Device = Field(default="auto", description="`auto`, `cpu`, `gpu` or `npu`")
+    group_size: GroupSize = Field(default=32, description="Weights that share a scale, along K")
+    scheme: Scheme = Field(default="symmetric", description="`symmetric` or `asymmetric`")
+    weights: str | None = Field(
+        default=None, description="Folder that the weights come from; blank: the catalog"
+    )
 
     @property
     def browser_name(self) -> str:

@@ -10,12 +10,13 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import BaseModel
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bench.harness.outcome import Outcome
 from bench.metrics import METRICS
 from bench.plan.request import Request
-from bench.record import Effective
+from bench.record import Effective, Environment, ErrorInfo, ModelInfo
 
 OUR_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
 
@@ -218,48 +219,61 @@ class SampleRow(Base):
 
 
 def _summary_table() -> sa.Table:
-    """`run_summary` as SQLAlchemy sees it: in metadata of its own, because Alembic owns the view."""
+    """`run_summary` as SQLAlchemy sees it: in metadata of its own, because Alembic owns the view.
+
+    Each column's comment says what it means; docs/summary.md is made of them.
+    """
     text, whole, flag = sa.Text(), sa.BigInteger(), sa.Boolean()
     real: sa.Double[float] = sa.Double()
     cells, runs = CellRow.__table__.c, RunRow.__table__.c
-    columns: list[tuple[str, sa.types.TypeEngine[Any]]] = [
-        ("id", whole),
-        ("uuid", text),
-        ("campaign", text),
-        ("campaign_id", whole),
-        ("cell_id", whole),
-        ("block", whole),
-        ("position", whole),
-        ("attempt", whole),
-        ("outcome", text),
-        ("fallback_reason", text),
-        *((f"requested_{name}", cells[f"requested_{name}"].type) for name in Request.model_fields),
-        *((f"effective_{name}", runs[f"effective_{name}"].type) for name in Effective.model_fields),
-        ("browser", text),
-        ("browser_version", text),
-        ("browser_binary", text),
-        ("driver_version", text),
-        ("user_agent", text),
-        ("adapter", text),
-        ("adapter_is_fallback", flag),
-        ("os", text),
-        ("cpu", text),
-        ("cross_origin_isolated", flag),
-        ("timer_resolution_us", real),
-        ("harness_version", text),
-        ("model", text),
-        ("model_family", text),
-        ("model_parameters", whole),
-        ("model_weights", text),
-        ("model_sha256", text),
-        *((metric.name, whole if metric.integer else real) for metric in METRICS),
-        *((f"error_{name}", text) for name in ("stage", "category", "name", "message", "operator")),
-        ("started_at", text),
-        ("finished_at", text),
-        ("role", text),
-        ("cell_state", text),
+    columns: list[tuple[str, sa.types.TypeEngine[Any], str]] = [
+        ("id", whole, "Number of the run, as in `bench show`"),
+        ("uuid", text, "Of the run, the same in every database that it is copied to"),
+        ("campaign", text, "Name of the campaign"),
+        ("campaign_id", whole, "Number of the campaign"),
+        ("cell_id", whole, "The cell: one arm in one block of a campaign"),
+        ("block", whole, "Block of the campaign, from 0"),
+        ("position", whole, "Place in the order that the campaign's cells run in, from 0"),
+        ("attempt", whole, "Which run of its cell, from 1"),
+        ("outcome", text, "How it ended: [outcomes](outcomes.md)"),
+        ("fallback_reason", text, "Why it did not run as requested; blank unless the outcome is `fallback`"),
+        *_described(Request, "requested_", cells),
+        *_described(Effective, "effective_", runs),
+        *_described(Environment, "", EnvironmentRow.__table__.c, before="adapter"),
+        ("adapter", text, "Name of the WebGPU adapter, software ones named as such"),
+        ("adapter_is_fallback", flag, "Whether it is a software adapter: its times say nothing about a GPU"),
+        *_described(Environment, "", EnvironmentRow.__table__.c, after="webnn"),
+        ("model", text, _meaning(ModelInfo, "name")),
+        ("model_family", text, _meaning(ModelInfo, "family")),
+        ("model_parameters", whole, _meaning(ModelInfo, "parameters")),
+        ("model_weights", text, _meaning(ModelInfo, "weights")),
+        ("model_sha256", text, _meaning(ModelInfo, "sha256")),
+        *((metric.name, whole if metric.integer else real, metric.meaning) for metric in METRICS),
+        *((f"error_{name}", text, _meaning(ErrorInfo, name)) for name in ErrorInfo.model_fields),
+        ("started_at", text, "UTC, ISO 8601"),
+        ("finished_at", text, "UTC, ISO 8601"),
+        ("role", text, "`arm`, or `twin`: the second copy of an arm, hidden from comparisons"),
+        ("cell_state", text, "`planned`, `leased`, `done` or `skipped`"),
     ]
-    return sa.Table("run_summary", sa.MetaData(), *(sa.Column(name, kind) for name, kind in columns))
+    return sa.Table(
+        "run_summary",
+        sa.MetaData(),
+        *(sa.Column(name, kind, comment=meaning) for name, kind, meaning in columns),
+    )
+
+
+def _meaning(record: type[BaseModel], name: str) -> str:
+    return record.model_fields[name].description or ""
+
+
+def _described(
+    record: type[BaseModel], prefix: str, table: Any, before: str = "", after: str = ""
+) -> list[tuple[str, sa.types.TypeEngine[Any], str]]:
+    """A record's fields as columns: their types are those of the table, their meanings the record's own."""
+    names = list(record.model_fields)
+    names = names[names.index(after) + 1 if after else 0 : names.index(before) if before else None]
+    known = [name for name in names if prefix + name in table]
+    return [(prefix + name, table[prefix + name].type, _meaning(record, name)) for name in known]
 
 
 SUMMARY = _summary_table()
