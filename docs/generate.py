@@ -1,6 +1,6 @@
-"""Writes what the code itself knows best: docs/metrics.md, docs/cli.md, docs/campaign.schema.json.
+"""Writes what the code and the stored runs know best: reference, a page a browser, troubleshooting.
 
-`make docs` runs it. A test holds each to what this makes of the code.
+`make docs` runs it. A test holds each page to what this makes of them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from typer.models import ArgumentInfo, OptionInfo
 from bench.cli import application
 from bench.metrics import METRICS, Metric
 from bench.plan.campaign import CampaignFile
+from made_browsers import browser_pages
+from made_reference import MADE, campaign_page, outcomes_page, settings_page, summary_page
+from made_troubles import troubles_page
 
 FOLDER = Path(__file__).resolve().parent
-_MADE = "<!-- Made by `make docs`; changes here are lost. -->\n"
 _WAYS = {"lower": "lower", "higher": "higher", "none": "neither"}
 _SECTIONS = {
     "metrics": ("Speed and size", "Empty where the run did not get so far, or where its answer was wrong."),
@@ -33,7 +35,7 @@ _SECTIONS = {
 def metrics_page() -> str:
     """docs/metrics.md."""
     lines = [
-        _MADE,
+        MADE,
         "# Metrics",
         "",
         "The columns of `run_summary` that hold a measurement. In the JSON of a run the same names stand in",
@@ -119,7 +121,7 @@ def parameters(function: Callable[..., Any]) -> list[Parameter]:
 def commands_page() -> str:
     """docs/cli.md."""
     lines = [
-        _MADE,
+        MADE,
         "# Commands",
         "",
         _sentence(application().info.help),
@@ -133,7 +135,7 @@ def commands_page() -> str:
         if options:
             usage.append("[OPTIONS]")
         lines += ["", f"## {name}", "", _sentence(inspect.getdoc(function))]
-        lines += ["", "```", " ".join(usage), "```"]
+        lines += ["", "```text", " ".join(usage), "```"]
         if options:
             lines += ["", "| option | meaning |", "|---|---|", *map(_option, options)]
     return "\n".join(lines) + "\n"
@@ -174,6 +176,12 @@ def pages() -> dict[Path, str]:
         FOLDER / "metrics.md": metrics_page(),
         FOLDER / "cli.md": commands_page(),
         FOLDER / "campaign.schema.json": campaign_schema(),
+        FOLDER / "campaign-file.md": campaign_page(),
+        FOLDER / "outcomes.md": outcomes_page(),
+        FOLDER / "settings.md": settings_page(),
+        FOLDER / "summary.md": summary_page(),
+        FOLDER / "troubleshooting.md": troubles_page(),
+        **{FOLDER / "browsers" / name: text for name, text in browser_pages().items()},
     }
 
 
@@ -185,5 +193,6 @@ def campaign_schema() -> str:
 
 if __name__ == "__main__":
     for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
         print(path)

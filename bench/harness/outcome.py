@@ -134,7 +134,10 @@ _PATTERNS: tuple[tuple[Category, tuple[str, ...]], ...] = (
     ),
     (
         Category.SHADER_COMPILATION,
-        ("shader compilation", "error while parsing wgsl", "shader module", "shadermodule", "wgsl", "tint"),
+        (
+            *("gpucompilation", "shader compilation", "parsing wgsl", "parsing error"),
+            *("shader module", "shadermodule", "tint"),
+        ),
     ),
     (Category.OUT_OF_MEMORY, ("out of memory", "outofmemory", "oom", "allocation failed", "bad_alloc")),
     (Category.OUT_OF_RESOURCES, ("out of resources", "too many", "resource exhausted", "device was lost")),
