@@ -95,14 +95,15 @@ def make_report(
     *,
     campaign: int | str | None = None,
     where: str | None = None,
+    since: str | None = None,
     least_cosine: float = LEAST_COSINE,
 ) -> Report:
-    """Read the database and draw: for a campaign, a filter, or everything; also for no runs at all.
+    """Read the database and draw: for a campaign, a filter, a time, or everything; also for no runs at all.
 
     Raises:
-        InputError: there is no such campaign, or the filter cannot be.
+        InputError: there is no such campaign, or the filter or time cannot be.
     """
-    board = Board.load(store, where, campaign=campaign)
+    board = Board.load(store, where, campaign=campaign, since=since)
     ran, asked = coverage(board.arms)
     here = views.inlined_runs(board)
     arms = views.arms_view(board, here)

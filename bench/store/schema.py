@@ -17,6 +17,7 @@ from bench.metrics import METRICS
 from bench.plan.request import Request
 from bench.record import Effective
 
+REVISION = "0002"  # of the newest migration
 OUR_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
 
 
