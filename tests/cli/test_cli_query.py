@@ -163,9 +163,8 @@ def test_bad_input_is_one_line_and_writes_nothing(bench, url, tmp_path, argument
 
 def test_explore_serves_the_database_with_its_queries(url, tmp_path):
     with open_store(url) as store:
-        [cell] = store.create_campaign(
-            "extra", [request(bits=2, platform="webnn")], seed=1, settings={}
-        ).cells[0]
+        asked = [request(bits=2, platform="webnn")]
+        [cell] = store.create_campaign("extra", asked, seed=1, settings={}).cells
         store.record(cell.id, record(cell.request, Outcome.FALLBACK))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
