@@ -13,6 +13,7 @@ from bench.metrics import METRICS
 from bench.record import RunRecord
 from bench.report import words
 from bench.report.advice import advise
+from bench.stats.steady import outlying, steadiness
 from bench.store import open_store
 
 
@@ -69,6 +70,12 @@ def _measured(record: RunRecord) -> list[str]:
         if value is not None:
             text = words.thousands(value) if metric.integer else words.number(value, 5)
             lines.append(f"  {metric.name:<24}{text} {metric.unit}".rstrip())
+    times = [one.value_ms for one in record.samples if one.phase == "measure"]
+    if times:
+        found = steadiness(times)
+        words_of = "yes" if found.steady else f"no: {found.why}"
+        apart = int(outlying(times).sum())
+        lines.append(f"  {'steady':<24}{words_of}; {apart} of {len(times)} samples stand apart (kept)")
     return ["", "measured", *(lines or ["  nothing"])]
 
 

@@ -35,7 +35,18 @@ _NUMBERS = (
     *("kernel_rel_l2", "cosine_fp32", "rel_l2_fp32"),
 )
 COLUMNS = (
-    *("id", "campaign", "cell_id", "block", "position", "attempt", "role", "outcome", "fallback_reason"),
+    *(
+        "id",
+        "campaign",
+        "campaign_id",
+        "cell_id",
+        "block",
+        "position",
+        "attempt",
+        "role",
+        "outcome",
+        "fallback_reason",
+    ),
     *ASKED,
     *_RAN,
     *("browser_binary", "driver_version", "cross_origin_isolated", "timer_resolution_us"),

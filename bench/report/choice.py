@@ -109,7 +109,7 @@ def _why_none(speedy: Sequence[words.Row], kept: Sequence[words.Row], limits: _L
     close = max(kept, key=lambda arm: (limits.fits(arm), arm["cosine_fp32_low"]))
     size = f", {close['weight_bytes'] / 1e6:.1f} MB" if limits.most_bytes is not None else ""
     return (
-        f"none of {len(kept)} has {limits}; the closest is {name(close)} "
+        f"none of {len(kept)} keeps {limits}; the closest is {name(close)} "
         f"at {close['cosine_fp32_low']:.4f}{size}"
     )
 
