@@ -18,6 +18,7 @@ from bench.metrics import METRICS
 from bench.plan.request import Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo
 
+REVISION = "0002"  # of the newest migration
 OUR_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
 
 
