@@ -23,7 +23,7 @@ TWO := -n 2 --dist loadfile
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help demo test test-long lint format types docs venv browsers postgresql benchmark clean
+.PHONY: help demo test test-long lint format types docs site notebooks venv browsers postgresql benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,8 +65,16 @@ format: $(VENV)/.dev ## put every Python file into the house's form
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/.dev ## write docs/metrics.md and docs/cli.md anew from the code
+docs: $(VENV)/.dev ## write the pages anew that are made of the code and of published runs
 	@$(BIN)/python docs/generate.py
+
+notebooks: $(VENV)/.dev ## execute the notebooks anew and save what they say
+	@$(BIN)/python notebooks/execute.py
+
+# Material's note about its successor is no news to whoever only reads these docs.
+site: $(VENV)/.dev node_modules/.stamp ## the documentation as a site in site/, readable without a network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 benchmark: $(VENV)/.dev browsers ## what the harness itself costs, and how fast each kernel is
 	@for script in benchmarks/*.py; do printf '\n== %s\n' "$$script"; $(BIN)/python "$$script"; done
@@ -82,7 +90,7 @@ postgresql: ## the server that some tests start for themselves; without it they 
 	@scripts/get-postgresql
 
 clean: ## remove what these targets made in this folder; results, browsers and weights stay
-	rm -rf $(VENV) node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # Two steps, because the demo needs none of the tools for development.

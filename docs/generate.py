@@ -20,7 +20,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from bench.cli import application
 from bench.metrics import METRICS, Metric
 from bench.plan.campaign import CampaignFile
-from made_browsers import browser_pages
+from made_browsers import TITLES, browser_pages
 from made_reference import MADE, campaign_page, outcomes_page, settings_page, summary_page
 from made_troubles import troubles_page
 
@@ -168,6 +168,14 @@ def _default(one: Parameter) -> str:
 def _sentence(text: str | None) -> str:
     joined = " ".join((text or "").split())
     return joined if not joined or joined.endswith((".", ":", "?")) else joined + "."
+
+
+# Each page that is made, known without making it.
+MADE_PAGES = [
+    *(FOLDER / name for name in ("metrics.md", "cli.md", "campaign.schema.json", "campaign-file.md")),
+    *(FOLDER / name for name in ("outcomes.md", "settings.md", "summary.md", "troubleshooting.md")),
+    *(FOLDER / "browsers" / f"{name}.md" for name in ("index", *TITLES)),
+]
 
 
 def pages() -> dict[Path, str]:

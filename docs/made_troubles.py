@@ -50,7 +50,14 @@ def troubles_page() -> str:
         "likely cause and the next command; this page lists all that were seen so far, in the runs stored "
         "under `results/` and in browsers that were made to fail on purpose (`bench faults list`, "
         "`bench run --fault NAME`). `N` stands for a number, `mine` for a model.",
-        ["```bash", 'bench query --where "outcome != ok" --limit 20', "bench show 1", "```"],
+        [
+            "```bash",
+            "export BENCH_DB=sqlite:///results/2026-11-24-browsers/runs.sqlite    # in the checkout",
+            "bench errors --all",
+            'bench query --where "outcome = error" --limit 20',
+            "bench show 1",
+            "```",
+        ],
         "What each outcome and category means: [outcomes](outcomes.md). No browser found, no GPU, no WebNN: "
         "`bench doctor` says what to type.",
     ]

@@ -42,6 +42,8 @@ def backup(url: str | None = None, target: Path | None = None) -> Path:
         with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(copy)) as made:
             original.backup(made, pages=4096)
             problem = _difference(original, made)
+            # One file that can be read where nothing may be written; a campaign on it switches back.
+            made.execute("PRAGMA journal_mode = DELETE")
     except (sqlite3.Error, OSError) as error:
         copy.unlink(missing_ok=True)
         raise StoreError(f"cannot back {source} up to {copy}: {one_line(error)}") from None

@@ -127,3 +127,16 @@ def test_a_database_of_every_revision_is_still_read(tmp_path, number):
     with open_store(f"sqlite:///{path}", create=False) as store:
         assert store.status("nightly").cells == {"done": 22, "planned": 2}
         assert store.run(1).samples and len(store.summary("outcome = ok")) > 3
+
+
+def test_a_copy_is_one_file_that_can_be_read_where_nothing_may_be_written(tmp_path):
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    with open_store(url) as store:
+        fill(store)
+        copy = backup(url, tmp_path / "published" / "runs.sqlite")
+    assert copy.read_bytes()[18:20] == b"\x01\x01", "a rollback journal, no WAL"
+    with open_store(f"sqlite:///{copy}", create=False) as store:
+        assert store.rows(limit=1)
+    assert [one.name for one in copy.parent.iterdir()] == ["runs.sqlite"]
+    with open_store(f"sqlite:///{copy}"):
+        assert copy.read_bytes()[18:20] == b"\x02\x02", "a campaign on it switches back"
