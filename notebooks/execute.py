@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +50,21 @@ def tidy(notebook: Any) -> Any:
         if cell.cell_type == "code":
             count += 1
             cell.execution_count = count
+            cell.outputs = list(_joined(cell.outputs))
             for output in cell.outputs:
                 if "execution_count" in output:
                     output.execution_count = count
     return notebook
+
+
+def _joined(outputs: list[Any]) -> Iterator[Any]:
+    """What was printed comes in as many pieces as the kernel happened to send."""
+    for (kind, name), pieces in groupby(outputs, key=lambda one: (one.output_type, one.get("name"))):
+        if kind == "stream":
+            text = "".join(piece.text for piece in pieces)
+            yield nbformat.from_dict({"output_type": kind, "name": name, "text": text})
+        else:
+            yield from pieces
 
 
 def main(names: list[str]) -> None:

@@ -102,7 +102,7 @@ class Reader:
             done = subprocess.run(
                 ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=600
             )
-            code, out, said = done.returncode, done.stdout, done.stderr
+            code, out, said = done.returncode % 256, done.stdout, done.stderr
         allowed = {expected, *(end for part, end in self.may_end.items() if part in command)}
         assert code in allowed, f"{command}\nended with {code}, not {expected}:\n{out}{said}"
         return out

@@ -32,7 +32,9 @@ EVERYDAY = [
     (r"( --bits 16)( --bits \d+)+", r"\1 --bits 4"),
     (r'\["chrome", "firefox"\]', '["chrome"]'),
     (r"( --browser chrome) --browser firefox", r"\1"),
-    (r"blocks = 10", "blocks = 2"),
+    (r"--platform both", "--platform webgpu"),
+    (r"(python run_real_webgpu_webnn\.py)", r"\1 --model bert-tiny"),
+    (r"\bblocks = 10", "blocks = 1"),
     (r"max_blocks = 20", "max_blocks = 2"),
     (r"max_seconds = \d+", "iterations = 3"),
     (r"^bench doctor$", "bench doctor --browser chrome"),
@@ -74,7 +76,7 @@ _NIGHTLY = {
 PASSED_OVER = {"docs/howto/machines.md": (_NIGHTLY, "the PostgreSQL that the line before names is not there")}
 # Pages that take minutes even when shortened, or that say nothing which another page does not type.
 LONG = re.compile(r"docs/(browsers/|campaigns|howto/gpu-host|measuring)")
-STARTS = re.compile(r"^bench (run|campaign (run|resume)|doctor)\b|^(timeout|python run_real)")
+STARTS = re.compile(r"^bench (run|campaign (run|resume)|doctor)\b|^(python run_real)")
 
 
 def typed(page: Path) -> list[str]:
