@@ -16,7 +16,7 @@ from bench.report import tables, words
 from bench.report.board import Board
 from bench.report.repeat import repeat_commands
 from made_hearsay import hearsay
-from made_reference import page, table
+from made_reference import code, page, table
 from made_sets import ResultSet, result_sets
 
 TITLES = {
@@ -78,7 +78,7 @@ def _page(name: str) -> str:
         f"{_ABOUT[name]} Where it is missing: {BROWSERS[name].remedy}.",
         "Everything below is read from the runs stored under `results/` when this page was made; what is not "
         "there was not measured. A run's number leads to all that is known of it, in the checkout:",
-        ["```bash", f"bench show 1 {(sets[0][0] if sets else result_sets()[0]).db}", "```"],
+        ["```bash", *(f"bench show {board.runs['id'].iloc[0]} {one.db}" for one, board in sets[:1]), "```"],
     ]
     if not _ran(name):
         parts += _unavailable(name, sets)
@@ -173,7 +173,7 @@ def _words(sets: Sequence[tuple[ResultSet, Board]]) -> Iterator[Any]:
             yield f"{one.title}:"
             yield table(
                 ("outcome", "asked for", "words", "first run", "runs"),
-                ((key[0], key[1], f"`{key[2]}`", runs[0], len(runs)) for key, runs in rows.items()),
+                ((key[0], key[1], code(key[2]), runs[0], len(runs)) for key, runs in rows.items()),
             )
 
 

@@ -43,10 +43,10 @@ def _levels(browser: str, platform: str) -> str:
     return f"Cells that ran as requested: {', '.join(said)}." if said else _NOTHING
 
 
-def _fastest(browser: str) -> str:
+def _fastest(browser: str, *, audio: bool = False) -> str:
     """Which precision had the lowest median, for each set and model."""
     groups: dict[tuple[str, str, str], list[words.Row]] = {}
-    for name, arm in _arms(browser, "webgpu"):
+    for name, arm in _arms(browser, "webgpu", audio):
         groups.setdefault((name, arm["model"], words.device(arm)), []).append(arm)
     said = []
     for (name, model, device), arms in groups.items():
@@ -127,7 +127,7 @@ _CLAIMS: dict[str, _Claims] = {
         ("No WebNN support", lambda: _no_webnn("firefox")),
         ("Excellent WebGPU support, especially for audio models", lambda: _levels("firefox", "webgpu")),
         ("~20% better performance for audio models with compute shaders", _audio),
-        ("Recommended for 4-bit WebGPU audio processing", lambda: _fastest("firefox")),
+        ("Recommended for 4-bit WebGPU audio processing", lambda: _fastest("firefox", audio=True)),
     ),
     "safari": (
         ("Limited WebGPU support", _nothing),

@@ -39,6 +39,11 @@ def _line(cells: Sequence[Any]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
+def code(text: str) -> str:
+    """Words as code, with backticks of their own or without."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
 def page(title: str, *parts: str | Sequence[str]) -> str:
     """A page of parts, which are paragraphs or lines."""
     texts = [part if isinstance(part, str) else "\n".join(part) for part in parts]

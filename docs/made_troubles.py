@@ -15,7 +15,7 @@ from bench.harness.outcome import Category, Outcome, categorize
 from bench.record import RunRecord
 from bench.report import words
 from bench.report.advice import advise
-from made_reference import page
+from made_reference import code, page
 from made_sets import result_sets
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "faults" / "golden.json"
@@ -93,9 +93,15 @@ def _blocks(troubles: list[Trouble]) -> list[str | list[str]]:
         lines += [f"{stage}: {said}" for stage, said in seen]
         parts.append([*lines, "```"])
         names = words.distinct(name for one in seen.values() for name in one)
-        following = " or ".join(f"`{line}`" for line in words.distinct(one.next for one in members)[:3])
+        following = " or ".join(_typed(line) for line in words.distinct(one.next for one in members)[:3])
         parts.append(f"Seen in {', '.join(names[:6])}{_more(len(names) - 6)}. Next: {following}")
     return parts
+
+
+def _typed(following: str) -> str:
+    """What to do next, with whatever is typed as code."""
+    steps = following.split(", then ")
+    return ", then ".join(code(step) if step.startswith(("bench ", "pip ")) else step for step in steps)
 
 
 def _more(count: int) -> str:

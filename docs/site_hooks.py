@@ -102,5 +102,7 @@ def _output(output: Any, stem: str, pictures: list[bytes]) -> str:
     if "text/markdown" in data:
         return str(data["text/markdown"])
     if "text/html" in data:
-        return re.sub(r"<style.*?</style>|\n\s*", "", str(data["text/html"]), flags=re.S)
+        # pandas' own style is for white paper; without its class the site's tables lend theirs.
+        html = str(data["text/html"]).replace(' border="1" class="dataframe"', "")
+        return re.sub(r"<style.*?</style>|\n\s*", "", html, flags=re.S)
     return f"```text\n{data.get('text/plain', '')}\n```"

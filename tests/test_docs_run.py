@@ -75,7 +75,7 @@ _NIGHTLY = {
 }
 PASSED_OVER = {"docs/howto/machines.md": (_NIGHTLY, "the PostgreSQL that the line before names is not there")}
 # Pages that take minutes even when shortened, or that say nothing which another page does not type.
-LONG = re.compile(r"docs/(browsers/|campaigns|howto/gpu-host|measuring)")
+LONG = re.compile(r"docs/(browsers/|campaigns|howto/(gpu-host|second-build)|measuring)")
 STARTS = re.compile(r"^bench (run|campaign (run|resume)|doctor)\b|^(python run_real)")
 
 

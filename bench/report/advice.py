@@ -55,6 +55,12 @@ _RULES = (
         words=("breaker",),
     ),
     _Rule(
+        _O.UNAVAILABLE,
+        "the browser is not on this machine",
+        "what the message says, then " + _DOCTOR,
+        words=("browsermissing",),
+    ),
+    _Rule(
         _O.UNAVAILABLE, "the browser or its driver is not on this machine", "bench browsers install {browser}"
     ),
     _Rule(
