@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from bench.plan.request import Request
 from bench.record import Effective, ErrorInfo, RunRecord, Sample
 from bench.store.filter import column, compile_filter, nearest
 from bench.store.schema import (
+    OWN,
     SUMMARY,
     CampaignRow,
     CampaignState,
@@ -136,15 +138,29 @@ def campaign(engine: sa.Engine, key: int | str) -> Campaign:
     )
 
 
-def find_campaign(connection: sa.Connection, key: int | str) -> tuple[int, str]:
-    """Number and name of a campaign; by name first: one may be named `7`. InputError where there is none."""
-    query = sa.select(CampaignRow.id, CampaignRow.name)
+class ForeignCampaign(InputError):
+    """A campaign that holds another tool's results, where runs of this program were asked for."""
+
+
+def find_campaign(connection: sa.Connection, key: int | str, *, foreign: bool = False) -> tuple[int, str]:
+    """Number and name of a campaign; by name first: one may be named `7`.
+
+    Raises:
+        ForeignCampaign: it holds another tool's results, and `foreign` does not allow that.
+        InputError: there is none.
+    """
+    query = sa.select(CampaignRow.id, CampaignRow.name, CampaignRow.origin)
     found = None
     if isinstance(key, str):
         found = connection.execute(query.where(CampaignRow.name == key)).first()
     if found is None and str(key).isdecimal() and int(key) < 2**31:
         found = connection.execute(query.where(CampaignRow.id == int(key))).first()
     if found is not None:
+        if found.origin != OWN and not foreign:
+            raise ForeignCampaign(
+                f"the campaign {found.name!r} holds results of {found.origin}, which nobody here verified: "
+                f"read them with bench query --foreign --campaign {shlex.quote(found.name)}"
+            )
         return int(found[0]), str(found[1])
     names = connection.scalars(sa.select(CampaignRow.name).order_by(CampaignRow.id.desc())).all()
     if not names:

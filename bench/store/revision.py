@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from bench.store.schema import OUR_TABLES
+from bench.store.schema import FIRST_TABLES, OUR_TABLES
 
 
 class State(Enum):
@@ -64,11 +64,11 @@ def state(connection: sa.Connection) -> State:
     # Half of our tables under a name of ours is someone else's database, not an old one of ours.
     if stored is None:
         return State.EMPTY if tables == {"alembic_version"} else State.FOREIGN
-    if not tables >= OUR_TABLES:
+    if not tables >= FIRST_TABLES:
         return State.FOREIGN
     script = ScriptDirectory.from_config(config())
     if stored == script.get_current_head():
-        return State.CURRENT
+        return State.CURRENT if tables >= OUR_TABLES else State.FOREIGN
     known = {revision.revision for revision in script.walk_revisions()}
     return State.OLDER if stored in known else State.NEWER
 

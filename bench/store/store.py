@@ -147,7 +147,7 @@ class Store:
         return status.status(self.engine, key)
 
     def campaigns(self) -> list[Row]:
-        """Every campaign: id, name, state, note, created_at, and its cells, done, skipped."""
+        """Every campaign: id, name, state, note, created_at, origin, and its cells, done, skipped."""
         return status.listing(self.engine)
 
     def durations(self, campaign_id: int | None = None, *, limit: int = 2000) -> list[tuple[Request, float]]:
