@@ -8,19 +8,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench.harness.outcome import Category, Stage
+from bench.harness.outcome import Category, Outcome, Stage
 from bench.metrics import METRICS
 from bench.plan.request import Request
 from bench.record import Environment, ModelInfo
 from bench.store.exchange.encoding import Row, dumped
 from bench.store.exchange.layout import Layout, refused
 from bench.store.exchange.result import ForeignResult
-from bench.store.schema import CampaignState, CellState
+from bench.store.schema import OWN, CampaignState, CellState
 from bench.store.writing import storable
 
 _STATES = frozenset(CampaignState) - {CampaignState.RUNNING}
 _CELL_STATES = frozenset(CellState) - {CellState.LEASED}
-_STAGES, _CATEGORIES = frozenset(Stage), frozenset(Category)
+_OUTCOMES, _STAGES, _CATEGORIES = frozenset(Outcome), frozenset(Stage), frozenset(Category)
 _PHASES = frozenset(("warmup", "measure", "gpu"))
 _SPEEDS = [one.name for one in METRICS if one.name.startswith("latency_ms_")] + [
     *("throughput_per_s", "first_inference_ms", "gpu_ms")
@@ -79,12 +79,13 @@ def shared(place: str, layout: Layout, row: Row) -> None:
 
 
 def run(place: str, row: Row) -> None:
-    """Words of the closed vocabularies; the outcome and its speed are held by the database itself."""
+    """Words of the closed vocabularies, and no speed for a wrong answer."""
     _moment(place, row, "started_at")
     _moment(place, row, "finished_at")
+    _one_of(place, row, "outcome", _OUTCOMES)
     _one_of(place, row, "error_stage", _STAGES)
     _one_of(place, row, "error_category", _CATEGORIES)
-    if row["outcome"] not in ("ok", "fallback"):
+    if not Outcome(row["outcome"]).measured:
         for name in _SPEEDS:
             if row[name] is not None:
                 raise refused(
@@ -108,5 +109,7 @@ def foreign(place: str, row: Row) -> None:
         found = ForeignResult.model_validate({name: row[name] for name in ForeignResult.model_fields})
     except ValidationError as error:
         raise refused(place, _first(error)) from None
+    if found.tool == OWN:
+        raise refused(place, f"no other tool is named {OWN!r}")
     if found.row()["hash"] != row["hash"]:
         raise refused(place, f"hash {row['hash'][:16]} is not that of this result")

@@ -214,8 +214,12 @@ def _other_schema(found: Any, wanted: Any) -> str:
         if place < 0:
             return f"another schema: it has no column {field.name}"
         if not found.field(place).equals(field):
-            return f"another schema: {field.name} is {found.field(place)}, not {field}"
+            return f"another schema: {field.name} is {_kind(found.field(place))}, not {_kind(field)}"
     return f"another schema: it has columns besides {wanted.names[0]} to {wanted.names[-1]}"
+
+
+def _kind(field: Any) -> str:
+    return f"{field.type}{'' if field.nullable else ', never blank'}"
 
 
 def _check(column: Column) -> Callable[[Any], Any]:

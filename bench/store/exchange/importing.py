@@ -94,7 +94,7 @@ class _Import:
             if row["uuid"] in self._runs:
                 raise refused(place, f"run {row['uuid']} is in the file twice")
             self._runs[row["uuid"]] = None
-            campaign = self._plans.of(place, row, foreign=False)
+            campaign = self._plans.of(place, row)
             values = self._placed_run(place, row, campaign)
             if row["uuid"] not in known and not campaign.closed:
                 self._number(place, campaign, values)
@@ -164,7 +164,7 @@ class _Import:
         known = set(self._inbox.connection.scalars(query))
         fresh: dict[str, Placed] = {}
         for place, row in part:
-            campaign = self._plans.of(place, row, foreign=True)
+            campaign = self._plans.of(place, row, row["tool"])
             check.foreign(place, row)
             if row["hash"] not in known:
                 values = {name: value for name, value in row.items() if name != "campaign"}

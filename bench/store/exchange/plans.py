@@ -30,7 +30,7 @@ class Arrived:
         id: its number here.
         new: whether this import brings it.
         closed: whether it is in hand here, so that nothing of it is taken in.
-        foreign: whether it holds another tool's results.
+        origin: whose results it holds.
         positions: of the cells in the file.
         cells: position -> number here.
         attempts: number of a cell here -> attempts of its runs here.
@@ -39,7 +39,7 @@ class Arrived:
     id: int
     new: bool
     closed: bool
-    foreign: bool
+    origin: str
     positions: set[int] = field(default_factory=set)
     cells: dict[int, int] = field(default_factory=dict)
     attempts: dict[int, set[int]] = field(default_factory=dict)
@@ -67,14 +67,17 @@ class Plans:
         for campaign in self._campaigns.values():
             self._settle(campaign)
 
-    def of(self, place: str, row: Row, *, foreign: bool) -> Arrived:
-        """The campaign that a row names."""
+    def of(self, place: str, row: Row, origin: str = OWN) -> Arrived:
+        """The campaign that a row names, which must be of the row's own origin."""
         campaign = self._campaigns.get(row["campaign"])
         if campaign is None:
             file = self._inbox.export.path(CAMPAIGNS).name
             raise refused(place, f"campaign {row['campaign']} is not in {file}")
-        if campaign.foreign is not foreign:
-            raise refused(place, "runs of this program and results of another tool share no campaign")
+        if campaign.origin != origin:
+            raise refused(
+                place,
+                f"its campaign has the origin {campaign.origin!r}, which is not that of {origin!r} results",
+            )
         return campaign
 
     def _campaign(self, place: str, row: Row) -> None:
@@ -100,7 +103,7 @@ class Plans:
         self._inbox.insert(CampaignRow, [(place, {**row, "name": name})])
         made = sa.select(CampaignRow.id).where(CampaignRow.uuid == row["uuid"])
         number = self._inbox.connection.execute(made).scalar_one()
-        return Arrived(number, new=True, closed=False, foreign=row["origin"] != OWN)
+        return Arrived(number, new=True, closed=False, origin=row["origin"])
 
     def _known(self, place: str, row: Row, here: sa.Row[Any]) -> Arrived:
         """The same plan, or the file is refused: two campaigns never become one."""
@@ -121,7 +124,7 @@ class Plans:
                 .where(CampaignRow.id == here.id)
                 .values(state=row["state"], note=row["note"])
             )
-        return Arrived(here.id, new=False, closed=closed, foreign=row["origin"] != OWN)
+        return Arrived(here.id, new=False, closed=closed, origin=row["origin"])
 
     def _know(self, campaign: Arrived) -> None:
         """What is here of a campaign, now that its cells are."""
@@ -140,7 +143,7 @@ class Plans:
         fresh: list[Placed] = []
         for place, row in part:
             check.cell(place, row)
-            campaign = self.of(place, row, foreign=False)
+            campaign = self.of(place, row)
             if row["position"] in campaign.positions:
                 raise refused(place, f"cell {row['position']} of its campaign is in the file twice")
             campaign.positions.add(row["position"])
@@ -174,7 +177,7 @@ class Plans:
 
     def _settle(self, campaign: Arrived) -> None:
         """A campaign that was here is done where its last open cell came in done."""
-        if campaign.new or campaign.closed or campaign.foreign:
+        if campaign.new or campaign.closed or campaign.origin != OWN:
             return
         open_cells = sa.exists().where(
             CellRow.campaign_id == campaign.id, CellRow.state == CellState.PLANNED.value
