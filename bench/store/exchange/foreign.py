@@ -63,10 +63,20 @@ def read_foreign(path: Path) -> ForeignFile:
                 return tool.read(path)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+    if path.is_file() and _starts(path, b"SQLite format 3\0"):
+        raise InputError(
+            f"{path} is a database: write what it holds into a folder with bench db export FOLDER "
+            f"--db sqlite:///{path}, then import that"
+        )
     raise InputError(
         f"{path} is nothing that can be imported: name a folder that `bench db export` made, the output of "
         "llama-bench -o json or jsonl, or results of crossbench"
     )
+
+
+def _starts(path: Path, words: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(words)) == words
 
 
 def import_foreign(engine: sa.Engine, file: ForeignFile, name: str | None = None) -> ForeignImported:
