@@ -16,8 +16,10 @@ PIP := $(BIN)/pip install --no-input --disable-pip-version-check --no-compile --
 # Of pip's many words: each package as it comes, and that it now installs them.
 PIP_LINES := s/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing/p
 PYTEST := $(BIN)/pytest -q
-# Tests that start no browser share the cores; those that do run one after the other, since they measure.
 PARALLEL := -n auto --maxprocesses 8
+# A browser spends half of a test in waiting: two at a time, a file of tests staying with one. What is about
+# time itself (`alone`) comes after, one after the other.
+TWO := -n 2 --dist loadfile
 
 say = @printf '\n== %s\n' "$(1)"
 
@@ -33,12 +35,14 @@ demo: $(VENV)/.run browsers ## set everything up, measure a real model in real b
 	if [ $$status = 2 ] || [ $$status = 130 ]; then exit $$status; fi; \
 	printf '\nreport: '; $(BIN)/bench report --campaign $$name; exit $$status
 
-# Both calls always run, so that one failure does not hide another.
+# All calls always run, so that one failure does not hide another.
 both = @status=0; \
 	printf '\n== pytest: tests that start no browser\n'; \
 	$(PYTEST) $(PARALLEL) -m "not browser$(1)" || status=$$?; \
 	printf '\n== pytest: tests in real browsers\n'; \
-	$(PYTEST) -m "browser$(1)" || status=$$?; \
+	$(PYTEST) $(TWO) -m "browser and not alone$(1)" || status=$$?; \
+	printf '\n== pytest: tests in real browsers that are about time\n'; \
+	$(PYTEST) -m "browser and alone$(1)" || status=$$?; \
 	exit $$status
 
 test: lint types browsers postgresql ## everything a change must pass, in at most 10 minutes on 2 cores

@@ -172,6 +172,7 @@ def test_no_file_names_a_package_registry() -> None:
 
 # Needed without an import of ours, and why.
 UNIMPORTED = {
+    "datasette": "run as a program by `bench explore`",
     "tabulate": "pandas writes Markdown with it",
     "psycopg": "SQLAlchemy loads it by the database's URL",
     "mypy": "run by `make lint`",

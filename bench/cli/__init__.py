@@ -17,12 +17,15 @@ from bench.errors import InputError
 _COMMANDS = {
     "run": "run:run_command",
     "query": "query:query_command",
-    "show": "query:show_command",
+    "show": "show:show_command",
+    "errors": "errors:errors_command",
+    "recommend": "recommend:recommend_command",
     "compare": "compare:compare_command",
     "history": "history:history_command",
     "report": "report:report_command",
     "plot": "report:plot_command",
     "explain": "report:explain_command",
+    "explore": "explore:explore_command",
     "doctor": "doctor:doctor_command",
 }
 _GROUPS = {

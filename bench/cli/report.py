@@ -9,17 +9,11 @@ from typing import Annotated
 import typer
 
 from bench.cli.db import Database
+from bench.cli.rows import Campaign, Since, Where
 from bench.errors import InputError
 from bench.report.kinds import Kind
 from bench.report.output import write_file
 from bench.store import open_store
-
-Campaign = Annotated[
-    str | None, typer.Option("--campaign", metavar="NAME", help="A campaign's name or number.")
-]
-
-
-Where = Annotated[str | None, typer.Option("--where", metavar="EXPR", help="As in `bench query`.")]
 
 
 class Format(StrEnum):
@@ -41,6 +35,7 @@ def report_command(
     ] = Format.HTML,
     campaign: Campaign = None,
     where: Where = None,
+    since: Since = None,
     least_cosine: Annotated[
         float, typer.Option("--min-cosine", metavar="X", help="What a choice must keep, from -1 to 1.")
     ] = 0.99,
@@ -57,7 +52,7 @@ def report_command(
     from bench.report.html import make_report, write_html, write_markdown  # matplotlib is slow to load
 
     with open_store(db, create=False) as store:
-        report = make_report(store, campaign=campaign, where=where, least_cosine=least_cosine)
+        report = make_report(store, campaign=campaign, where=where, since=since, least_cosine=least_cosine)
     (write_html if output_format is Format.HTML else write_markdown)(report, path)
     typer.echo(str(path))
 
@@ -69,6 +64,7 @@ def plot_command(
     ] = None,
     campaign: Campaign = None,
     where: Where = None,
+    since: Since = None,
     db: Database = None,
 ) -> None:
     """Write one chart as SVG or PNG."""
@@ -81,7 +77,7 @@ def plot_command(
     from bench.report.plots import draw
 
     with open_store(db, create=False) as store:
-        figure = draw(kind, Board.load(store, where, campaign=campaign), store)
+        figure = draw(kind, Board.load(store, where, campaign=campaign, since=since), store)
     write_file(path, render(figure, "svg" if suffix == ".svg" else "png"))
     typer.echo(str(path))
 

@@ -12,7 +12,7 @@ import typer
 from bench.cli.db import Database
 from bench.cli.flags import Grid, browsers_of, choose, measuring_of, platforms_of, shape_of, with_grid
 from bench.cli.progress import Progress
-from bench.cli.query import print_short
+from bench.cli.query import give_runs
 from bench.faults import injection
 from bench.harness.campaign import Policy, Report, Watching, resolve_models, run_campaign
 from bench.harness.outputs import check_output_folder
@@ -198,5 +198,5 @@ def print_runs(report: Report, db: str | None) -> None:
         rows = store.rows(
             campaign=report.campaign.id, sort="requested_model,browser,requested_platform,-bits"
         )
-    print_short(rows)
+    give_runs(rows)
     print(f"campaign {name}; more: bench query --campaign {name}, bench report --campaign {name}")

@@ -35,7 +35,18 @@ _NUMBERS = (
     *("kernel_rel_l2", "cosine_fp32", "rel_l2_fp32"),
 )
 COLUMNS = (
-    *("id", "campaign", "cell_id", "block", "position", "attempt", "role", "outcome", "fallback_reason"),
+    *(
+        "id",
+        "campaign",
+        "campaign_id",
+        "cell_id",
+        "block",
+        "position",
+        "attempt",
+        "role",
+        "outcome",
+        "fallback_reason",
+    ),
     *ASKED,
     *_RAN,
     *("browser_binary", "driver_version", "cross_origin_isolated", "timer_resolution_us"),
@@ -75,13 +86,20 @@ class Board:
         return cls(runs.reset_index(drop=True), cells, _arms(cells))
 
     @classmethod
-    def load(cls, store: Store, where: str | None = None, *, campaign: int | str | None = None) -> Board:
-        """From a database, as far as a filter or a campaign goes.
+    def load(
+        cls,
+        store: Store,
+        where: str | None = None,
+        *,
+        campaign: int | str | None = None,
+        since: str | None = None,
+    ) -> Board:
+        """From a database, as far as a filter, a campaign or a time goes.
 
         Raises:
-            InputError: a filter or campaign that cannot be.
+            InputError: a filter, campaign or time that cannot be.
         """
-        return cls.of(store.table(COLUMNS, where, campaign=campaign))
+        return cls.of(store.table(COLUMNS, where, campaign=campaign, since=since))
 
     @property
     def ran(self) -> list[dict[str, Any]]:

@@ -13,6 +13,26 @@ LEAST_COSINE = 0.99
 _FEW = 10  # sessions below which a difference of some percent is no finding
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """What an arm must keep to be chosen."""
+
+    least_cosine: float
+    most_bytes: int | None
+
+    def fits(self, arm: words.Row) -> bool:
+        """Whether its weights are small enough."""
+        return self.most_bytes is None or (arm["weight_bytes"] or 0) <= self.most_bytes
+
+    def met(self, arm: words.Row) -> bool:
+        """Whether it may be chosen."""
+        return bool(arm["cosine_fp32_low"] >= self.least_cosine) and self.fits(arm)
+
+    def __str__(self) -> str:
+        size = "" if self.most_bytes is None else f" and at most {self.most_bytes / 1e6:g} MB"
+        return f"cosine ≥ {self.least_cosine:g}{size}"
+
+
 # Model, tokens, batch, whether its weights are synthetic.
 _Key = tuple[str, int, int, bool]
 
@@ -34,7 +54,9 @@ class Choice:
     asked: int
 
 
-def choices(arms: Sequence[words.Row], least_cosine: float = LEAST_COSINE) -> list[Choice]:
+def choices(
+    arms: Sequence[words.Row], least_cosine: float = LEAST_COSINE, most_bytes: int | None = None
+) -> list[Choice]:
     """One for each model, shape and host, in that order; made-up weights by themselves.
 
     Of the arms that ran as requested and whose every session keeps the limit, the fastest; of those that its
@@ -44,7 +66,9 @@ def choices(arms: Sequence[words.Row], least_cosine: float = LEAST_COSINE) -> li
     Args:
         arms: of a `Board`.
         least_cosine: to the unquantized model's output.
+        most_bytes: of weights; None for any.
     """
+    limits = _Limits(least_cosine, most_bytes)
     groups: dict[_Key, list[words.Row]] = {}
     for arm in arms:
         names = ("requested_model", "requested_sequence_length", "requested_batch_size")
@@ -55,7 +79,7 @@ def choices(arms: Sequence[words.Row], least_cosine: float = LEAST_COSINE) -> li
         hosts = sorted({_host(arm) for arm in members if measured(arm)}) or [""]
         for host in hosts:
             here = [arm for arm in members if not host or _host(arm) in (host, "")]
-            found.append(_choose(key, host if len(hosts) > 1 else "", here, least_cosine))
+            found.append(_choose(key, host if len(hosts) > 1 else "", here, limits))
     return found
 
 
@@ -63,29 +87,30 @@ def _host(arm: words.Row) -> str:
     return ", ".join(words.distinct((arm["os"], arm["cpu"])))
 
 
-def _choose(key: _Key, host: str, arms: Sequence[words.Row], least_cosine: float) -> Choice:
+def _choose(key: _Key, host: str, arms: Sequence[words.Row], limits: _Limits) -> Choice:
     ran, asked = coverage(arms)
     speedy = [arm for arm in arms if measured(arm) and arm["outcome"] == Outcome.OK]
     kept = [arm for arm in speedy if arm["cosine_fp32_low"] is not None]
-    good = [arm for arm in kept if arm["cosine_fp32_low"] >= least_cosine]
+    good = [arm for arm in kept if limits.met(arm)]
     if not good:
-        return Choice(*key[:3], host, None, _why_none(speedy, kept, least_cosine), ran, asked)
+        return Choice(*key[:3], host, None, _why_none(speedy, kept, limits), ran, asked)
     fastest = min(good, key=lambda arm: arm["latency_ms_median"])
     high = words.interval(fastest)[1]
     near = [arm for arm in good if words.interval(arm)[0] <= high]
     best = min(near, key=lambda arm: (arm["weight_bytes"] or 0, arm["latency_ms_median"]))
-    return Choice(*key[:3], host, best, _why(best, fastest, near, good, least_cosine), ran, asked)
+    return Choice(*key[:3], host, best, _why(best, fastest, near, good, limits), ran, asked)
 
 
-def _why_none(speedy: Sequence[words.Row], kept: Sequence[words.Row], limit: float) -> str:
+def _why_none(speedy: Sequence[words.Row], kept: Sequence[words.Row], limits: _Limits) -> str:
     if not speedy:
         return "no arm ran as requested with a right result"
     if not kept:
         return "no arm has a cosine to the unquantized model"
-    close = max(kept, key=lambda arm: arm["cosine_fp32_low"])
+    close = max(kept, key=lambda arm: (limits.fits(arm), arm["cosine_fp32_low"]))
+    size = f", {close['weight_bytes'] / 1e6:.1f} MB" if limits.most_bytes is not None else ""
     return (
-        f"none of {len(kept)} keeps cosine ≥ {limit:g}; the closest is {name(close)} "
-        f"at {close['cosine_fp32_low']:.4f}"
+        f"none of {len(kept)} keeps {limits}; the closest is {name(close)} "
+        f"at {close['cosine_fp32_low']:.4f}{size}"
     )
 
 
@@ -94,15 +119,15 @@ def _why(
     fastest: words.Row,
     near: Sequence[words.Row],
     good: Sequence[words.Row],
-    limit: float,
+    limits: _Limits,
 ) -> str:
     if len(good) == 1:
-        text = f"the only arm with cosine ≥ {limit:g}"
+        text = f"the only arm with {limits}"
     elif best is fastest:
-        text = f"the fastest of {len(good)} arms with cosine ≥ {limit:g}"
+        text = f"the fastest of {len(good)} arms with {limits}"
     else:
         text = (
-            f"the fewest bytes among the {len(near)} fastest of {len(good)} arms with cosine ≥ {limit:g}, "
+            f"the fewest bytes among the {len(near)} fastest of {len(good)} arms with {limits}, "
             "whose intervals overlap"
         )
     if best is fastest and len(near) > 1:

@@ -37,7 +37,7 @@ _DEFAULTS = {
 def arm_name(arm: Mapping[str, Any]) -> str:
     """`all-MiniLM-L6-v2 chrome webgpu 4-bit 16 tokens mixed`, without what varies between the sides."""
     parts = [_UNITS.get(name, "{}").format(arm[name]) for name in _NAMES if name in arm]
-    return words.visible(" ".join(filter(None, [*parts, _options(arm)])))
+    return words.visible(" ".join(filter(None, [*parts, options(arm)])))
 
 
 def split_arms(arms: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
@@ -49,7 +49,8 @@ def split_arms(arms: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
     return arm_name({name: arms[0][name] for name in arms[0] if name in same}), own
 
 
-def _options(arm: Mapping[str, Any]) -> str:
+def options(arm: Mapping[str, Any]) -> str:
+    """Every option of an arm that is not the default."""
     return words.options({**_DEFAULTS, **arm})
 
 
@@ -65,7 +66,7 @@ def _telling(table: Table) -> list[str]:
         for name, title in _NAMES.items()
         if len({cell.arm[name] for cell in table.cells if name in cell.arm}) > 1
     ]
-    return [*telling, *(["options"] if len({_options(cell.arm) for cell in table.cells}) > 1 else [])]
+    return [*telling, *(["options"] if len({options(cell.arm) for cell in table.cells}) > 1 else [])]
 
 
 def lines(table: Table) -> list[list[str]]:
@@ -75,10 +76,10 @@ def lines(table: Table) -> list[list[str]]:
     return [
         [
             *(
-                _options(cell.arm) if title == "options" else words.visible(cell.arm[titles[title]])
+                options(cell.arm) if title == "options" else words.visible(cell.arm[titles[title]])
                 for title in telling
             ),
-            _blocks(cell),
+            blocks(cell),
             words.number(cell.base.centre),
             words.number(cell.other.centre),
             ratio(cell),
@@ -88,7 +89,7 @@ def lines(table: Table) -> list[list[str]]:
     ]
 
 
-def _blocks(cell: Matched) -> str:
+def blocks(cell: Matched) -> str:
     """`10`; `8/10` where planned ones were not compared; sessions `10 vs 8` where no block is shared."""
     if cell.comparison is not None and cell.comparison.design == "separate":
         return f"{len(cell.base.runs)} vs {len(cell.other.runs)}"

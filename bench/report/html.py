@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from bench import __version__
 from bench.errors import InputError
 from bench.report import canvas, tables, views, words
+from bench.report.against import MOST_CAMPAIGNS, against_16, campaigns_with_blocks
 from bench.report.board import Board, coverage
 from bench.report.choice import LEAST_COSINE, choices
 from bench.report.kinds import Kind
@@ -28,6 +29,7 @@ from bench.store.store import Store
 _TITLES = {
     "choice": "The choice",
     "support": "What runs where",
+    "against": "Against 16 bits",
     "charts": "Charts",
     "arms": "All numbers",
     "failures": "What failed, fell back or was refused",
@@ -95,14 +97,15 @@ def make_report(
     *,
     campaign: int | str | None = None,
     where: str | None = None,
+    since: str | None = None,
     least_cosine: float = LEAST_COSINE,
 ) -> Report:
-    """Read the database and draw: for a campaign, a filter, or everything; also for no runs at all.
+    """Read the database and draw: for a campaign, a filter, a time, or everything; also for no runs at all.
 
     Raises:
-        InputError: there is no such campaign, or the filter cannot be.
+        InputError: there is no such campaign, or the filter or time cannot be.
     """
-    board = Board.load(store, where, campaign=campaign)
+    board = Board.load(store, where, campaign=campaign, since=since)
     ran, asked = coverage(board.arms)
     here = views.inlined_runs(board)
     arms = views.arms_view(board, here)
@@ -111,6 +114,7 @@ def make_report(
     found = {
         "choice": views.choice_view(best, here, shown, least_cosine),
         "support": views.support_view(board, here),
+        "against": _against(board, here),
         "arms": arms,
         "failures": views.failures_view(board, here),
         "runs": views.runs_view(board, here),
@@ -135,6 +139,12 @@ def make_report(
     more = len(lines) - _MOST_COMMANDS
     commands = [*lines[:_MOST_COMMANDS], *([f"# and {more} more command lines"] if more > 0 else [])]
     return Report(facts, found, charts, absent, commands)
+
+
+def _against(board: Board, here: set[int]) -> View:
+    names = campaigns_with_blocks(board.cells)
+    found = [one for name in names[:MOST_CAMPAIGNS] for one in against_16(board.cells, name)]
+    return views.against_view(found, here, names[MOST_CAMPAIGNS:])
 
 
 def _charts(board: Board, store: Store) -> tuple[list[Chart], list[str]]:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import tables, words
+from bench.report import compare_text, tables, words
+from bench.report.against import Against
 from bench.report.board import NOT_RUN, Board, as_rows
 from bench.report.choice import Choice, name
+from bench.report.compare import Matched
 
 MOST_RUNS, MOST_ARMS, MOST_LINES = 1500, 1500, 300
 _MOST_LINKED = 100  # runs that one link shows
@@ -149,7 +151,59 @@ _ORDERS = {
 def _order(head: str, row: words.Row) -> str:
     if head in ("run", "runs"):
         return str(row["runs"][0] if "runs" in row else row["id"])
-    value = row[_ORDERS[head]] if head in _ORDERS else None
+    return _plain(row[_ORDERS[head]] if head in _ORDERS else None)
+
+
+def against_view(found: Sequence[Against], here: set[int], left: Sequence[str]) -> View:
+    """Verdicts: every precision against 16 bits."""
+    heads = ["campaign", "model", "tokens", "browser", "platform", "bits", "options"]
+    heads += ["16-bit ms", "ms", "ratio [95 %]", "verdict", "blocks"]
+    lines = []
+    for one in found[:MOST_LINES]:
+        arm, cell = one.arm, one.cell
+        names = ("requested_model", "requested_sequence_length", "requested_browser", "requested_platform")
+        cells = [
+            Cell(words.visible(one.campaign)),
+            *(Cell(words.visible(arm.get(name, ""))) for name in names),
+        ]
+        cells += [Cell(str(arm["requested_bits"])), Cell(compare_text.options(arm))]
+        if cell is None:
+            cells += [Cell(""), Cell(""), Cell(""), Cell(f"not compared: {one.refused}"), Cell("")]
+        else:
+            ratio = cell.comparison.ratio if cell.comparison else None
+            cells += [
+                linked(words.number(cell.base.centre), cell.base.runs, here, order=_plain(cell.base.centre)),
+                linked(
+                    words.number(cell.other.centre), cell.other.runs, here, order=_plain(cell.other.centre)
+                ),
+                Cell(compare_text.ratio(cell), order=_plain(ratio)),
+                Cell(_verdict(cell)),
+                Cell(compare_text.blocks(cell)),
+            ]
+        lines.append(Line(cells))
+    notes = [*_left(len(found), MOST_LINES, "comparisons")]
+    if left:
+        notes.append(f"Older campaigns are left out here: bench compare has them ({', '.join(left[:6])}).")
+    return _narrow(View("against", _AGAINST, heads, lines, notes))
+
+
+_AGAINST = (
+    "Each precision against 16 bits of the same campaign, model, browser and platform, block by block: ratio "
+    "of times (below 1 is faster) with its 95 % interval over blocks. faster and slower are said where the "
+    "interval excludes 1 and the claim holds among all of its campaign: about 5 % of such claims at most are "
+    "false (Benjamini-Hochberg). equivalent: the whole interval lies within 2 %. A fallback or a failure is "
+    "not compared; the verdict says which it was."
+)
+
+
+def _verdict(cell: Matched) -> str:
+    """The verdict; where nothing was compared, which side lacks what: BASE is 16 bits."""
+    if cell.judgement is not None:
+        return compare_text.verdict(cell)
+    return f"{'16-bit: ' if cell.lacking == 'BASE' else ''}{cell.missing}"
+
+
+def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.9g}"
 
 

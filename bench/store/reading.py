@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -11,7 +13,7 @@ from bench.errors import InputError
 from bench.metrics import METRICS
 from bench.plan.request import Request
 from bench.record import Effective, ErrorInfo, RunRecord, Sample
-from bench.store.filter import column, compile_filter, nearest
+from bench.store.filter import Condition, column, compile_filter, nearest
 from bench.store.schema import (
     OWN,
     SUMMARY,
@@ -23,6 +25,7 @@ from bench.store.schema import (
     RunRow,
     SampleRow,
 )
+from bench.store.since import moment
 from bench.store.writing import Campaign, Cell
 
 if TYPE_CHECKING:
@@ -168,17 +171,21 @@ def find_campaign(connection: sa.Connection, key: int | str, *, foreign: bool = 
     raise InputError(f"there is no campaign {key!r}: {nearest(str(key), names)}")
 
 
-def rows(
-    engine: sa.Engine,
-    where: str | None,
-    campaign: int | str | None,
-    limit: int | None,
-    sort: str | None,
-) -> list[Row]:
-    """See `Store.rows`."""
-    query = sa.select(SUMMARY)
-    if where is not None:
-        query = query.where(compile_filter(where))
+def conditions(
+    connection: sa.Connection, where: str | None, campaign: int | str | None, since: str | None = None
+) -> Condition:
+    """A filter, a campaign and a time as one condition on `run_summary`; InputError where one cannot be."""
+    found: list[Condition] = [sa.true()] if where is None else [compile_filter(where)]
+    if campaign is not None:
+        found.append(SUMMARY.c.campaign_id == find_campaign(connection, campaign)[0])
+    if since is not None:
+        found.append(SUMMARY.c.started_at >= moment(since))
+    return sa.and_(*found)
+
+
+def selection(columns: Sequence[str] | None, limit: int | None, sort: str | None) -> sa.Select[Any]:
+    """Rows of `run_summary` in order; every column without `columns`."""
+    query = sa.select(*(SUMMARY.c if columns is None else (SUMMARY.c[name] for name in columns)))
     for key in [part.strip() for part in (sort or "").split(",") if part.strip()]:
         chosen = column(key.removeprefix("-").strip())
         query = query.order_by((chosen.desc() if key.startswith("-") else chosen.asc()).nulls_last())
@@ -187,11 +194,19 @@ def rows(
         if limit < 1:
             raise InputError(f"--limit {limit} is no number of rows: use 1 or more")
         query = query.limit(min(limit, 2**31 - 1))
-    with engine.connect() as connection:
-        if campaign is not None:
-            number, _ = find_campaign(connection, campaign)
-            query = query.where(SUMMARY.c.campaign_id == number)
-        return [dict(row._mapping) for row in connection.execute(query)]
+    return query
+
+
+def columnar(connection: sa.Connection, *queries: sa.Select[Any]) -> dict[str, list[Any]]:
+    """Column by column, since a dictionary for each of 100,000 rows takes a gigabyte."""
+    names = [item.name for item in queries[0].selected_columns]
+    values: list[list[Any]] = [[] for _ in names]
+    for query in queries:
+        for part in connection.execution_options(yield_per=5000).execute(query).partitions():
+            for known, new in zip(values, zip(*part, strict=True), strict=True):
+                # The same words stand in thousands of rows: kept once.
+                known.extend(sys.intern(one) if type(one) is str else one for one in new)
+    return dict(zip(names, values, strict=True))
 
 
 def cells(engine: sa.Engine, campaign: int | str | None) -> list[Row]:
@@ -215,11 +230,6 @@ def cells(engine: sa.Engine, campaign: int | str | None) -> list[Row]:
         if campaign is not None:
             query = query.where(CampaignRow.id == find_campaign(connection, campaign)[0])
         return [dict(row._mapping) for row in connection.execute(query)]
-
-
-def frame(rows: list[Row]) -> pd.DataFrame:
-    """Rows of `run_summary` as a typed frame; see `Store.summary`."""
-    return frame_of({item.name: [row[item.name] for row in rows] for item in SUMMARY.c})
 
 
 def frame_of(values: dict[str, list[Any]]) -> pd.DataFrame:

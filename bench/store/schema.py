@@ -17,6 +17,7 @@ from bench.metrics import METRICS
 from bench.plan.request import Request
 from bench.record import Effective
 
+REVISION = "0003"  # of the newest migration
 FIRST_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
 OUR_TABLES = FIRST_TABLES | {"foreign_results"}
 OWN = "own"  # the origin of campaigns that this program planned and verified

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from sqlalchemy.sql import visitors
 
 from bench.errors import InputError
 from bench.store.filter import Condition, column, compile_filter
-from bench.store.reading import ForeignCampaign, Row, find_campaign
+from bench.store.reading import ForeignCampaign, Row, columnar, conditions, find_campaign, frame_of
 from bench.store.schema import SUMMARY, CampaignRow, CellRow, RunRow
 
 if TYPE_CHECKING:
@@ -31,37 +30,28 @@ def side(
     """See `Store.side`."""
     chosen = [column(name).name for name in columns]
     with engine.connect() as connection:
-        conditions = [] if where is None else [compile_filter(where)]
-        if campaign is not None:
-            conditions.append(SUMMARY.c.campaign_id == find_campaign(connection, campaign)[0])
+        met = [conditions(connection, where, campaign)]
         if text is not None:
-            conditions.append(_condition(connection, text, within=campaign is not None))
-        found = [
+            met.append(_condition(connection, text, within=campaign is not None))
+        return [
             dict(row._mapping)
-            for query in _queries(chosen, sa.and_(sa.true(), *conditions))
+            for query in _queries(chosen, sa.and_(*met))
             for row in connection.execute(query)
         ]
-    return found
 
 
 def table(
-    engine: sa.Engine, columns: Sequence[str], where: str | None, campaign: int | str | None
+    engine: sa.Engine,
+    columns: Sequence[str],
+    where: str | None,
+    campaign: int | str | None,
+    since: str | None,
 ) -> pd.DataFrame:
-    """See `Store.table`: column by column, since a dictionary for each of 100,000 rows takes a gigabyte."""
-    from bench.store.reading import frame_of
-
+    """See `Store.table`."""
     chosen = [column(name).name for name in columns]
-    values: list[list[Any]] = [[] for _ in chosen]
     with engine.connect() as connection:
-        conditions = [] if where is None else [compile_filter(where)]
-        if campaign is not None:
-            conditions.append(SUMMARY.c.campaign_id == find_campaign(connection, campaign)[0])
-        for query in _queries(chosen, sa.and_(sa.true(), *conditions)):
-            for part in connection.execution_options(yield_per=5000).execute(query).partitions():
-                for known, new in zip(values, zip(*part, strict=True), strict=True):
-                    # The same words stand in thousands of rows: kept once.
-                    known.extend(sys.intern(one) if type(one) is str else one for one in new)
-    return frame_of(dict(zip(chosen, values, strict=True)))
+        met = conditions(connection, where, campaign, since)
+        return frame_of(columnar(connection, *_queries(chosen, met)))
 
 
 def _queries(chosen: Sequence[str], condition: sa.ColumnElement[bool]) -> list[sa.Select[Any]]:

@@ -13,7 +13,7 @@ from bench.harness.outcome import Outcome
 from bench.plan.cells import Plan, PlannedCell
 from bench.plan.request import Request
 from bench.record import RunRecord, Sample
-from bench.store import leases, reading, sides, status, writing
+from bench.store import failures, groups, leases, reading, sides, status, writing
 from bench.store.leases import Lease
 from bench.store.reading import Row
 from bench.store.schema import CampaignState
@@ -183,6 +183,7 @@ class Store:
         where: str | None = None,
         *,
         campaign: int | str | None = None,
+        since: str | None = None,
         limit: int | None = None,
         sort: str | None = None,
     ) -> list[Row]:
@@ -191,13 +192,17 @@ class Store:
         Args:
             where: a filter (`bench.store.filter`).
             campaign: a campaign's name or number.
+            since: only runs that began since then: `30d`, `12h`, a date (`bench.store.since`).
             limit: at most so many rows, after sorting.
             sort: columns joined by commas, `-` in front for descending; blanks last; by id without it.
 
         Raises:
-            InputError: a filter, column, campaign or limit that cannot be.
+            InputError: a filter, column, campaign, time or limit that cannot be.
         """
-        return reading.rows(self.engine, where, campaign, limit, sort)
+        query = reading.selection(None, limit, sort)
+        with self.engine.connect() as connection:
+            met = reading.conditions(connection, where, campaign, since)
+            return [dict(row._mapping) for row in connection.execute(query.where(met))]
 
     def side(
         self,
@@ -225,6 +230,7 @@ class Store:
         where: str | None = None,
         *,
         campaign: int | str | None = None,
+        since: str | None = None,
         limit: int | None = None,
         sort: str | None = None,
     ) -> pd.DataFrame:
@@ -232,19 +238,75 @@ class Store:
 
         Whole numbers are `Int64`, flags `boolean`, reals `float64` (NaN: not measured), text `object`.
         """
-        return reading.frame(self.rows(where, campaign=campaign, limit=limit, sort=sort))
+        query = reading.selection(None, limit, sort)
+        with self.engine.connect() as connection:
+            met = reading.conditions(connection, where, campaign, since)
+            return reading.frame_of(reading.columnar(connection, query.where(met)))
 
     def table(
-        self, columns: Sequence[str], where: str | None = None, *, campaign: int | str | None = None
+        self,
+        columns: Sequence[str],
+        where: str | None = None,
+        *,
+        campaign: int | str | None = None,
+        since: str | None = None,
     ) -> pd.DataFrame:
         """Some columns of `run_summary` as `summary` types them: runs by id, then cells that never ran.
 
         The latter are blank but for what was planned. Fit for 100,000 rows.
 
         Raises:
-            InputError: a filter, column or campaign that cannot be.
+            InputError: a filter, column, campaign or time that cannot be.
         """
-        return sides.table(self.engine, columns, where, campaign)
+        return sides.table(self.engine, columns, where, campaign, since)
+
+    def groups(
+        self,
+        by: str | None,
+        numbers: str | None = None,
+        *,
+        where: str | None = None,
+        campaign: int | str | None = None,
+        since: str | None = None,
+    ) -> list[Row]:
+        """Runs in groups: the columns `by`, `runs`, `outcomes` in words, and `function(column)` of each.
+
+        Args:
+            by: columns joined by commas; None for a single group.
+            numbers: `median(latency_ms_median), max(weight_bytes)`; of the runs that ran as requested
+                unless `outcome` is among the columns (`bench.store.groups`).
+            where, campaign, since: as for `rows`.
+
+        Raises:
+            InputError: a column, function, filter, campaign or time that cannot be.
+        """
+        names, wanted = groups.columns(by), groups.aggregates(numbers or groups.DEFAULT)
+        frame = self.table(groups.needed(names, wanted), where, campaign=campaign, since=since)
+        return groups.grouped(frame, names, wanted)
+
+    def failures(
+        self,
+        where: str | None = None,
+        *,
+        campaign: int | str | None = None,
+        since: str | None = None,
+        every: bool = False,
+    ) -> list[Row]:
+        """Failures by outcome, stage and message, most frequent first; messages that differ only in numbers
+        are one.
+
+        Args:
+            where, campaign, since: as for `rows`.
+            every: also what is missing or was stopped: every outcome without a speed.
+
+        Returns:
+            count, outcome, stage, category, name, message (verbatim, the newest), browsers with counts,
+            first_seen, last_seen, run (the newest).
+
+        Raises:
+            InputError: a filter, campaign or time that cannot be.
+        """
+        return failures.failures(self.engine, where, campaign, since, every=every)
 
     def cells(self, *, campaign: int | str | None = None) -> list[Row]:
         """What was planned: campaign, cell_id, position, role, state, note, block and what was requested."""

@@ -1,0 +1,89 @@
+"""`bench recommend`: which precision, browser and platform to take, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli.db import Database
+from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give
+from bench.errors import InputError
+from bench.report import words
+from bench.report.board import Board
+from bench.report.choice import Choice, choices
+from bench.report.choice import name as named
+from bench.store import open_store
+
+_ARM = (
+    *("requested_platform", "browser", "browser_version", "effective_device", "adapter"),
+    *("requested_bits", "effective_bits_mean", "requested_mixed_precision", "latency_ms_median"),
+    *("latency_ms_ci95_low", "latency_ms_ci95_high", "sessions", "weight_bytes", "memory_reduction"),
+    "cosine_fp32_low",
+)
+_HEADINGS = ("model", "take", "ms [95 %]", "MB", "cosine", "cells", "why")
+
+
+def recommend_command(
+    where: Where = None,
+    campaign: Campaign = None,
+    since: Since = None,
+    least_cosine: Annotated[
+        float, typer.Option("--min-cosine", metavar="X", help="What it must keep, from -1 to 1.")
+    ] = 0.99,
+    most_megabytes: Annotated[
+        float | None, typer.Option("--max-mb", metavar="MB", help="Most megabytes of weights.")
+    ] = None,
+    output_format: Annotated[Format, typer.Option("--format", help="How it is given.")] = Format.TABLE,
+    output: Output = None,
+    db: Database = None,
+) -> None:
+    """Recommend an arm for each model and shape, from stored runs alone, with the reason and the coverage.
+
+    Of the arms that ran as requested, kept the least cosine to the unquantized model in every session and
+    fit the limit: the fastest; of those that its interval does not tell from it, the one with the fewest
+    bytes. A fallback is never recommended. Exit code 3 where no arm of any model meets the limits.
+    """
+    check_format(output_format, output)
+    if not -1 <= least_cosine <= 1:
+        raise InputError(f"--min-cosine {least_cosine} is no cosine: use a number from -1 to 1")
+    if most_megabytes is not None and not most_megabytes > 0:
+        raise InputError(f"--max-mb {most_megabytes}: must be greater than 0")
+
+    most = None if most_megabytes is None else int(most_megabytes * 1e6)
+    with open_store(db, create=False) as store:
+        arms = Board.load(store, where, campaign=campaign, since=since).arms
+    found = choices(arms, least_cosine, most)
+    if not found:
+        raise InputError("no runs to recommend from: see what there is with bench query")
+    rows = [_row(one) for one in found]
+    shown = (_HEADINGS, [_texts(one) for one in found])
+    give(rows, list(rows[0]), output_format, output, shown=shown, noun="model")
+    if all(one.arm is None for one in found):
+        raise typer.Exit(3)
+
+
+def _row(one: Choice) -> dict[str, Any]:
+    arm = one.arm or {}
+    return {
+        "model": one.model,
+        "sequence_length": one.tokens,
+        "batch_size": one.batch,
+        "host": one.host or None,
+        "recommended": named(arm) if arm else None,
+        **{column: arm.get(column) for column in _ARM},
+        "why": one.why,
+        "cells_ran": one.ran,
+        "cells_asked": one.asked,
+    }
+
+
+def _texts(one: Choice) -> list[str]:
+    arm = one.arm
+    batch = f", batch {one.batch}" if one.batch != 1 else ""
+    numbers = ["none", "", "", ""]
+    if arm is not None:
+        size = f"{arm['weight_bytes'] / 1e6:.1f}" if arm["weight_bytes"] else ""
+        numbers = [named(arm), words.latency(arm), size, f"{arm['cosine_fp32_low']:.4f}"]
+    where = f" ({one.host})" if one.host else ""
+    return [f"{one.model}, {one.tokens} tokens{batch}", *numbers, f"{one.ran}/{one.asked}", one.why + where]
