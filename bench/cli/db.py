@@ -156,7 +156,7 @@ def _say(done: Imported) -> None:
     """What an import did, in a few lines."""
     parts = [_count(name, number) for name, number in done.new.items() if number]
     if done.cells_updated:
-        parts.append(f"{done.cells_updated:,} cells went on")
+        parts.append(f"{_count('cells', done.cells_updated)} went on")
     known = ", ".join(_count(name, number) for name, number in done.known.items() if number)
     if parts:
         typer.echo(f"imported: {', '.join(parts)}")

@@ -183,13 +183,18 @@ def conditions(
     return sa.and_(*found)
 
 
-def selection(columns: Sequence[str] | None, limit: int | None, sort: str | None) -> sa.Select[Any]:
-    """Rows of `run_summary` in order; every column without `columns`."""
-    query = sa.select(*(SUMMARY.c if columns is None else (SUMMARY.c[name] for name in columns)))
+def selection(
+    columns: Sequence[str] | None,
+    limit: int | None,
+    sort: str | None,
+    table: sa.FromClause = SUMMARY,
+) -> sa.Select[Any]:
+    """Rows of `run_summary`, or of another table with an `id`, in order; every column without `columns`."""
+    query = sa.select(*(table.c if columns is None else (table.c[name] for name in columns)))
     for key in [part.strip() for part in (sort or "").split(",") if part.strip()]:
-        chosen = column(key.removeprefix("-").strip())
+        chosen = column(key.removeprefix("-").strip(), table)
         query = query.order_by((chosen.desc() if key.startswith("-") else chosen.asc()).nulls_last())
-    query = query.order_by(SUMMARY.c.id)
+    query = query.order_by(table.c.id)
     if limit is not None:
         if limit < 1:
             raise InputError(f"--limit {limit} is no number of rows: use 1 or more")

@@ -13,7 +13,7 @@ from bench.harness.outcome import Outcome
 from bench.plan.cells import Plan, PlannedCell
 from bench.plan.request import Request
 from bench.record import RunRecord, Sample
-from bench.store import failures, groups, leases, reading, sides, status, writing
+from bench.store import failures, foreign, groups, leases, reading, sides, status, writing
 from bench.store.leases import Lease
 from bench.store.reading import Row
 from bench.store.schema import CampaignState
@@ -307,6 +307,21 @@ class Store:
             InputError: a filter, campaign or time that cannot be.
         """
         return failures.failures(self.engine, where, campaign, since, every=every)
+
+    def foreign(
+        self,
+        where: str | None = None,
+        *,
+        campaign: int | str | None = None,
+        limit: int | None = None,
+        sort: str | None = None,
+    ) -> list[Row]:
+        """Results of other tools, which nobody here verified (`bench.store.foreign`); as `rows` otherwise.
+
+        Raises:
+            InputError: a filter, column, campaign or limit that cannot be.
+        """
+        return foreign.rows(self.engine, where, campaign, limit, sort)
 
     def cells(self, *, campaign: int | str | None = None) -> list[Row]:
         """What was planned: campaign, cell_id, position, role, state, note, block and what was requested."""

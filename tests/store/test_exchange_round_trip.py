@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 from exchanged import DATA, contents, everything, export, plans, records, rows, take, world
@@ -252,6 +253,22 @@ def test_other_results_travel_too(tmp_path, source, target):
     assert not import_foreign(target.engine, read_foreign(DATA / "crossbench")).new
     only = export(source, tmp_path / "only", campaign="crossbench")
     assert (only / "runs.jsonl").read_bytes() == b""
+
+
+def test_pandas_reads_the_files_without_us(source, tmp_path):
+    lines, columns = (export(source, tmp_path / encoding, encoding) for encoding in ("jsonl", "parquet"))
+    runs = [
+        pd.read_json(lines / "runs.jsonl", lines=True, convert_dates=False),
+        pd.read_parquet(columns / "runs.parquet"),
+    ]
+    measured = {row["uuid"]: row["latency_ms_median"] for row in source.rows("outcome = ok")}
+    for frame in runs:
+        assert (
+            dict(zip(*(frame[frame.outcome == "ok"][name] for name in ("uuid", "latency_ms_median"))))
+            == measured
+        )
+    samples = pd.read_parquet(columns / "samples.parquet").explode(["phase", "position", "batch", "value_ms"])
+    assert len(samples) == sum(len(found) for _, found in records(source).values())
 
 
 def test_states_are_those_of_cells(source):
