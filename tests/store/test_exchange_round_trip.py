@@ -258,15 +258,13 @@ def test_other_results_travel_too(tmp_path, source, target):
 def test_pandas_reads_the_files_without_us(source, tmp_path):
     lines, columns = (export(source, tmp_path / encoding, encoding) for encoding in ("jsonl", "parquet"))
     runs = [
-        pd.read_json(lines / "runs.jsonl", lines=True, convert_dates=False),
+        pd.read_json(lines / "runs.jsonl", lines=True, precise_float=True),
         pd.read_parquet(columns / "runs.parquet"),
     ]
     measured = {row["uuid"]: row["latency_ms_median"] for row in source.rows("outcome = ok")}
     for frame in runs:
-        assert (
-            dict(zip(*(frame[frame.outcome == "ok"][name] for name in ("uuid", "latency_ms_median"))))
-            == measured
-        )
+        ok = frame[frame.outcome == "ok"]
+        assert dict(zip(ok.uuid, ok.latency_ms_median, strict=True)) == measured
     samples = pd.read_parquet(columns / "samples.parquet").explode(["phase", "position", "batch", "value_ms"])
     assert len(samples) == sum(len(found) for _, found in records(source).values())
 
