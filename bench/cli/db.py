@@ -146,6 +146,8 @@ def import_command(
         typer.echo(
             f"nothing new: {_count('results', done.known)} of {done.tool} are in campaign {done.campaign}"
         )
+    for words in file.left:
+        typer.echo(f"note: {words}")
     if done.new and done.known:
         typer.echo(f"known already: {_count('results', done.known)}")
     if done.new and done.campaign != done.asked and not done.known:

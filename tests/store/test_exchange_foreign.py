@@ -236,8 +236,8 @@ def test_results_db_of_crossbench(store, tmp_path):
     [
         ("cb.results.json", lambda data: data[:-9], "cb.results.json: cannot be read"),
         (f"{STORY}/performance.entries.json", lambda data: data[:-9], "performance.entries.json: cannot be read"),
-        (f"{STORY}/performance.entries.json", lambda data: b"[]", "this is no object"),
-        (f"{STORY}/performance.entries.json", lambda data: b'{"a": 1}', "a has no values"),
+        (f"{STORY}/performance.entries.json", lambda data: b'{"a": 1}', "crossbench measured no number here"),
+        ("performance.entries.json", lambda data: data[:-9], "performance.entries.json: cannot be read"),
         (f"{STORY}/performance.entries.json", None, "copy the whole results folder"),
         (f"{STORY}/cb.results.json", lambda data: data.replace(b'"browser": {', b'"was": {', 1), "it has no browser"),
         (f"{STORY}/cb.results.json", None, "crossbench measured no number here"),
@@ -253,6 +253,26 @@ def test_torn_folders_of_crossbench(store, tmp_path, name, change, said):
         import_foreign(store.engine, read_foreign(folder))
     assert said in str(caught.value) and "\n" not in str(caught.value)
     assert store.campaigns() == []
+
+
+def test_a_probe_without_metrics_is_named_and_the_rest_is_read(store, tmp_path):
+    folder = Path(shutil.copytree(CROSSBENCH, tmp_path / "out"))
+    for path in folder.rglob("cb.results.json"):
+        text = path.read_text()
+        path.write_text(text.replace('"probes": {', '"probes": {"v8.log": {"json": ["/x/v8.log.json"]},'))
+        (path.parent / "v8.log.json").write_text('[{"ticks": 3}]')
+    file = read_foreign(folder)
+    [left] = file.left
+    assert "probe v8.log of story 127.0.0.1 has no metrics" in left and "v8.log.json was not read" in left
+    assert import_foreign(store.engine, file).new == 42
+
+
+def test_words_among_metrics_are_no_results(tmp_path):
+    folder = Path(shutil.copytree(CROSSBENCH, tmp_path / "out"))
+    path = folder / STORY / "performance.entries.json"
+    data = json.loads(path.read_text()) | {"url": {"values": ["a", "b"]}, "none": {"values": []}}
+    path.write_text(json.dumps(data))
+    assert len(read_foreign(folder).results) == 42
 
 
 def test_a_broken_results_db(tmp_path):

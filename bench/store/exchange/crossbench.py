@@ -51,8 +51,9 @@ def read(path: Path) -> ForeignFile:
     """
     if path.name == SUMMARY and path.is_file():
         path = path.parent
+    left: list[str] = []
     if path.is_dir():
-        results = _folder(path) if (path / SUMMARY).is_file() else []
+        results = _folder(path, left) if (path / SUMMARY).is_file() else []
         if (path / DATABASE).is_file():
             results += _database(path / DATABASE)
         name = path.resolve().name
@@ -62,20 +63,25 @@ def read(path: Path) -> ForeignFile:
         results, name = _merged(path), path.stem
     if not results:
         raise unreadable(path, "crossbench measured no number here")
-    return ForeignFile(NAME, name, results)
+    return ForeignFile(NAME, name, results, left)
+
+
+def _any_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, f"cannot be read ({error}): copy the whole results folder") from None
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise unreadable(path, f"cannot be read ({error}): copy the whole results folder") from None
+    found: dict[str, Any] = _any_json(path)
     if not isinstance(found, dict):
         raise unreadable(path, "this is no object")
     return found
 
 
-def _folder(folder: Path) -> list[ForeignResult]:
+def _folder(folder: Path, left: list[str]) -> list[ForeignResult]:
+    """Every story's merged files; a probe that keeps no metrics, such as a trace, is named in `left`."""
     top = _json(folder / SUMMARY)
     systems = _systems(folder, top)
     results = []
@@ -99,7 +105,11 @@ def _folder(folder: Path) -> list[ForeignResult]:
                 "browser_version": _word(browser.get("version")),
                 "test": str(name),
             }
-            results += _metrics(file, _json(file), probe, known, record)
+            data = _any_json(file)
+            if _has_metrics(data):
+                results += _metrics(data, probe, known, record)
+            else:
+                left.append(f"probe {probe} of story {name} has no metrics: {file} was not read")
     return results
 
 
@@ -127,7 +137,8 @@ def _systems(folder: Path, top: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Unique name of a browser -> the system it ran on, from any file merged over browsers."""
     found: dict[str, dict[str, Any]] = {}
     for _, path in _files(folder / SUMMARY, top):
-        for browser, data in _json(path).items():
+        merged = _any_json(path)
+        for browser, data in merged.items() if isinstance(merged, dict) else ():
             if isinstance(data, dict) and isinstance(data.get("info"), dict):
                 found[browser] = _system(data["info"])
     return found
@@ -158,19 +169,26 @@ def _merged(path: Path) -> list[ForeignResult]:
             "test": path.stem,
         }
         record = {"file_sha256": digest, "browser": {"unique_name": browser, **info}, "probe": path.stem}
-        results += _metrics(path, part["data"], path.stem, known, record)
+        if not _has_metrics(part["data"]):
+            raise unreadable(path, f"the data of {browser} are no metrics of crossbench")
+        results += _metrics(part["data"], path.stem, known, record)
     return results
 
 
+def _has_metrics(data: Any) -> bool:
+    """Whether each entry is a metric with its values, as crossbench merges them over repetitions."""
+    return isinstance(data, dict) and all(
+        isinstance(found, dict) and isinstance(found.get("values"), list) for found in data.values()
+    )
+
+
 def _metrics(
-    path: Path, data: dict[str, Any], probe: str, known: dict[str, Any], record: dict[str, Any]
+    data: dict[str, Any], probe: str, known: dict[str, Any], record: dict[str, Any]
 ) -> list[ForeignResult]:
     """The metrics that are numbers; crossbench's own mean is the value, its values the samples."""
     results = []
     for metric, found in data.items():
-        values = found.get("values") if isinstance(found, dict) else None
-        if not isinstance(values, list):
-            raise unreadable(path, f"{metric} has no values: this is no merged file of crossbench")
+        values = found["values"]
         if not values or not all(_number(value) for value in values):
             continue  # words, such as a URL, are kept there too
         mean = found.get("average")

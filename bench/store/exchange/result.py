@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
@@ -58,11 +58,13 @@ class ForeignFile:
         tool: which.
         name: of the campaign it becomes, unless told otherwise.
         results: in the order of the file.
+        left: what else was there and is no number, each a sentence.
     """
 
     tool: str
     name: str
     results: list[ForeignResult]
+    left: list[str] = field(default_factory=list)
 
 
 def unreadable(place: object, why: object) -> InputError:
