@@ -7,7 +7,7 @@ import pytest
 
 from bench.cli import main
 from bench.faults import CATALOGUE, Layer
-from bench.store import check, open_store
+from bench.store import address, check, open_store
 
 FAULTS = [name for name, fault in CATALOGUE.items() if fault.layer is Layer.STORE]
 # What a server says of the same thing, and what has no like there.
@@ -23,6 +23,7 @@ def test_the_run_waits_and_resume_takes_it_in(any_url, name, tmp_path, monkeypat
         pytest.skip("a client cannot fill a server's disk")
     monkeypatch.setenv("BENCH_DB", any_url)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(address, "BUSY_SECONDS", 0.3)  # its patience with a lock, at each of several attempts
     assert main([*RUN, "--fault", name]) == 2
     [line] = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error:")]
     assert (SERVER[name] if server else CATALOGUE[name].words) in line
