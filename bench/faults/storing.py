@@ -37,7 +37,7 @@ class Full(Injection):
                 raise InputError("the fault store_full is one of SQLite: no client can fill a server's disk")
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-            # What its pages have left may be enough for one run; for this, in the same transaction, it is not.
+            # What its pages have left may do for one run; for this, in the same transaction, it does not.
             connection.exec_driver_sql("CREATE TABLE filler AS SELECT zeroblob(1000000)")
 
         with _at_every_begin(engine, limit):
