@@ -172,6 +172,7 @@ def _settings_of(file: CampaignFile) -> dict[str, Any]:
         "max_seconds": run.max_seconds,
         "timeout": run.timeout,
         "precision": run.precision,
+        "roofline": run.roofline,
     }
 
 
@@ -260,7 +261,7 @@ def _run(
     )
 
 
-_MEASURE = ("iterations", "max_seconds", "timeout", "precision")
+_MEASURE = ("iterations", "max_seconds", "timeout", "precision", "roofline")
 
 
 @campaign_app.command("status")

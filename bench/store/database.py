@@ -161,6 +161,7 @@ def _migrate(engine: sa.Engine) -> None:
     # Whoever comes second waits for the lock and then finds nothing left to do.
     with engine.connect().execution_options(bench_writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # a migration may take its time
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7291843)")
         revision.upgrade_to_head(connection)
 

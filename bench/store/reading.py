@@ -111,6 +111,17 @@ def samples(engine: sa.Engine, run_id: int) -> list[Sample]:
         return [Sample.model_validate(dict(row._mapping)) for row in connection.execute(query)]
 
 
+def evidence(engine: sa.Engine, key: str, runs: Sequence[int]) -> dict[int, Any]:
+    """See `Store.evidence`."""
+    found: dict[int, Any] = {}
+    part = RunRow.evidence[key]
+    with engine.connect() as connection:
+        for begin in range(0, len(runs), 500):  # a statement takes some thousand parameters at most
+            query = sa.select(RunRow.id, part).where(RunRow.id.in_(runs[begin : begin + 500]))
+            found |= {row[0]: row[1] for row in connection.execute(query) if row[1] is not None}
+    return found
+
+
 def campaign(engine: sa.Engine, key: int | str) -> Campaign:
     """See `Store.campaign`."""
     query = sa.select(CellRow.id, CellRow.position, CellRow.block, CellRow.arm, CellRow.role).order_by(

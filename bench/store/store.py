@@ -178,6 +178,10 @@ class Store:
         """The raw samples of a run in the order they were taken; empty where none were."""
         return reading.samples(self.engine, run_id)
 
+    def evidence(self, key: str, runs: Sequence[int]) -> dict[int, Any]:
+        """One part of the evidence of each of these runs that has it, by the run's id."""
+        return reading.evidence(self.engine, key, runs)
+
     def rows(
         self,
         where: str | None = None,

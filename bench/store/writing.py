@@ -340,4 +340,10 @@ def _cannot_write(url: str, error: DBAPIError) -> StoreError:
 
 def _locked(error: DBAPIError) -> bool:
     words = str(error.orig).lower()
-    return "locked" in words or "busy" in words or "deadlock" in words or "serializ" in words
+    return (
+        "locked" in words
+        or "busy" in words
+        or "deadlock" in words
+        or "serializ" in words
+        or "lock timeout" in words
+    )
