@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.errors import InputError
-from bench.store import backup, check, open_store, upgrade
+from bench.store import backup, check, filled, open_store, upgrade
 
 if TYPE_CHECKING:
     from bench.store.exchange import Imported
@@ -132,11 +132,11 @@ def import_command(
         if name is not None:
             raise InputError(f"--name {name}: campaigns of an export keep their names")
         export = open_export(where)
-        with open_store(db) as store:
+        with filled(db) as store:
             _say(import_folder(store.engine, export))
         return
     file = read_foreign(path)
-    with open_store(db) as store:
+    with filled(db) as store:
         done = import_foreign(store.engine, file, name)
     if done.new:
         typer.echo(

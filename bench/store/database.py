@@ -58,6 +58,21 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
     return Store(engine, shown(address))
 
 
+@contextmanager
+def filled(url: str | None = None) -> Iterator[Store]:
+    """As `open_store`, for an import: a file that was made for it goes again where the import is refused."""
+    path = sqlite_path(parse_url(url))
+    is_new = path is not None and not path.exists()
+    try:
+        with open_store(url) as store:
+            yield store
+    except BaseException:
+        if path is not None and is_new:
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        raise
+
+
 def upgrade(url: str | None = None) -> tuple[str | None, str, Path | None]:
     """Bring a database to this program's schema, as one transaction.
 
