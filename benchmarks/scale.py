@@ -238,6 +238,8 @@ def whole_command(*arguments: str, url: str, folder: Path) -> tuple[float, float
 
 COMMANDS: tuple[tuple[str, float | None, tuple[str, ...]], ...] = (
     ("query, filtered", 1.0, ("query", "--where", "browser = firefox and bits <= 4", "--limit", "50")),
+    ("query, grouped", 2.0, ("query", "--group-by", "browser,platform,bits")),
+    ("errors", 2.0, ("errors", "--all")),
     ("compare two campaigns", 3.0, ("compare", "night-010", "night-090", "--force")),
     (
         "history of one arm",
