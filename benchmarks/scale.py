@@ -236,8 +236,10 @@ def whole_command(*arguments: str, url: str, folder: Path) -> tuple[float, float
     return time.perf_counter() - begun, usage.ru_maxrss / 1024
 
 
-COMMANDS = (
+COMMANDS: tuple[tuple[str, float | None, tuple[str, ...]], ...] = (
     ("query, filtered", 1.0, ("query", "--where", "browser = firefox and bits <= 4", "--limit", "50")),
+    ("query, grouped", 2.0, ("query", "--group-by", "browser,platform,bits")),
+    ("errors", 2.0, ("errors", "--all")),
     ("compare two campaigns", 3.0, ("compare", "night-010", "night-090", "--force")),
     (
         "history of one arm",
@@ -245,6 +247,11 @@ COMMANDS = (
         ("history", "--where", "browser = chrome and bits = 4 and platform = webgpu"),
     ),
     ("report of all", 15.0, ("report", "--output", "report.html")),
+    ("export as JSON lines", None, ("db", "export", "lines")),
+    ("import of those", None, ("db", "import", "lines", "--db", "sqlite:///lines.sqlite")),
+    ("import of those again", None, ("db", "import", "lines", "--db", "sqlite:///lines.sqlite")),
+    ("export as Parquet", None, ("db", "export", "columns", "--format", "parquet")),
+    ("import of that", None, ("db", "import", "columns", "--db", "sqlite:///columns.sqlite")),
 )
 
 

@@ -47,6 +47,7 @@ _SETS_UP = "sets up the checkout in which this test runs"
 _WAITS = "waits until it is ended; tests/cli/test_cli_schedule.py does both"
 _GRID = "needs a Grid at that address; tests/browser/test_grid.py has one of its own"
 _SHARED = "needs a PostgreSQL at that address; tests/store run on one of their own"
+_THEIRS = "a file of another tool, which tests/store makes for itself"
 NOT_TYPED = {
     "make demo": "measures for minutes, and writes into the checkout's own results",
     "make test": "would run this test",
@@ -63,6 +64,9 @@ NOT_TYPED = {
     "bench run --grid http://127.0.0.1:4444 --browser firefox --bits 4": _GRID,
     "export BENCH_LISTEN=0.0.0.0 BENCH_ADDRESS=bench.example": _GRID,
     "export BENCH_DB=postgresql://bench@db.example/bench": _SHARED,
+    "bench db import night-42 --db postgresql://USER@HOST/NAME": _SHARED,
+    "bench db import llama.json --name desk": _THEIRS,
+    "bench db import results/2026-11-24_120000_speedometer": _THEIRS,
     "pip install 'webquant-bench[explore]'": "the package is installed from the checkout",
     "bench explore": "serves until it is ended; tests/cli/test_cli_query.py does both",
     "PYTHONPATH=. python tests/stats/test_stats_calibration.py": "minutes of statistics in worlds made up",

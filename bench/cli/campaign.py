@@ -172,6 +172,7 @@ def _settings_of(file: CampaignFile) -> dict[str, Any]:
         "max_seconds": run.max_seconds,
         "timeout": run.timeout,
         "precision": run.precision,
+        "roofline": run.roofline,
     }
 
 
@@ -260,7 +261,7 @@ def _run(
     )
 
 
-_MEASURE = ("iterations", "max_seconds", "timeout", "precision")
+_MEASURE = ("iterations", "max_seconds", "timeout", "precision", "roofline")
 
 
 @campaign_app.command("status")
@@ -276,19 +277,20 @@ def status_command(name: Name, as_json: AsJson = False, db: Database = None) -> 
 
 @campaign_app.command("list")
 def list_campaigns_command(as_json: AsJson = False, db: Database = None) -> None:
-    """List every campaign in the database with its state."""
+    """List every campaign in the database with its state, and whose results it holds."""
     with open_store(db, create=False) as store:
         rows = store.campaigns()
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("id", "name", "state", "cells", "done", "skipped", "created", "note"):
+    for name in ("id", "name", "origin", "state", "cells", "done", "skipped", "created", "note"):
         table.add_column(name)
     for row in rows:
         numbers = (str(row[name]) for name in ("cells", "done", "skipped"))
         table.add_row(
-            str(row["id"]), Text(row["name"]), row["state"], *numbers, row["created_at"], row["note"] or ""
+            *(str(row["id"]), Text(row["name"]), row["origin"], row["state"], *numbers),
+            *(row["created_at"], row["note"] or ""),
         )
     console().print(table)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.db import Database
+from bench.cli.foreign import query_foreign
 from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give
 from bench.errors import InputError
 from bench.report import words
@@ -17,25 +18,30 @@ from bench.store.filter import column
 from bench.store.schema import SUMMARY
 
 Row = dict[str, Any]
+GroupBy = Annotated[
+    str | None, typer.Option("--group-by", metavar="A,B", help="One row for each value of these columns.")
+]
+Aggregates = Annotated[
+    str | None,
+    typer.Option(
+        "--agg",
+        metavar="F(COL),...",
+        show_default=groups.DEFAULT,
+        help="Numbers of each group; functions: median mean min max std sum p10 p90 p99 count distinct "
+        "first last.",
+    ),
+]
+Foreign = Annotated[
+    bool, typer.Option("--foreign", help="Results of other tools instead, which nobody here verified.")
+]
 
 
 def query_command(
     where: Where = None,
     campaign: Campaign = None,
     since: Since = None,
-    group_by: Annotated[
-        str | None, typer.Option("--group-by", metavar="A,B", help="One row for each value of these columns.")
-    ] = None,
-    numbers: Annotated[
-        str | None,
-        typer.Option(
-            "--agg",
-            metavar="F(COL),...",
-            show_default=groups.DEFAULT,
-            help="Numbers of each group; functions: median mean min max std sum p10 p90 p99 count distinct "
-            "first last.",
-        ),
-    ] = None,
+    group_by: GroupBy = None,
+    numbers: Aggregates = None,
     sort: Annotated[
         str | None, typer.Option("--sort", metavar="COL", help="A column; -COL for descending; a,b for both.")
     ] = None,
@@ -47,6 +53,7 @@ def query_command(
         Format, typer.Option("--format", help="All but table and markdown have every column.")
     ] = Format.TABLE,
     output: Output = None,
+    foreign: Foreign = False,
     db: Database = None,
 ) -> None:
     """List runs, failed and fallen-back ones too; blank where nothing was measured.
@@ -58,6 +65,12 @@ def query_command(
     unless the groups tell outcomes apart.
     """
     check_format(output_format, output)
+    if foreign:
+        for flag, value in (("--since", since), ("--group-by", group_by), ("--agg", numbers)):
+            if value is not None:
+                raise InputError(f"{flag} {value}: not together with --foreign")
+        query_foreign(where, campaign, columns, (sort, limit), (output_format, output), db)
+        return
     if group_by is not None or numbers is not None:
         if columns is not None:
             raise InputError(

@@ -88,6 +88,10 @@ def run_command(
             metavar="DIR", help="Keep inputs and outputs as DIR/RUN/<tensor>.npy.", show_default=False
         ),
     ] = None,
+    roofline: Annotated[
+        bool,
+        typer.Option("--roofline", help="Measure the adapter's ceilings too: `bench plot roofline`."),
+    ] = False,
     fault: Annotated[str | None, typer.Option(hidden=True, help="A fault of `bench faults list`.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON on stdout.")] = False,
     db: Database = None,
@@ -111,7 +115,7 @@ def run_command(
         "weights": str(weights) if weights else None,
     }
     injection(fault)  # refuses an unknown one before anything is written
-    measuring = replace(measuring_of(iterations, max_seconds, timeout), fault=fault)
+    measuring = replace(measuring_of(iterations, max_seconds, timeout), fault=fault, roofline=roofline)
     arms = expand(axes, fixed)
     report = run_requests(arms, settings, measuring, seed=seed, name=name, db=db, save_outputs=save_outputs)
     if as_json:
@@ -180,6 +184,7 @@ def measured_with(measuring: RunSettings) -> dict[str, Any]:
         "max_seconds": measuring.max_seconds,
         "timeout": measuring.timeout,
         "precision": measuring.precision,
+        "roofline": measuring.roofline,
     }
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from bench.errors import InputError
 from bench.faults import processes
 from bench.faults.kernels import MUTANTS
-from bench.faults.launching import BrowserScript, DriverScript, FakeDriver, Missing
+from bench.faults.launching import BrowserScript, DriverScript, FakeDriver, Limited, Missing
 from bench.faults.processes import Command, Strike
 from bench.faults.serving import (
     Answer,
@@ -24,6 +24,7 @@ from bench.faults.serving import (
     garbage,
     status,
 )
+from bench.faults.storing import Full, Locked, ReadOnly
 from bench.harness.injection import Injection
 from bench.harness.outcome import Outcome, Stage
 from bench.plan.request import Platform
@@ -38,6 +39,8 @@ class Layer(StrEnum):
     WEBNN = "webnn"
     PAGE = "page"
     SERVER = "server"
+    HOST = "host"
+    STORE = "store"
     KERNEL = "kernel"
 
 
@@ -71,6 +74,7 @@ class Fault:
 
 
 _B, _D, _G, _N, _P, _S = Layer.BROWSER, Layer.DRIVER, Layer.GPU, Layer.WEBNN, Layer.PAGE, Layer.SERVER
+_H, _T = Layer.HOST, Layer.STORE
 _UNAVAILABLE, _UNSUPPORTED = Outcome.UNAVAILABLE, Outcome.UNSUPPORTED
 _CRASHED, _TIMEOUT, _ERROR, _LOST = Outcome.CRASHED, Outcome.TIMEOUT, Outcome.ERROR, Outcome.DEVICE_LOST
 _LAUNCH, _PROBE, _LOAD, _BUILD = Stage.LAUNCH, Stage.PROBE, Stage.LOAD, Stage.BUILD
@@ -239,6 +243,21 @@ _ALL = (
         lambda: Answer("event", status(503), once=True),
     ),
     Fault("no_isolation", _S, "the isolation headers are missing", Outcome.OK, None, "", NoIsolation),
+    Fault(
+        "few_descriptors", _H, "the browser may open twenty files", _CRASHED, _LAUNCH, "session not created",
+        lambda: Limited("-n 20"),
+    ),
+    Fault(
+        "little_memory", _H, "the browser may have a gigabyte of addresses", _CRASHED, _LAUNCH,
+        "session not created", lambda: Limited("-v 1000000"),
+    ),
+    Fault(
+        "no_room_for_files", _H, "no file of the browser may grow", _CRASHED, _LAUNCH, "session not created",
+        lambda: Limited("-f 0"),
+    ),
+    Fault("store_locked", _T, "another program holds the database", Outcome.OK, None, "locked", Locked),
+    Fault("store_full", _T, "the database's disk is full", Outcome.OK, None, "full", Full),
+    Fault("store_read_only", _T, "the database may only be read", Outcome.OK, None, "readonly", ReadOnly),
     *(
         Fault(
             mutant.name, Layer.KERNEL, mutant.about, Outcome.INCORRECT, _VERIFY, "relative L2",

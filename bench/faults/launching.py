@@ -45,6 +45,18 @@ class BrowserScript(Injection):
         return dataclasses.replace(build, binary=_script(folder / "browser", self._script))
 
 
+class Limited(Injection):
+    """The host gives the browser less than it needs: `ulimit` with these words before it starts."""
+
+    def __init__(self, limit: str) -> None:
+        self._limit = limit
+
+    def build(self, build: Build, folder: Path) -> Build:
+        """Put a script in the browser's place that starts the browser."""
+        script = f'ulimit {self._limit}\nexec {shlex.quote(str(build.binary))} "$@"'
+        return dataclasses.replace(build, binary=_script(folder / "browser", script))
+
+
 class DriverScript(Injection):
     """The driver's executable is a shell script."""
 

@@ -13,6 +13,7 @@ from bench.bundle import prune
 from bench.errors import RunFailure, StoreError
 from bench.harness import identity, spool
 from bench.harness.breaker import Breaker
+from bench.harness.injection import Injection
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.run import unfinished
 from bench.harness.session import RunSettings
@@ -266,7 +267,8 @@ class _Work:
         again = record.outcome in self.policy.retry_on and lease.failures + 1 < self.policy.attempts
         owner = self.supervisor.worker.name
         try:
-            record.id = self.store.record(lease.cell.id, record, owner=owner, again=again)
+            with self._fault().recording(self.store.engine):
+                record.id = self.store.record(lease.cell.id, record, owner=owner, again=again)
         except StoreError as error:
             path = spool.keep(self.campaign, lease.cell.id, owner, record)
             kept = f"the last run waits in {path}" if path else "the last run is lost, its cell runs again"
@@ -280,6 +282,13 @@ class _Work:
             self.report.interrupted = True
         elif self.policy.precision is not None and not again:
             self._look_at_precision(lease.cell.block, self.policy.precision)
+
+    def _fault(self) -> Injection:
+        if self.measure.fault is None:
+            return Injection()
+        from bench.faults import injection  # Selenium, which a worker does without
+
+        return injection(self.measure.fault)
 
     def _look_at_precision(self, block: int, target: float) -> None:
         """After a pair of blocks: skip the others where every ratio is known well enough."""

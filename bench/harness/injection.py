@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aiohttp import web
     from selenium.webdriver.remote.webdriver import WebDriver
+    from sqlalchemy import Engine
 
     from bench.browsers import Build, SessionSpace
     from bench.harness.outcome import Stage
@@ -30,6 +32,10 @@ class Injection:
 
     def stage(self, stage: Stage, driver: WebDriver, space: SessionSpace) -> None:
         """Called when the page reports a stage, the first time in each."""
+
+    def recording(self, engine: Engine) -> AbstractContextManager[None]:
+        """Entered by the worker while it writes the finished run into the database."""
+        return nullcontext()
 
     async def answer(self, path: str, response: web.StreamResponse) -> web.StreamResponse:
         """The server's answer to a path of the run (`pages/main.js`), before it is sent."""

@@ -206,6 +206,7 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "bundle": attempt.bundle.key if attempt.bundle else None,
             "processes_killed": found.killed,
             "fault": attempt.fault,
+            **({"roofline": found.ceilings} if found.ceilings else {}),
             **({"grid": grid.evidence(attempt.grid, found.capabilities)} if attempt.grid else {}),
             "model_note": source.note if source else None,
         },

@@ -36,6 +36,7 @@ class RunSettings:
         timeout: seconds that any one stage may take before the browser is ended.
         precision: sampling stops when the 95 % interval's half-width is this share of the median.
         tuning: values forced on the kernels, by a benchmark.
+        roofline: measure what the adapter reaches at most, after everything else.
         fault: one of `bench.faults`, on purpose.
     """
 
@@ -44,6 +45,7 @@ class RunSettings:
     timeout: float = 180.0
     precision: float = 0.02
     tuning: Mapping[str, int] = field(default_factory=dict)
+    roofline: bool = False
     fault: str | None = None
 
 
@@ -57,6 +59,7 @@ class Findings:
     effective: dict[str, Any] = field(default_factory=dict)
     cold: dict[str, Any] = field(default_factory=dict)
     timing: dict[str, Any] = field(default_factory=dict)
+    ceilings: dict[str, Any] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
     launches: list[str] = field(default_factory=list)
@@ -164,6 +167,7 @@ class Session:
             "max_seconds": run.max_seconds,
             "precision": run.precision,
             "tuning": dict(run.tuning),
+            "roofline": run.roofline,
         }
         files = {
             "graph.json": bundle.graph_path,
@@ -200,7 +204,7 @@ class Session:
             )
         elif kind == "done":
             return True
-        elif kind in ("probe", "canary", "effective", "cold", "timing"):
+        elif kind in ("probe", "canary", "effective", "cold", "timing", "ceilings"):
             setattr(found, kind, data)
         return False
 

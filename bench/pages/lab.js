@@ -253,6 +253,8 @@ function variants(gpu) {
   }
   const windows = { name: "", rows: 2, width: 9, batch: 1, sequence: 3, kernel: 3, stride: 2, padding: 1 };
   add("canary", {}, {});
+  add("peak_flops", {}, { ROUNDS: 4 });
+  add("peak_read", {}, { STRIDE: 256 });
   all.push(kernels.unfold(gpu, { ...windows, input: "x", output: "y" }).variant);
   for (const shader of /** @type {const} */ (["add", "mean_pool", "first_token", "l2_normalize", "softmax"])) {
     all.push(kernels.simple(gpu, shader, { name: "", inputs: [], output: "", rows: 2, hidden: 3 }).variant);

@@ -79,6 +79,17 @@ async function gpuTime(backend, task) {
   }
 }
 
+/** The roof over this run, where it is asked for and the platform shows one; it costs no run. @param {Backend} backend */
+async function ceilings(backend) {
+  if (!backend.ceilings) return { note: "WebNN shows neither its work nor what it runs on" };
+  try {
+    return await backend.ceilings();
+  } catch (error) {
+    if (error instanceof StageError && error.outcome === "device_lost") throw error;
+    return { note: String(error) };
+  }
+}
+
 /** @param {Task} task */
 async function run(task) {
   if (task.fault) {
@@ -135,6 +146,7 @@ async function run(task) {
   if (!last.ok) return;
   await link.event("timing", { ...timing, gpu_ms: null });
   await link.event("timing", { ...timing, ...(await gpuTime(backend, task)) });
+  if (task.roofline) await link.event("ceilings", await ceilings(backend));
   await stage("teardown");
   backend.destroy();
 }

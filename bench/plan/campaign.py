@@ -140,6 +140,7 @@ class Run(_Part):
     timeout: Annotated[Seconds, Field(description="Seconds a stage may take without a sign of life.")] = (
         TIMEOUT
     )
+    roofline: Annotated[bool, Field(description="Measure the adapter's ceilings in each run.")] = False
     max_cell_seconds: Annotated[
         Seconds | None, Field(description="A run that takes longer as a whole is ended as `timeout`.")
     ] = None

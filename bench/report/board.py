@@ -32,7 +32,7 @@ _RAN = (
 _NUMBERS = (
     *("latency_ms_median", "latency_ms_ci95_low", "latency_ms_ci95_high", "latency_ms_n"),
     *("weight_bytes", "weight_bytes_fp16", "memory_reduction"),
-    *("kernel_rel_l2", "cosine_fp32", "rel_l2_fp32"),
+    *("kernel_rel_l2", "cosine_fp32", "rel_l2_fp32", "gpu_ms"),
 )
 COLUMNS = (
     *(

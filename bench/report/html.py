@@ -54,6 +54,10 @@ _CHARTS = {
     ),
     Kind.AUDIO: ("Audio", "Latency of audio models in each browser."),
     Kind.SAMPLES: ("Samples", "Distribution of the samples of the newest runs."),
+    Kind.ROOFLINE: (
+        "Roofline",
+        "What each arm reached, under what its adapter reached with arithmetic and reading alone.",
+    ),
     Kind.HISTORY: ("History", "Session medians over time, with the run where a step begins."),
 }
 _MOST_COMMANDS = 100
@@ -158,7 +162,7 @@ def _charts(board: Board, store: Store) -> tuple[list[Chart], list[str]]:
         try:
             charts.append(Chart(kind, title, says, draw(kind, board, store)))
         except InputError as error:
-            if kind is not Kind.AUDIO:
+            if kind not in (Kind.AUDIO, Kind.ROOFLINE):
                 absent.append(f"{title}: {error}.")
     return charts, absent
 

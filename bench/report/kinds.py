@@ -17,3 +17,4 @@ class Kind(StrEnum):
     AUDIO = "audio"
     SAMPLES = "samples"
     HISTORY = "history"
+    ROOFLINE = "roofline"

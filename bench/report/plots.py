@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from bench.report import charts, charts_states, charts_times
+from bench.report import charts, charts_roofline, charts_states, charts_times
 from bench.report.board import Board
 from bench.report.kinds import Kind
 from bench.store.store import Store
@@ -24,11 +24,14 @@ _DRAWN: dict[Kind, Callable[[Board], Figure]] = {
 
 
 def draw(kind: Kind, board: Board, store: Store) -> Figure:
-    """One chart. Samples are read from the store for the newest runs of the board.
+    """One chart. Samples and ceilings are read from the store for the newest runs of the board.
 
     Raises:
         InputError: there is nothing of that kind to draw; the message says what would make some.
     """
+    if kind is Kind.ROOFLINE:
+        found = store.evidence("roofline", charts_roofline.newest_ran(board))
+        return charts_roofline.roofline(board, found)
     if kind is not Kind.SAMPLES:
         return _DRAWN[kind](board)
     values = {

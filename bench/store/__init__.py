@@ -7,7 +7,7 @@ after the database itself.
 from __future__ import annotations
 
 from bench.store.backup import backup
-from bench.store.database import CheckReport, check, open_store, upgrade
+from bench.store.database import CheckReport, check, filled, open_store, upgrade
 from bench.store.leases import Lease
 from bench.store.schema import CampaignState, CellState
 from bench.store.status import Status
@@ -26,6 +26,7 @@ __all__ = [
     "backup",
     "check",
     "check_name",
+    "filled",
     "open_store",
     "upgrade",
 ]

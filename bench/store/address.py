@@ -86,6 +86,8 @@ def make_engine(url: URL) -> sa.Engine:
     arguments: dict[str, Any] = {"timeout": BUSY_SECONDS} if sqlite else {"connect_timeout": 10}
     options: dict[str, Any] = {"connect_args": arguments}
     if not sqlite:
+        # As long as SQLite waits; without it a lock that is never let go stops a campaign for good.
+        arguments["options"] = f"{url.query.get('options', '')} -c lock_timeout={int(BUSY_SECONDS * 1000)}"
         options["pool_pre_ping"] = True  # hours pass between two runs: a server may have been restarted
     if sqlite and sqlite_path(url) is None:
         options["poolclass"] = sa.StaticPool  # a database in memory lives in its one connection

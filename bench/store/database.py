@@ -58,6 +58,21 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
     return Store(engine, shown(address))
 
 
+@contextmanager
+def filled(url: str | None = None) -> Iterator[Store]:
+    """As `open_store`, for an import: a file that was made for it goes again where the import is refused."""
+    path = sqlite_path(parse_url(url))
+    is_new = path is not None and not path.exists()
+    try:
+        with open_store(url) as store:
+            yield store
+    except BaseException:
+        if path is not None and is_new:
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+        raise
+
+
 def upgrade(url: str | None = None) -> tuple[str | None, str, Path | None]:
     """Bring a database to this program's schema, as one transaction.
 
@@ -108,9 +123,10 @@ def check(url: str | None = None) -> CheckReport:
             problems = [] if found is State.CURRENT else [one_line(_refusal(found, address, stored))]
             if engine.dialect.name == "sqlite":
                 problems += _sqlite_problems(connection)
+            there = OUR_TABLES & set(sa.inspect(connection).get_table_names())  # an old schema has fewer
             counts = {
                 table: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(table))) or 0
-                for table in sorted(OUR_TABLES)
+                for table in sorted(there)
             }
         return CheckReport(shown(address), stored, revision.head(), counts, problems)
     finally:
@@ -160,6 +176,7 @@ def _migrate(engine: sa.Engine) -> None:
     # Whoever comes second waits for the lock and then finds nothing left to do.
     with engine.connect().execution_options(bench_writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # a migration may take its time
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7291843)")
         revision.upgrade_to_head(connection)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pyparsing as pp
 import sqlalchemy as sa
@@ -47,21 +47,21 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f"there is {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
 
 
-def column(name: str) -> sa.Column[Any]:
-    """The column of `run_summary` that a name or short name means.
+def column(name: str, table: sa.FromClause = SUMMARY) -> sa.Column[Any]:
+    """The column of `run_summary`, or of another table, that a name or short name means.
 
     Raises:
         InputError: none; the message names the nearest.
     """
     for candidate in (name, name.lower(), f"requested_{name.lower()}"):
-        if candidate in SUMMARY.c:
-            return SUMMARY.c[candidate]
-    short = [item.name.removeprefix("requested_") for item in SUMMARY.c]
+        if candidate in table.c:
+            return cast("sa.Column[Any]", table.c[candidate])  # or a label, which has name and type too
+    short = [item.name.removeprefix("requested_") for item in table.c]
     raise InputError(f"there is no column {name!r}: {nearest(name, dict.fromkeys(short))}")
 
 
-def compile_filter(text: str) -> Condition:
-    """A `--where` expression as a condition on `run_summary`.
+def compile_filter(text: str, table: sa.FromClause = SUMMARY) -> Condition:
+    """A `--where` expression as a condition on `run_summary`, or on another table.
 
     Raises:
         InputError: whatever is wrong with it, in one line.
@@ -74,7 +74,7 @@ def compile_filter(text: str) -> Condition:
         raise InputError(f"the filter {_cut(ascii(text))} holds a character that no database can")
     try:
         tree = _GRAMMAR.parse_string(text, parse_all=True)[0]
-        return _build(tree)
+        return _build(tree, table)
     except pp.ParseBaseException as error:
         raise InputError(_explain(text, error)) from None
     except RecursionError:
@@ -139,14 +139,16 @@ def _unquote(text: str) -> str:
 _GRAMMAR = _grammar()
 
 
-def _build(node: tuple[Any, ...]) -> Condition:
+def _build(node: tuple[Any, ...], table: sa.FromClause) -> Condition:
     kind = node[0]
     if kind in ("and", "or"):
-        parts = [_build(part) for part in node[1]]
+        parts = [_build(part, table) for part in node[1]]
         return sa.and_(*parts) if kind == "and" else sa.or_(*parts)
     if kind == "not":
-        return sa.not_(_build(node[1]))
-    chosen = column(node[1])
+        return sa.not_(_build(node[1], table))
+    chosen = column(node[1], table)
+    if isinstance(chosen.type, sa.JSON):
+        raise InputError(f"{node[1]} is JSON, and no filter looks into that: use another column")
     if kind == "null":
         return chosen.is_not(None) if node[2] else chosen.is_(None)
     if kind == "in":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from bench.plan.request import Request
 from bench.record import Effective, ErrorInfo, RunRecord, Sample
 from bench.store.filter import Condition, column, compile_filter, nearest
 from bench.store.schema import (
+    OWN,
     SUMMARY,
     CampaignRow,
     CampaignState,
@@ -109,6 +110,17 @@ def samples(engine: sa.Engine, run_id: int) -> list[Sample]:
         return [Sample.model_validate(dict(row._mapping)) for row in connection.execute(query)]
 
 
+def evidence(engine: sa.Engine, key: str, runs: Sequence[int]) -> dict[int, Any]:
+    """See `Store.evidence`."""
+    found: dict[int, Any] = {}
+    part = RunRow.evidence[key]
+    with engine.connect() as connection:
+        for begin in range(0, len(runs), 500):  # a statement takes some thousand parameters at most
+            query = sa.select(RunRow.id, part).where(RunRow.id.in_(runs[begin : begin + 500]))
+            found |= {row[0]: row[1] for row in connection.execute(query) if row[1] is not None}
+    return found
+
+
 def campaign(engine: sa.Engine, key: int | str) -> Campaign:
     """See `Store.campaign`."""
     query = sa.select(CellRow.id, CellRow.position, CellRow.block, CellRow.arm, CellRow.role).order_by(
@@ -139,15 +151,29 @@ def campaign(engine: sa.Engine, key: int | str) -> Campaign:
     )
 
 
-def find_campaign(connection: sa.Connection, key: int | str) -> tuple[int, str]:
-    """Number and name of a campaign; by name first: one may be named `7`. InputError where there is none."""
-    query = sa.select(CampaignRow.id, CampaignRow.name)
+class ForeignCampaign(InputError):
+    """A campaign that holds another tool's results, where runs of this program were asked for."""
+
+
+def find_campaign(connection: sa.Connection, key: int | str, *, foreign: bool = False) -> tuple[int, str]:
+    """Number and name of a campaign; by name first: one may be named `7`.
+
+    Raises:
+        ForeignCampaign: it holds another tool's results, and `foreign` does not allow that.
+        InputError: there is none.
+    """
+    query = sa.select(CampaignRow.id, CampaignRow.name, CampaignRow.origin)
     found = None
     if isinstance(key, str):
         found = connection.execute(query.where(CampaignRow.name == key)).first()
     if found is None and str(key).isdecimal() and int(key) < 2**31:
         found = connection.execute(query.where(CampaignRow.id == int(key))).first()
     if found is not None:
+        if found.origin != OWN and not foreign:
+            raise ForeignCampaign(
+                f"the campaign {found.name!r} holds results of {found.origin}, which nobody here verified: "
+                f"read them with bench query --foreign --campaign {shlex.quote(found.name)}"
+            )
         return int(found[0]), str(found[1])
     names = connection.scalars(sa.select(CampaignRow.name).order_by(CampaignRow.id.desc())).all()
     if not names:
@@ -167,13 +193,18 @@ def conditions(
     return sa.and_(*found)
 
 
-def selection(columns: Sequence[str] | None, limit: int | None, sort: str | None) -> sa.Select[Any]:
-    """Rows of `run_summary` in order; every column without `columns`."""
-    query = sa.select(*(SUMMARY.c if columns is None else (SUMMARY.c[name] for name in columns)))
+def selection(
+    columns: Sequence[str] | None,
+    limit: int | None,
+    sort: str | None,
+    table: sa.FromClause = SUMMARY,
+) -> sa.Select[Any]:
+    """Rows of `run_summary`, or of another table with an `id`, in order; every column without `columns`."""
+    query = sa.select(*(table.c if columns is None else (table.c[name] for name in columns)))
     for key in [part.strip() for part in (sort or "").split(",") if part.strip()]:
-        chosen = column(key.removeprefix("-").strip())
+        chosen = column(key.removeprefix("-").strip(), table)
         query = query.order_by((chosen.desc() if key.startswith("-") else chosen.asc()).nulls_last())
-    query = query.order_by(SUMMARY.c.id)
+    query = query.order_by(table.c.id)
     if limit is not None:
         if limit < 1:
             raise InputError(f"--limit {limit} is no number of rows: use 1 or more")
@@ -182,14 +213,22 @@ def selection(columns: Sequence[str] | None, limit: int | None, sort: str | None
 
 
 def columnar(connection: sa.Connection, *queries: sa.Select[Any]) -> dict[str, list[Any]]:
-    """Column by column, since a dictionary for each of 100,000 rows takes a gigabyte."""
+    """Column by column, since a dictionary for each of 100,000 rows takes a gigabyte.
+
+    As the driver gives them, since a row object for each takes as long as all else: no column that is read so
+    needs more, but that SQLite's flags are 0 and 1.
+    """
     names = [item.name for item in queries[0].selected_columns]
     values: list[list[Any]] = [[] for _ in names]
+    kept: dict[Any, Any] = {}  # the same words stand in thousands of rows: kept once
+    texts = [isinstance(item.type, sa.Text) for item in queries[0].selected_columns]
     for query in queries:
-        for part in connection.execution_options(yield_per=5000).execute(query).partitions():
-            for known, new in zip(values, zip(*part, strict=True), strict=True):
-                # The same words stand in thousands of rows: kept once.
-                known.extend(sys.intern(one) if type(one) is str else one for one in new)
+        result = connection.execute(query)
+        cursor: Any = result.cursor
+        while part := cursor.fetchmany(5000):
+            for known, new, is_text in zip(values, zip(*part, strict=True), texts, strict=True):
+                known.extend([kept.setdefault(one, one) for one in new] if is_text else new)
+        result.close()
     return dict(zip(names, values, strict=True))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from bench.store.schema import OUR_TABLES, REVISION
+from bench.store.schema import FIRST_TABLES, OUR_TABLES, REVISION
 
 # Alembic takes as long to load as a query takes to run; a database of this very schema needs none of it.
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ def state(connection: sa.Connection) -> State:
     # Half of our tables under a name of ours is someone else's database, not an old one of ours.
     if stored is None:
         return State.EMPTY if tables == {_VERSION.name} else State.FOREIGN
-    if not tables >= OUR_TABLES:
+    if not tables >= FIRST_TABLES:
         return State.FOREIGN
     if stored == REVISION:
-        return State.CURRENT
+        return State.CURRENT if tables >= OUR_TABLES else State.FOREIGN
     known = {revision.revision for revision in scripts().walk_revisions()}
     return State.OLDER if stored in known else State.NEWER
 

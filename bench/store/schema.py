@@ -18,8 +18,10 @@ from bench.metrics import METRICS
 from bench.plan.request import Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo
 
-REVISION = "0002"  # of the newest migration
-OUR_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
+REVISION = "0003"  # of the newest migration
+FIRST_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
+OUR_TABLES = FIRST_TABLES | {"foreign_results"}
+OWN = "own"  # the origin of campaigns that this program planned and verified
 
 
 class CampaignState(StrEnum):
@@ -60,13 +62,17 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
         dict[str, Any]: sa.JSON(none_as_null=True),
+        list[Any]: sa.JSON(none_as_null=True),
         float: sa.Double(),
         str: sa.Text(),
     }
 
 
 class CampaignRow(Base):
-    """One plan: a name, a seed, and the settings it was made with; `note` says why it stopped."""
+    """One plan: a name, a seed, and the settings it was made with; `note` says why it stopped.
+
+    `origin` is `own`, or the tool whose results `foreign_results` holds under this campaign.
+    """
 
     __tablename__ = "campaigns"
 
@@ -80,6 +86,7 @@ class CampaignRow(Base):
     definition: Mapped[dict[str, Any] | None]
     plan_hash: Mapped[str | None]
     note: Mapped[str | None]
+    origin: Mapped[str] = mapped_column(server_default=OWN)
 
 
 class CellRow(Base):
@@ -217,6 +224,41 @@ class SampleRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     batch: Mapped[int]
     value_ms: Mapped[float]
+
+
+class ForeignRow(Base):
+    """A number that another tool measured and nobody here verified; blank where that tool does not say.
+
+    `hash` is the SHA-256 of what was taken in, so that the same file adds nothing twice. Nothing of this
+    table is in `run_summary`.
+    """
+
+    __tablename__ = "foreign_results"
+    __table_args__ = (sa.CheckConstraint("direction IN ('lower', 'higher')", name="direction"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(sa.ForeignKey("campaigns.id"), index=True)
+    hash: Mapped[str] = mapped_column(unique=True)
+    tool: Mapped[str]
+    tool_version: Mapped[str | None]
+    host: Mapped[str | None]
+    os: Mapped[str | None]
+    cpu: Mapped[str | None]
+    gpu: Mapped[str | None]
+    browser: Mapped[str | None]
+    browser_version: Mapped[str | None]
+    backend: Mapped[str | None]
+    model: Mapped[str | None]
+    bits_mean: Mapped[float | None]
+    test: Mapped[str]
+    metric: Mapped[str]
+    unit: Mapped[str | None]
+    direction: Mapped[str | None]
+    value: Mapped[float | None]
+    n: Mapped[int | None]
+    samples: Mapped[list[Any] | None]
+    record: Mapped[dict[str, Any]]
+    started_at: Mapped[str | None]
 
 
 def _summary_table() -> sa.Table:

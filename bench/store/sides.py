@@ -11,7 +11,7 @@ from sqlalchemy.sql import visitors
 
 from bench.errors import InputError
 from bench.store.filter import Condition, column, compile_filter
-from bench.store.reading import Row, columnar, conditions, find_campaign, frame_of
+from bench.store.reading import ForeignCampaign, Row, columnar, conditions, find_campaign, frame_of
 from bench.store.schema import SUMMARY, CampaignRow, CellRow, RunRow
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def _condition(connection: sa.Connection, text: str, within: bool) -> Condition:
             raise InputError(f"{text!r} within a campaign is no side: name a filter, for example bits=4")
         try:
             return SUMMARY.c.campaign_id == find_campaign(connection, text)[0]
+        except ForeignCampaign:
+            raise
         except InputError as error:
             raise InputError(f"{error}; or write a filter such as bits=4") from None
     names = sa.select(CampaignRow.id).where(CampaignRow.name == text)

@@ -104,7 +104,7 @@ def listing(engine: sa.Engine) -> list[dict[str, Any]]:
     query = (
         sa.select(
             *(CampaignRow.id, CampaignRow.name, CampaignRow.state, CampaignRow.note),
-            CampaignRow.created_at,
+            *(CampaignRow.created_at, CampaignRow.origin),
             sa.func.count(CellRow.id).label("cells"),
             sa.func.count(sa.case((CellRow.state == CellState.DONE.value, 1))).label("done"),
             sa.func.count(sa.case((CellRow.state == CellState.SKIPPED.value, 1))).label("skipped"),

@@ -13,7 +13,7 @@ from bench.harness.outcome import Outcome
 from bench.plan.cells import Plan, PlannedCell
 from bench.plan.request import Request
 from bench.record import RunRecord, Sample
-from bench.store import failures, groups, leases, reading, sides, status, writing
+from bench.store import failures, foreign, groups, leases, reading, sides, status, writing
 from bench.store.leases import Lease
 from bench.store.reading import Row
 from bench.store.schema import CampaignState
@@ -147,7 +147,7 @@ class Store:
         return status.status(self.engine, key)
 
     def campaigns(self) -> list[Row]:
-        """Every campaign: id, name, state, note, created_at, and its cells, done, skipped."""
+        """Every campaign: id, name, state, note, created_at, origin, and its cells, done, skipped."""
         return status.listing(self.engine)
 
     def durations(self, campaign_id: int | None = None, *, limit: int = 2000) -> list[tuple[Request, float]]:
@@ -177,6 +177,10 @@ class Store:
     def samples(self, run_id: int) -> list[Sample]:
         """The raw samples of a run in the order they were taken; empty where none were."""
         return reading.samples(self.engine, run_id)
+
+    def evidence(self, key: str, runs: Sequence[int]) -> dict[int, Any]:
+        """One part of the evidence of each of these runs that has it, by the run's id."""
+        return reading.evidence(self.engine, key, runs)
 
     def rows(
         self,
@@ -307,6 +311,21 @@ class Store:
             InputError: a filter, campaign or time that cannot be.
         """
         return failures.failures(self.engine, where, campaign, since, every=every)
+
+    def foreign(
+        self,
+        where: str | None = None,
+        *,
+        campaign: int | str | None = None,
+        limit: int | None = None,
+        sort: str | None = None,
+    ) -> list[Row]:
+        """Results of other tools, which nobody here verified (`bench.store.foreign`); as `rows` otherwise.
+
+        Raises:
+            InputError: a filter, column, campaign or limit that cannot be.
+        """
+        return foreign.rows(self.engine, where, campaign, limit, sort)
 
     def cells(self, *, campaign: int | str | None = None) -> list[Row]:
         """What was planned: campaign, cell_id, position, role, state, note, block and what was requested."""

@@ -24,6 +24,7 @@ from bench.plan.request import Request
 from bench.record import Environment, ModelInfo, RunRecord
 from bench.store.address import one_line, shown
 from bench.store.schema import (
+    OWN,
     CampaignRow,
     CampaignState,
     CellRow,
@@ -98,12 +99,7 @@ def create_campaign(engine: sa.Engine, name: str | None, plan: Plan, settings: M
     }
 
     def write(connection: sa.Connection) -> Campaign:
-        taken = connection.scalar(sa.select(CampaignRow.id).where(CampaignRow.name == chosen))
-        if taken is not None:
-            raise InputError(
-                f"there is already a campaign {chosen!r} (number {taken}): choose another name, "
-                f"or go on with it: bench campaign resume {chosen}"
-            )
+        _refuse_taken(connection, chosen)
         number = _insert(connection, CampaignRow, row)
         connection.execute(
             sa.insert(CellRow),
@@ -138,6 +134,15 @@ def create_campaign(engine: sa.Engine, name: str | None, plan: Plan, settings: M
         )
 
     return in_transaction(engine, shown(engine.url), write)
+
+
+def _refuse_taken(connection: sa.Connection, name: str) -> None:
+    query = sa.select(CampaignRow.id, CampaignRow.origin).where(CampaignRow.name == name)
+    if (taken := connection.execute(query).one_or_none()) is not None:
+        go_on = f", or go on with it: bench campaign resume {name}" if taken.origin == OWN else ""
+        raise InputError(
+            f"there is already a campaign {name!r} (number {taken.id}): choose another name{go_on}"
+        )
 
 
 def set_state(engine: sa.Engine, campaign_id: int, state: CampaignState, note: str | None = None) -> None:
@@ -335,4 +340,10 @@ def _cannot_write(url: str, error: DBAPIError) -> StoreError:
 
 def _locked(error: DBAPIError) -> bool:
     words = str(error.orig).lower()
-    return "locked" in words or "busy" in words or "deadlock" in words or "serializ" in words
+    return (
+        "locked" in words
+        or "busy" in words
+        or "deadlock" in words
+        or "serializ" in words
+        or "lock timeout" in words
+    )

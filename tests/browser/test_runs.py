@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -152,6 +153,15 @@ def test_experimental_mode_asks_the_browser_and_keeps_its_words(bench):
     }
 
 
+def multiplied(requested):
+    """Operations of all matrix products of one inference, counted on the graph."""
+    batch, sequence = requested["batch_size"], requested["sequence_length"]
+    graph = resolve("bert-tiny").graph(batch, sequence)
+    shapes = {weight.name: weight.shape for weight in graph.weights}
+    linear = [node for node in graph.nodes if node.op == "linear"]
+    return sum(2 * node.shape[0] * math.prod(shapes[node.weights[0]]) for node in linear)
+
+
 def test_mixed_and_asymmetric_and_a_batch(bench):
     require("chrome")
     arguments = [
@@ -165,9 +175,18 @@ def test_mixed_and_asymmetric_and_a_batch(bench):
         "--batch-size",
         "3",
     ]
-    _, runs = bench(*arguments, "--experimental-precision", *TINY)
+    _, runs = bench(*arguments, "--experimental-precision", "--roofline", *TINY)
     for run in runs.values():
-        assert run["outcome"] == "ok"
+        assert run["outcome"] == "ok", run["error"]
+        found = run["evidence"]["roofline"]
+        if run["requested"]["platform"] == "webnn":
+            assert "WebNN shows" in found["note"]
+        else:
+            products = multiplied(run["requested"])
+            assert products < found["flop"] < 1.2 * products  # attention and norms are the rest
+            # Of the embedding table only the rows that are looked up.
+            assert found["bytes"] > run["metrics"]["weight_bytes"] / 50
+            assert min(found["gflops"], found["gbytes_per_s"]) > 0.01
         assert run["effective"]["bits"] == 4 and 4 < run["effective"]["bits_mean"] < 8
         assert run["effective"]["scheme"] == "asymmetric"
         assert run["metrics"]["throughput_per_s"] == pytest.approx(

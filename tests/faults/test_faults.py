@@ -34,7 +34,8 @@ pytestmark = pytest.mark.browser
 GOLDEN = Path(__file__).with_name("golden.json")
 # Enough for the stages before the one that hangs, on a machine that is busy with other things too.
 DEADLINE = 5.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-ORDINARY = [name for name, fault in CATALOGUE.items() if fault.layer is not Layer.KERNEL]
+# What befalls the database befalls the worker: tests/faults/test_store_faults.py.
+ORDINARY = [name for name, fault in CATALOGUE.items() if fault.layer not in (Layer.KERNEL, Layer.STORE)]
 KERNELS = [mutant.name for mutant in MUTANTS]
 BITS = (16, 8, 4, 2)
 # Of each layer and each outcome; what costs little.
@@ -44,6 +45,7 @@ EVERYDAY = {
     "gpu_process_killed", "shader_of_garbage", "no_adapter", "device_lost_measuring", "validation_error",
     "stops_computing", "no_webnn", "operator_missing", "context_lost", "dialog", "infinite_loop",
     "unhandled_rejection", "clock_back", "page_missing", "script_missing", "weights_torn", "report_refused",
+    "few_descriptors",
 }  # fmt: skip
 
 
@@ -105,6 +107,7 @@ def check(record, name):
 
 def test_the_catalogue_is_large_enough():
     assert set(ORDINARY) > EVERYDAY and len(ORDINARY) >= 32 and len(KERNELS) >= 25
+    assert {fault.layer for fault in CATALOGUE.values()} == set(Layer)
     assert {fault.outcome for fault in CATALOGUE.values()} >= set(Outcome) - {
         Outcome.FALLBACK, Outcome.INTERRUPTED
     }  # fmt: skip

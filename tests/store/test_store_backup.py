@@ -113,6 +113,7 @@ def test_a_database_of_every_revision_is_still_read(tmp_path, number):
     """Each tests/data/revision-*.sqlite was written by the program of its time; its rows are made up."""
     path = tmp_path / "bench.sqlite"
     shutil.copy(DATA / f"revision-{number}.sqlite", path)
+    assert len(check(f"sqlite:///{path}").problems) == (number != revision.head())  # says so, and counts
     before = rows(path, "SELECT version_num FROM alembic_version")
     columns = [name for (name,) in rows(path, "SELECT name FROM pragma_table_info('run_summary')")]
     view = f"SELECT {', '.join(columns)} FROM run_summary ORDER BY id"
@@ -140,3 +141,17 @@ def test_a_copy_is_one_file_that_can_be_read_where_nothing_may_be_written(tmp_pa
     assert [one.name for one in copy.parent.iterdir()] == ["runs.sqlite"]
     with open_store(f"sqlite:///{copy}"):
         assert copy.read_bytes()[18:20] == b"\x02\x02", "a campaign on it switches back"
+
+
+def test_results_of_other_tools_go_with_their_table(tmp_path):
+    """A program of old would take their campaign for one of its own without cells."""
+    path = tmp_path / "bench.sqlite"
+    shutil.copy(DATA / "revision-0003.sqlite", path)
+    with open_store(f"sqlite:///{path}") as store:
+        assert len(store.foreign()) == 42 and len(store.campaigns()) == 2
+        with store.engine.connect().execution_options(bench_writes=True) as connection, connection.begin():
+            revision.downgrade(connection, "0002")
+    assert rows(path, "SELECT name FROM campaigns") == [("nightly",)]
+    upgrade(f"sqlite:///{path}")
+    with open_store(f"sqlite:///{path}") as store:
+        assert store.foreign() == [] and len(store.rows()) == 22

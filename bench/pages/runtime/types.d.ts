@@ -58,6 +58,8 @@ export interface Backend {
   poison(): Promise<void>;
   /** GPU time of one inference in ms, or null where it cannot be had; no further pass begins after the budget. */
   gpuTime(budget_ms: number): Promise<number | null>;
+  /** What the adapter reaches at most, and the work of one inference; absent where neither can be seen. */
+  ceilings?(): Promise<Record<string, unknown>>;
   /** Bytes of weights handed to the browser. */
   weightBytes(): number;
   /** What really runs: device, activations, weight path. */
@@ -88,6 +90,7 @@ export interface Task {
   max_seconds: number;
   precision: number;
   tuning: Record<string, number>;
+  roofline: boolean;
   fault?: string;
 }
 

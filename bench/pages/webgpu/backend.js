@@ -1,3 +1,4 @@
+import { ceilings } from "./ceilings.js";
 import { finished, guarded, openDevice, settle } from "./device.js";
 import { Memory } from "./memory.js";
 import { Pipelines } from "./pipelines.js";
@@ -175,6 +176,11 @@ export class WebGpuBackend {
     querySet.destroy();
     times.sort((a, b) => a - b);
     return times.length > 0 ? times[times.length >> 1] : null;
+  }
+
+  /** The adapter's ceilings, and the work of one inference. */
+  ceilings() {
+    return ceilings(this.gpu, this.pipelines, this.plan.dispatches);
   }
 
   weightBytes() {

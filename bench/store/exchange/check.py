@@ -1,0 +1,115 @@
+"""What a row of an export must be besides of the right kinds: what this program would write, and can read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.harness.outcome import Category, Outcome, Stage
+from bench.metrics import METRICS
+from bench.plan.request import Request
+from bench.record import Environment, ModelInfo
+from bench.store.exchange.encoding import Row, dumped
+from bench.store.exchange.layout import Layout, refused
+from bench.store.exchange.result import ForeignResult
+from bench.store.schema import OWN, CampaignState, CellState
+from bench.store.writing import storable
+
+_STATES = frozenset(CampaignState) - {CampaignState.RUNNING}
+_CELL_STATES = frozenset(CellState) - {CellState.LEASED}
+_OUTCOMES, _STAGES, _CATEGORIES = frozenset(Outcome), frozenset(Stage), frozenset(Category)
+_PHASES = frozenset(("warmup", "measure", "gpu"))
+_SPEEDS = [one.name for one in METRICS if one.name.startswith("latency_ms_")] + [
+    *("throughput_per_s", "first_inference_ms", "gpu_ms")
+]
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _moment(place: str, row: Row, name: str) -> None:
+    try:
+        if datetime.fromisoformat(row[name]).utcoffset() is None:
+            raise ValueError
+    except ValueError:
+        raise refused(place, f"{name} {row[name]!r} is no time with its offset in ISO 8601") from None
+
+
+def _one_of(place: str, row: Row, name: str, allowed: frozenset[Any]) -> None:
+    if row[name] is not None and row[name] not in allowed:
+        raise refused(place, f"{name} {row[name]!r} is not one of {', '.join(sorted(allowed))}")
+
+
+def campaign(place: str, row: Row) -> None:
+    """A name that can be, a state in which nobody works on it."""
+    if not row["name"].strip() or storable(row["name"]) != row["name"]:
+        raise refused(place, f"{row['name']!r} is no name of a campaign")
+    _one_of(place, row, "state", _STATES)
+
+
+def cell(place: str, row: Row) -> None:
+    """An arm that this program can run, with the columns that say the same."""
+    _one_of(place, row, "state", _CELL_STATES)
+    try:
+        arm = _arm(dumped(row["arm"]))
+    except ValidationError as error:
+        raise refused(place, f"arm {_first(error)}") from None
+    for name, value in arm.items():
+        if row[f"requested_{name}"] != value:
+            raise refused(place, f"requested_{name} is {row[f'requested_{name}']!r}, its arm says {value!r}")
+
+
+@lru_cache(maxsize=4096)
+def _arm(text: str) -> dict[str, Any]:
+    """Few arms, thousands of cells: each is validated once."""
+    return Request.model_validate_json(text).model_dump(mode="json")
+
+
+def shared(place: str, layout: Layout, row: Row) -> None:
+    """An environment or a model whose record is one."""
+    try:
+        (Environment if layout.name == "environments" else ModelInfo).model_validate(row["record"])
+    except ValidationError as error:
+        raise refused(place, f"record {_first(error)}") from None
+
+
+def run(place: str, row: Row) -> None:
+    """Words of the closed vocabularies, and no speed for a wrong answer."""
+    _moment(place, row, "started_at")
+    _moment(place, row, "finished_at")
+    _one_of(place, row, "outcome", _OUTCOMES)
+    _one_of(place, row, "error_stage", _STAGES)
+    _one_of(place, row, "error_category", _CATEGORIES)
+    if not Outcome(row["outcome"]).measured:
+        for name in _SPEEDS:
+            if row[name] is not None:
+                raise refused(
+                    place, f"{name} is {row[name]!r}, but a run that is {row['outcome']!r} has no speed"
+                )
+
+
+def samples(place: str, row: Row) -> None:
+    """Lists of one length, of phases that there are."""
+    if len({len(row[name]) for name in ("phase", "position", "batch", "value_ms")}) != 1:
+        raise refused(place, "its lists differ in length")
+    if len(set(zip(row["phase"], row["position"], strict=True))) != len(row["position"]):
+        raise refused(place, "a sample is there twice")
+    if not _PHASES.issuperset(row["phase"]):
+        raise refused(place, f"a phase is not one of {', '.join(sorted(_PHASES))}")
+
+
+def foreign(place: str, row: Row) -> None:
+    """A result under the hash of what it says."""
+    try:
+        found = ForeignResult.model_validate({name: row[name] for name in ForeignResult.model_fields})
+    except ValidationError as error:
+        raise refused(place, _first(error)) from None
+    if found.tool == OWN:
+        raise refused(place, f"no other tool is named {OWN!r}")
+    if found.row()["hash"] != row["hash"]:
+        raise refused(place, f"hash {row['hash'][:16]} is not that of this result")
