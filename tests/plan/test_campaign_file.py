@@ -42,7 +42,7 @@ def refusal(text):
 
 def test_the_example_of_the_documents_is_read():
     page = (ROOT / "docs" / "campaigns.md").read_text(encoding="utf-8")
-    text = page.split("```toml\n")[1].split("```")[0]
+    text = page.split('```toml title="nightly.toml"\n')[1].split("```")[0]
     file, arms = read_campaign(text, "docs")
     assert file.blocks == 20 and file.run.blocks == 10
     assert len(arms) == 2 * 4 + 4 + 2 + 1  # webgpu in both, webnn in chrome only, and the included model

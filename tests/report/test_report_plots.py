@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import pytest
 from records import environment, fill, record, request
@@ -212,10 +213,18 @@ def thousand(store):
         store.record(cell.id, record(cell.request, median=1.0 + cell.id))
 
 
+@cache
+def filled(case):
+    """A database of that case: filling it takes longer than drawing it, and nobody here writes to it."""
+    store = open_store("sqlite://")
+    case(store)
+    return store
+
+
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("case", [empty, one_run, all_failed, thousand])
-def test_every_database_gives_a_chart_or_a_sentence(store, case, kind):
-    case(store)
+def test_every_database_gives_a_chart_or_a_sentence(case, kind):
+    store = filled(case)
     try:
         figure = draw(kind, Board.load(store), store)
     except InputError as error:

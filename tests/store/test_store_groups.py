@@ -12,6 +12,7 @@ from records import fill, record, request
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
 from bench.store import groups, open_store
+from bench.store.reading import frame_of
 from bench.store.since import moment
 
 FIVE = "median(latency_ms_median),mean(latency_ms_median),min(latency_ms_median),std(latency_ms_median)"
@@ -56,18 +57,15 @@ def test_a_fallback_has_its_number_in_a_group_of_its_own(store):
 
 @given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=12))
 def test_functions_are_what_they_are_called(values):
-    with open_store("sqlite://") as store:
-        made = store.create_campaign(
-            "c", [request()] * len(values), seed=0, settings={}, blocks=range(len(values))
-        )
-        for cell, value in zip(made.cells, values, strict=True):
-            store.record(cell.id, record(cell.request, median=value))
-        [row] = store.groups(None, FIVE + ",max(latency_ms_median),sum(latency_ms_median),distinct(bits)")
+    name = "latency_ms_median"
+    frame = frame_of({"outcome": ["ok"] * len(values), name: values, "requested_bits": [4] * len(values)})
+    wanted = groups.aggregates(FIVE + ",max(latency_ms_median),sum(latency_ms_median),distinct(bits)")
+    [row] = groups.grouped(frame, [], wanted)
     assert row["median(latency_ms_median)"] == pytest.approx(statistics.median(values))
     assert row["mean(latency_ms_median)"] == pytest.approx(statistics.fmean(values))
     assert (row["min(latency_ms_median)"], row["max(latency_ms_median)"]) == (min(values), max(values))
     assert row["sum(latency_ms_median)"] == pytest.approx(sum(values))
-    assert row["distinct(bits)".replace("bits", "requested_bits")] == 1
+    assert row["distinct(requested_bits)"] == 1 and row["runs"] == len(values)
     spread = row["std(latency_ms_median)"]
     assert spread is None if len(values) == 1 else spread == pytest.approx(statistics.stdev(values), abs=1e-6)
 
