@@ -9,34 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from records import WORDS, fill, record, request
+from records import WORDS, record, request
 
 import bench as bench_package
-from bench.cli import main
 from bench.harness.outcome import Outcome
 from bench.metrics import METRICS
 from bench.record import ErrorInfo
 from bench.store import open_store, revision
-
-
-@pytest.fixture
-def url(tmp_path, monkeypatch):
-    address = f"sqlite:///{tmp_path}/bench.sqlite"
-    with open_store(address) as store:
-        fill(store)
-    monkeypatch.setenv("BENCH_DB", address)
-    monkeypatch.chdir(tmp_path)
-    return address
-
-
-@pytest.fixture
-def bench(capsys):
-    def run(*arguments):
-        code = main(list(arguments))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def names(folder):

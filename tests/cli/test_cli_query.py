@@ -14,7 +14,7 @@ import urllib.request
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from records import fill, record, request
+from records import record, request
 
 import bench as package
 from bench.cli import main
@@ -23,26 +23,6 @@ from bench.harness.outcome import Outcome
 from bench.report.datasette import QUERIES
 from bench.store import open_store
 from bench.store.schema import SUMMARY
-
-
-@pytest.fixture
-def url(tmp_path, monkeypatch):
-    address = f"sqlite:///{tmp_path}/bench.sqlite"
-    with open_store(address) as store:
-        fill(store)
-    monkeypatch.setenv("BENCH_DB", address)
-    monkeypatch.chdir(tmp_path)
-    return address
-
-
-@pytest.fixture
-def bench(capsys):
-    def run(*arguments):
-        code = main(list(arguments))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def test_every_form_has_the_same_rows(bench, url, tmp_path):
