@@ -231,7 +231,7 @@ def test_ctrl_c_stops_and_resume_goes_on(place):
 def test_two_workers_share_a_campaign(place, kind, request, monkeypatch):
     if kind == "postgresql":
         monkeypatch.setenv("BENCH_DB", request.getfixturevalue("postgres_url"))
-    (place / "nightly.toml").write_text(FILE.replace("blocks = 2", "blocks = 20"))
+    (place / "nightly.toml").write_text(FILE.replace("blocks = 2", "blocks = 40"))
     first = start("run", "nightly.toml")
     wait_for_runs(3)
     second = start("resume", "nightly")
@@ -239,7 +239,7 @@ def test_two_workers_share_a_campaign(place, kind, request, monkeypatch):
     assert (first.returncode, second.returncode) == (3, 3), outs
     with opened() as store:
         rows = store.rows()
-        assert len(rows) == len({row["cell_id"] for row in rows}) == 180
+        assert len(rows) == len({row["cell_id"] for row in rows}) == 360
         assert {row["outcome"] for row in rows} == {"unavailable"}
     for _, err in outs:
         assert err.count("unavailable") > 3  # both did their share
