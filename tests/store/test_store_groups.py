@@ -70,6 +70,22 @@ def test_functions_are_what_they_are_called(values):
     assert spread is None if len(values) == 1 else spread == pytest.approx(statistics.stdev(values), abs=1e-6)
 
 
+def test_one_whole_number_has_no_spread(store):
+    [row] = store.groups(None, "std(weight_bytes),max(weight_bytes)", where="id = 1")
+    assert row["std(weight_bytes)"] is None and row["max(weight_bytes)"] > 0
+
+
+def test_whatever_is_asked_of_a_metric_is_asked_of_what_ran_as_requested(store):
+    name = "latency_ms_median"
+    asked = f"min({name}),first({name}),max({name}),last({name}),count({name}),distinct({name})"
+    for row in store.groups("browser,platform,bits", asked):
+        assert row[f"first({name})"] == row[f"min({name})"] and row[f"last({name})"] == row[f"max({name})"]
+        if "fallback" in row["outcomes"]:
+            assert row[f"first({name})"] is None and row[f"count({name})"] == row[f"distinct({name})"] == 0
+    rows = store.groups("outcome", f"count({name}),last({name})", where="outcome = fallback")
+    assert rows[0][f"count({name})"] == rows[0]["runs"] and rows[0][f"last({name})"] is not None
+
+
 def test_the_same_on_every_database(any_url):
     with open_store(any_url) as store, open_store("sqlite://") as other:
         for one in (store, other):
@@ -118,6 +134,7 @@ def test_since():
     assert moment(" 90M ", now) == "2026-11-24T10:30:00"
     assert moment("2w", now) == "2026-11-10T12:00:00"
     assert moment("2026-11-23") == "2026-11-23T00:00:00"
+    assert moment("500000d", now) == "0657-12-11T12:00:00"  # as text before every later year
     assert moment("2026-11-23T03:00:00+02:00") == "2026-11-23T01:00:00"
     for text in ("yesterday", "", "30", "-1d", "999999w", "2026-13-01", "30 y"):
         with pytest.raises(InputError, match="--since"):
