@@ -125,13 +125,17 @@ def test_recommend(bench, url):
         (("query", "--group-by", "bits", "--limit", "0"), "--limit"),
         (("query", "--format", "parquet", "-o", "/proc/none/x"), "/proc/none/x"),
         (("query", "--where", "browser = 'x", "--format", "csv", "-o", "half.csv"), "never closed"),
+        (("query", "--format", "csv", "-o", "/"), "it is a folder"),
+        (("query", "--foreign", "--columns", ","), "--columns is empty"),
         (("errors", "--limit", "0"), "--limit"),
         (("errors", "--where", "x = 1"), "no column"),
         (("recommend", "--max-mb", "0"), "--max-mb"),
+        (("recommend", "--max-mb", "inf"), "--max-mb inf"),
         (("recommend", "--min-cosine", "7"), "from -1 to 1"),
         (("recommend", "--where", "id = 999"), "no runs"),
         (("explore", "--port", "70000"), "65535"),
         (("explore", "--db", "sqlite:///none.sqlite"), "no database"),
+        (("explore", "--db", "postgresql://u@127.0.0.1:1/x"), "bench db import FOLDER --db sqlite:///FILE"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(bench, url, tmp_path, arguments, says):
