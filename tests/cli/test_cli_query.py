@@ -145,6 +145,26 @@ def test_bad_input_is_one_line_and_writes_nothing(bench, url, tmp_path, argument
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+def test_explore_averages_no_two_arms():
+    """What was mixed, experimental, made up or on another device is a line of its own."""
+    arms = [
+        request(bits=4), request(bits=4, mixed_precision=True), request(bits=4, batch_size=2),
+        request(bits=4, platform="webnn"),
+        request(bits=4, platform="webnn", experimental_precision=True),
+    ]  # fmt: skip
+    with open_store("sqlite://") as store:
+        for number, cell in enumerate(store.create_campaign("c", arms, seed=1, settings={}).cells):
+            store.record(cell.id, record(cell.request, median=10.0 + number))
+        with store.engine.connect() as connection:
+            found = connection.exec_driver_sql(QUERIES["latency_by_bits"][2]).mappings().all()
+        known = {row["latency_ms_median"]: row for row in store.rows()}
+    assert sorted(row["mean_ms"] for row in found) == [10.0, 11.0, 12.0, 13.0, 14.0]
+    for row in found:
+        run = known[row["mean_ms"]]
+        # WebNN runs on none of WebGPU's adapters.
+        assert row["ran_on"] == run["adapter" if row["platform"] == "webgpu" else "effective_device"]
+
+
 def test_explore_serves_the_database_with_its_queries(url, tmp_path):
     with open_store(url) as store:
         asked = [request(bits=2, platform="webnn")]
