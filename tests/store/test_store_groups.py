@@ -11,6 +11,7 @@ from records import fill, record, request
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
+from bench.report.board import Board, coverage
 from bench.store import groups, open_store
 from bench.store.reading import frame_of
 from bench.store.since import moment
@@ -145,6 +146,15 @@ def test_since_leaves_out_what_is_older(store):
     assert store.rows(since="2026-11-24") == [] and store.rows(since="2026-11-23") == store.rows()
     assert len(store.summary(since="2026-11-23T03:15:00")) == len(store.rows())
     assert len(store.rows(since="2026-11-23T03:15:01")) == 0
+
+
+def test_since_leaves_planned_cells_in_the_denominator(any_url):
+    with open_store(any_url) as store:
+        fill(store, leave=5)
+        [whole], [recent] = store.groups(None), store.groups(None, since="2026-11-23")
+        assert recent["outcomes"] == whole["outcomes"] and "5 not run" in recent["outcomes"]
+        assert coverage(Board.load(store, since="2026-11-23").arms) == coverage(Board.load(store).arms)
+        assert store.groups(None, since="2999-01-01") == []
 
 
 def test_failures_are_grouped_by_what_was_said():
