@@ -276,3 +276,14 @@ def test_bytes_that_were_not_measured_are_not_the_fewest(store):
     assert small.arm is None
     [only] = choices([arm for arm in arms if arm["weight_bytes"] is None], most_bytes=10**9)
     assert only.arm is None and "bytes not measured" in only.why
+
+
+def test_one_session_below_the_limit_loses_the_choice(store):
+    sessions = [(16, 9.0, 1.0), (8, 5.0, 1.0), (8, 5.1, 1.0), (8, 5.2, 0.98)]
+    asked = [request(bits=width) for width, _, _ in sessions]
+    planned = store.create_campaign("c", asked, seed=1, settings={}, blocks=[0, 0, 1, 2])
+    for cell, (_, median, cosine) in zip(planned.cells, sessions, strict=True):
+        fine = record().quality.model_copy(update={"cosine_fp32": cosine})
+        store.record(cell.id, record(cell.request, median=median, quality=fine))
+    [best] = choices(Board.load(store).arms)
+    assert best.arm["requested_bits"] == 16 and best.why.startswith("the only arm")
