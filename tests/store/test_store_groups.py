@@ -180,6 +180,21 @@ def test_failures_are_grouped_by_what_was_said():
         assert found[0]["browsers"] == "chrome 2"
 
 
+def test_the_newest_failure_began_last_in_whatever_order_they_were_recorded(any_url):
+    with open_store(any_url) as store:
+        made = store.create_campaign("c", [request()] * 3, seed=0, settings={}, blocks=range(3))
+        for cell, day in zip(made.cells, (23, 24, 20), strict=True):
+            failed = record(cell.request, Outcome.ERROR, started_at=f"2026-11-{day}T03:15:00.000+00:00")
+            store.record(cell.id, failed)
+        [found] = store.failures()
+        assert (found["count"], found["last_seen"][:10], found["first_seen"][:10]) == (
+            3,
+            "2026-11-24",
+            "2026-11-20",
+        )
+        assert found["run"] == 2
+
+
 def test_failures_are_what_failed_and_with_all_what_did_not_run(store):
     failed, every = store.failures(), store.failures(every=True)
     counts = Counter(run["outcome"] for run in store.rows())
