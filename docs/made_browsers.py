@@ -199,7 +199,7 @@ def _numbers(sets: Sequence[tuple[ResultSet, Board]]) -> Iterator[Any]:
         yield f"{one.title}:"
         builds = frame["browser"].nunique() > 1
         chosen = frame[[*(["browser"] if builds else []), *_ARM, *_NUMBERS]]
-        yield _framed(chosen)
+        yield _framed(chosen.rename(columns={"runs": "run numbers"}))  # `runs` is a count on these pages
 
 
 def _abilities(sets: Sequence[tuple[ResultSet, Board]]) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -122,7 +123,8 @@ def print_status(status: Status) -> None:
         state = "GONE" if lease in lost else f"in stage {lease.stage}" if lease.stage else "at work"
         who = worker.short if worker else lease.owner
         print(f"  cell {lease.cell.position}, {lease.cell.request.label}: {who}, {state}")
+    name = shlex.quote(status.name)  # to be typed
     if status.open and status.state is not CampaignState.CANCELLED and len(lost) == len(status.leases):
-        print(f"go on: bench campaign resume {status.name}")
+        print(f"go on: bench campaign resume {name}")
     else:
-        print(f"more: bench query --campaign {status.name}, bench report --campaign {status.name}")
+        print(f"more: bench query --campaign {name}, bench report --campaign {name}")

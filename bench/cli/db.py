@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -125,7 +126,7 @@ def import_command(
     """
     from bench.store.exchange import MANIFEST, import_folder, import_foreign, open_export, read_foreign
 
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - pathlib's raises where a name is too long
         raise InputError(f"{path} is not there: name a folder or file to import")
     where = path.parent if path.name == MANIFEST else path
     if (where / MANIFEST).is_file():

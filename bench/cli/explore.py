@@ -35,11 +35,13 @@ def explore_command(
     """
     if find_spec("datasette") is None:
         raise InputError("Datasette is not installed: pip install 'webquant-bench[explore]'")
-    address = parse_url(db)
-    open_store(db, create=False).close()  # says in one line what is wrong with it
-    path = sqlite_path(address)
+    path = sqlite_path(parse_url(db))
     if path is None:
-        raise InputError("Datasette reads SQLite files: write one with bench db export, or name it with --db")
+        raise InputError(
+            "Datasette reads SQLite files: make one with bench db export FOLDER, then bench db import FOLDER "
+            "--db sqlite:///FILE"
+        )
+    open_store(db, create=False).close()  # says in one line what is wrong with it
     _check_port(port)
     with tempfile.TemporaryDirectory(prefix="webquant-explore-") as folder:
         told = Path(folder) / "metadata.json"

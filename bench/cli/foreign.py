@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.cli.rows import Format, give
+from bench.cli.rows import Format, give, named_columns
 from bench.report import words
 from bench.store import open_store
-from bench.store.filter import column
 from bench.store.foreign import FOREIGN
 
 Row = dict[str, Any]
@@ -37,11 +36,10 @@ def query_foreign(
     Raises:
         InputError: a filter, column, campaign or limit that cannot be.
     """
-    chosen = [part.strip() for part in (columns or "").split(",") if part.strip()]
-    names = list(dict.fromkeys(column(name, FOREIGN).name for name in chosen))
+    names = named_columns(columns, FOREIGN)
     with open_store(db, create=False) as store:
         rows = store.foreign(where, campaign=campaign, sort=order[0], limit=order[1])
-    shown = None if names else (_HEADINGS, [_short(row) for row in rows])
+    shown = None if names is not None else (_HEADINGS, [_short(row) for row in rows])
     kinds = {item.name: str if item.name in _NESTED else item.type.python_type for item in FOREIGN.c}
     if to[0] not in (Format.JSON, Format.JSONL):
         rows = [{**row, **{name: _text(row[name]) for name in _NESTED}} for row in rows]

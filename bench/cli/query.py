@@ -10,11 +10,10 @@ import typer
 
 from bench.cli.db import Database
 from bench.cli.foreign import query_foreign
-from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give
+from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give, named_columns
 from bench.errors import InputError
 from bench.report import words
 from bench.store import Store, groups, open_store
-from bench.store.filter import column
 from bench.store.schema import SUMMARY
 
 Row = dict[str, Any]
@@ -81,7 +80,7 @@ def query_command(
                 store, (where, campaign, since), (group_by, numbers), (sort, limit), (output_format, output)
             )
         return
-    names = _columns(columns)
+    names = named_columns(columns)
     with open_store(db, create=False) as store:
         rows = store.rows(where, campaign=campaign, since=since, limit=limit, sort=sort)
     give_runs(rows, names, output_format, output)
@@ -123,15 +122,6 @@ def _groups(
     kinds = {name: SUMMARY.c[name].type.python_type for name in by}
     kinds |= {groups.RUNS: int, groups.OUTCOMES: str, **{one.label: groups.kind(one) for one in wanted}}
     give(rows, header, *to, kinds=kinds, noun="group", notes=notes)
-
-
-def _columns(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    names = [column(part.strip()).name for part in text.split(",") if part.strip()]
-    if not names:
-        raise InputError("--columns is empty: name some, for example id,bits,outcome")
-    return list(dict.fromkeys(names))
 
 
 _HEADINGS = (

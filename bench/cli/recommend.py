@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import typer
@@ -47,8 +48,8 @@ def recommend_command(
     check_format(output_format, output)
     if not -1 <= least_cosine <= 1:
         raise InputError(f"--min-cosine {least_cosine} is no cosine: use a number from -1 to 1")
-    if most_megabytes is not None and not most_megabytes > 0:
-        raise InputError(f"--max-mb {most_megabytes}: must be greater than 0")
+    if most_megabytes is not None and not 0 < most_megabytes < math.inf:
+        raise InputError(f"--max-mb {most_megabytes}: must be a number greater than 0")
 
     most = None if most_megabytes is None else int(most_megabytes * 1e6)
     with open_store(db, create=False) as store:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import sqlalchemy as sa
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,8 @@ from rich.text import Text
 from bench.errors import InputError
 from bench.report import words
 from bench.report.output import write_file
+from bench.store.filter import column
+from bench.store.schema import SUMMARY
 
 Row = Mapping[str, Any]
 WIDE = 10_000  # not wrapped where nobody looks at it: a pipe or a file gets each row on one line
@@ -62,6 +65,16 @@ def check_format(output_format: Format, output: Path | None) -> None:
     """Raise InputError where the answer could not be given; before anything is read for it."""
     if output_format is Format.PARQUET and output is None and sys.stdout.isatty():
         raise InputError("--format parquet is no text: name a file with --output, or pipe it")
+
+
+def named_columns(text: str | None, table: sa.FromClause = SUMMARY) -> list[str] | None:
+    """The columns that `--columns` names, each once; None where it was not given."""
+    if text is None:
+        return None
+    names = [column(part.strip(), table).name for part in text.split(",") if part.strip()]
+    if not names:
+        raise InputError("--columns is empty: name some, for example id,campaign")
+    return list(dict.fromkeys(names))
 
 
 def give(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -204,4 +205,5 @@ def print_runs(report: Report, db: str | None) -> None:
             campaign=report.campaign.id, sort="requested_model,browser,requested_platform,-bits"
         )
     give_runs(rows)
-    print(f"campaign {name}; more: bench query --campaign {name}, bench report --campaign {name}")
+    typed = shlex.quote(name)
+    print(f"campaign {name}; more: bench query --campaign {typed}, bench report --campaign {typed}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -272,7 +273,8 @@ class _Work:
         except StoreError as error:
             path = spool.keep(self.campaign, lease.cell.id, owner, record)
             kept = f"the last run waits in {path}" if path else "the last run is lost, its cell runs again"
-            raise StoreError(f"{error}: bench campaign resume {self.campaign.name} ({kept})") from None
+            resume = f"bench campaign resume {shlex.quote(self.campaign.name)}"
+            raise StoreError(f"{error}: {resume} ({kept})") from None
         self._keep_outputs(folder, record)
         record.samples = []  # they are in the database
         if self.keep:

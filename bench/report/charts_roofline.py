@@ -117,7 +117,7 @@ def roofline(board: Board, found: Mapping[int, Any]) -> Figure:
         ],
         notes=[*notes, *more],
         footer=[
-            "line: f32 arithmetic and reading measured in the same sessions (best of five)",
+            "line: f32 arithmetic and reading measured in the same sessions (best of five at most)",
             "intensity: operations for each byte of packed weights and activations that kernels must move",
             *canvas.footer(board.ran),
         ],

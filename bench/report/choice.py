@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class _Limits:
 
     def fits(self, arm: words.Row) -> bool:
         """Whether its weights are small enough."""
-        return self.most_bytes is None or (arm["weight_bytes"] or 0) <= self.most_bytes
+        return self.most_bytes is None or _bytes(arm) <= self.most_bytes
 
     def met(self, arm: words.Row) -> bool:
         """Whether it may be chosen."""
@@ -31,6 +32,11 @@ class _Limits:
     def __str__(self) -> str:
         size = "" if self.most_bytes is None else f" and at most {self.most_bytes / 1e6:g} MB"
         return f"cosine ≥ {self.least_cosine:g}{size}"
+
+
+def _bytes(arm: words.Row) -> float:
+    """Of its weights; what was not measured is small in no comparison."""
+    return math.inf if arm["weight_bytes"] is None else float(arm["weight_bytes"])
 
 
 # Model, tokens, batch, whether its weights are synthetic.
@@ -97,7 +103,7 @@ def _choose(key: _Key, host: str, arms: Sequence[words.Row], limits: _Limits) ->
     fastest = min(good, key=lambda arm: arm["latency_ms_median"])
     high = words.interval(fastest)[1]
     near = [arm for arm in good if words.interval(arm)[0] <= high]
-    best = min(near, key=lambda arm: (arm["weight_bytes"] or 0, arm["latency_ms_median"]))
+    best = min(near, key=lambda arm: (_bytes(arm), arm["latency_ms_median"]))
     return Choice(*key[:3], host, best, _why(best, fastest, near, good, limits), ran, asked)
 
 
@@ -107,7 +113,10 @@ def _why_none(speedy: Sequence[words.Row], kept: Sequence[words.Row], limits: _L
     if not kept:
         return "no arm has a cosine to the unquantized model"
     close = max(kept, key=lambda arm: (limits.fits(arm), arm["cosine_fp32_low"]))
-    size = f", {close['weight_bytes'] / 1e6:.1f} MB" if limits.most_bytes is not None else ""
+    size = ""
+    if limits.most_bytes is not None:
+        known = close["weight_bytes"]
+        size = ", bytes not measured" if known is None else f", {known / 1e6:.1f} MB"
     return (
         f"none of {len(kept)} keeps {limits}; the closest is {name(close)} "
         f"at {close['cosine_fp32_low']:.4f}{size}"

@@ -15,15 +15,19 @@ FACETS = (
 QUERIES: dict[str, tuple[str, str, str]] = {
     "latency_by_bits": (
         "Latency by bits",
-        "Sessions that ran as requested (ok), least and mean of their medians, beside how many were asked.",
+        "Sessions that ran as requested (ok), least and mean of their medians, beside how many were asked. "
+        "What reached no device has lines of its own.",
         """
-select requested_model, requested_sequence_length as tokens, browser, requested_platform as platform,
-  requested_bits as bits, coalesce(adapter, effective_device) as ran_on,
+select requested_model, requested_sequence_length as tokens, requested_batch_size as batch, browser,
+  requested_platform as platform, requested_bits as bits, requested_mixed_precision as mixed,
+  requested_experimental_precision as experimental, model_weights as weights,
+  case requested_platform when 'webgpu' then adapter else effective_device end as ran_on,
   sum(outcome = 'ok') as ok, count(*) as runs,
   round(min(case when outcome = 'ok' then latency_ms_median end), 3) as least_ms,
   round(avg(case when outcome = 'ok' then latency_ms_median end), 3) as mean_ms,
   round(avg(case when outcome = 'ok' then cosine_fp32 end), 5) as mean_cosine
-from run_summary group by 1, 2, 3, 4, 5, 6 order by 1, 2, 3, 4, 5 desc
+from run_summary where role = 'arm'
+group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 order by 1, 2, 3, 4, 5, 6 desc, 7, 8, 9, 10
 """,
     ),
     "what_runs_where": (

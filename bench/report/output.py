@@ -16,7 +16,7 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         InputError: it cannot be written there; nothing is left behind.
     """
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    part = path.parent / f".{path.name[:100]}.{secrets.token_hex(4)}.part"  # `/` has no name to change
     try:
         if path.is_dir():
             raise InputError(f"cannot write {path}: it is a folder; name a file in it")

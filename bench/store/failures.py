@@ -30,19 +30,23 @@ def failures(
     """See `Store.failures`."""
     columns = SUMMARY.c
     alike = (*(columns[name] for name in _SAME), columns.error_message, columns.browser)
-    query = sa.select(
-        *alike,
-        sa.func.count().label("count"),
-        sa.func.min(columns.started_at).label("first_seen"),
-        sa.func.max(columns.started_at).label("last_seen"),
-        sa.func.max(columns.id).label("run"),
-    ).group_by(*alike)
     wanted = [one.value for one in (UNMEASURED if every else FAILED)]
+    # Numbers come in the order of recording, and an import records old runs last.
+    newest = sa.func.row_number().over(
+        partition_by=alike, order_by=(columns.started_at.desc(), columns.id.desc())
+    )
     with engine.connect() as connection:
-        met = conditions(connection, where, campaign, since)
-        found = [
-            dict(row._mapping) for row in connection.execute(query.where(met, columns.outcome.in_(wanted)))
-        ]
+        met = sa.and_(conditions(connection, where, campaign, since), columns.outcome.in_(wanted))
+        each = sa.select(*alike, columns.started_at, columns.id, newest.label("place")).where(met).subquery()
+        same = [each.c[column.name] for column in alike]
+        query = sa.select(
+            *same,
+            sa.func.count().label("count"),
+            sa.func.min(each.c.started_at).label("first_seen"),
+            sa.func.max(each.c.started_at).label("last_seen"),
+            sa.func.max(sa.case((each.c.place == 1, each.c.id))).label("run"),
+        ).group_by(*same)
+        found = [dict(row._mapping) for row in connection.execute(query)]
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in found:
         groups[(*(row[name] for name in _SAME), pattern(row["error_message"] or ""))].append(row)

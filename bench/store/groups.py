@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
+from bench.metrics import BY_NAME
 from bench.store.filter import column, nearest
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _NUMBERS: dict[str, Callable[[pd.Series[Any]], Any]] = {
     "p90": lambda values: values.quantile(0.9),
     "p99": lambda values: values.quantile(0.99),
 }
-# What any column has.
+# What any column has; first and last as its values are ordered, text by its letters.
 _ANY: dict[str, Callable[[pd.Series[Any]], Any]] = {
     "count": lambda values: values.count(),
     "distinct": lambda values: values.nunique(),
@@ -95,8 +96,9 @@ def columns(text: str | None) -> list[str]:
 def grouped(frame: pd.DataFrame, by: Sequence[str], wanted: Sequence[Aggregate]) -> list[Row]:
     """One row a group: its columns, its runs, their outcomes in words, and the numbers.
 
-    A number is one of the runs that ran as requested (`ok`): what fell back would lend its speed to a
-    precision that never ran. Where outcomes are told apart by a column of the group, it is one of all runs.
+    A number, and whatever is asked of a metric, is of the runs that ran as requested (`ok`): what fell back
+    would lend its speed to a precision that never ran. Where outcomes are told apart by a column of the
+    group, it is of all runs.
 
     Args:
         frame: with `outcome` and every column that is named; blank outcomes are planned cells without a run.
@@ -117,7 +119,8 @@ def grouped(frame: pd.DataFrame, by: Sequence[str], wanted: Sequence[Aggregate])
         row: Row = dict(zip(by, (_plain(one) for one in key), strict=True)) if by else {}
         row |= {RUNS: int(part["outcome"].count()), OUTCOMES: _outcomes(part["outcome"])}
         for one in wanted:
-            row[one.label] = _value(one, part if one.function in _ANY else numbers)
+            measured = one.function in _NUMBERS or one.column in BY_NAME
+            row[one.label] = _value(one, numbers if measured else part)
         rows.append(row)
     rows.sort(key=lambda row: [sortable(row[name]) for name in by])
     return rows
@@ -137,7 +140,8 @@ def _value(one: Aggregate, part: pd.DataFrame) -> Any:
 
 def _plain(value: Any) -> Any:
     """A Python value of pandas' or NumPy's; None for what is missing."""
-    if value is None or value != value or type(value).__name__ == "NAType":
+    # pandas' NA is asked by name: a comparison with it is neither true nor false.
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return None
     return value.item() if hasattr(value, "item") else value
 

@@ -49,7 +49,7 @@ def run(engine: sa.Engine, run_id: int) -> RunRecord:
         row: Row = dict(found._mapping)
     # Three columns are named `record` or alike; the last ones stand in the order of the select.
     arm, environment, model = tuple(found)[-3:]
-    metrics, quality = _measured(row)
+    metrics, quality = measured(row)
     return RunRecord.model_validate(
         {
             "id": row["id"],
@@ -74,7 +74,7 @@ def run(engine: sa.Engine, run_id: int) -> RunRecord:
     )
 
 
-def _measured(row: Row) -> tuple[Row, Row]:
+def measured(row: Row) -> tuple[Row, Row]:
     """The nested `metrics` and `quality` of a record from their flat columns."""
     nested: dict[str, Row] = {"metrics": {}, "quality": {}}
     latency: Row = {}

@@ -13,6 +13,7 @@ from bench.errors import InputError
 from bench.store.filter import Condition, column, compile_filter
 from bench.store.reading import ForeignCampaign, Row, columnar, conditions, find_campaign, frame_of
 from bench.store.schema import SUMMARY, CampaignRow, CellRow, RunRow
+from bench.store.since import moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,14 +51,17 @@ def table(
     """See `Store.table`."""
     chosen = [column(name).name for name in columns]
     with engine.connect() as connection:
-        met = conditions(connection, where, campaign, since)
-        return frame_of(columnar(connection, *_queries(chosen, met)))
+        met = conditions(connection, where, campaign)
+        return frame_of(columnar(connection, *_queries(chosen, met, since)))
 
 
-def _queries(chosen: Sequence[str], condition: sa.ColumnElement[bool]) -> list[sa.Select[Any]]:
-    """Runs by id, then cells that never ran."""
+def _queries(chosen: Sequence[str], condition: Condition, since: str | None = None) -> list[sa.Select[Any]]:
+    """Runs by id, then cells that never ran: those have begun no more than their campaign."""
     ran = sa.select(*(SUMMARY.c[name] for name in chosen)).where(condition).order_by(SUMMARY.c.id)
-    return [ran, _never_ran(chosen, condition)]
+    begun = None if since is None else moment(since)
+    if begun is not None:
+        ran = ran.where(SUMMARY.c.started_at >= begun)
+    return [ran, _never_ran(chosen, condition, begun)]
 
 
 def _condition(connection: sa.Connection, text: str, within: bool) -> Condition:
@@ -76,8 +80,11 @@ def _condition(connection: sa.Connection, text: str, within: bool) -> Condition:
     return compile_filter(text) if named is None else SUMMARY.c.campaign_id == named
 
 
-def _never_ran(columns: Sequence[str], condition: Condition) -> sa.Select[Any]:
-    """Planned cells without any run that meet the condition, as rows blank but for the plan."""
+def _never_ran(columns: Sequence[str], condition: Condition, begun: str | None) -> sa.Select[Any]:
+    """Planned cells without any run that meet the condition, as rows blank but for the plan.
+
+    Without them what was planned since `begun` would leave every denominator.
+    """
     cells = CellRow.__table__.c
     known: dict[str, sa.ColumnElement[Any]] = {
         **{name: cells[name] for name in SUMMARY.c.keys() if name in cells and name != "id"},  # noqa: SIM118
@@ -92,6 +99,7 @@ def _never_ran(columns: Sequence[str], condition: Condition) -> sa.Select[Any]:
         )
         .select_from(CellRow.__table__.join(CampaignRow.__table__, CampaignRow.id == CellRow.campaign_id))
         .where(~sa.exists().where(RunRow.cell_id == CellRow.id))
+        .where(sa.true() if begun is None else CampaignRow.created_at >= begun)
         .subquery("planned")
     )
 

@@ -37,4 +37,5 @@ def moment(text: str, now: datetime | None = None) -> str:
         raise InputError(
             f"--since {text}: not allowed; write 30d, 12h, 2w or 90m, or a date such as 2026-11-23"
         ) from None
-    return found.strftime("%Y-%m-%dT%H:%M:%S")
+    # Not strftime: it writes the year 657 as `657`, which is after 2026 as text.
+    return found.replace(tzinfo=None).isoformat(timespec="seconds")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import secrets
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -139,7 +140,8 @@ def create_campaign(engine: sa.Engine, name: str | None, plan: Plan, settings: M
 def _refuse_taken(connection: sa.Connection, name: str) -> None:
     query = sa.select(CampaignRow.id, CampaignRow.origin).where(CampaignRow.name == name)
     if (taken := connection.execute(query).one_or_none()) is not None:
-        go_on = f", or go on with it: bench campaign resume {name}" if taken.origin == OWN else ""
+        resume = f"bench campaign resume {shlex.quote(name)}"
+        go_on = f", or go on with it: {resume}" if taken.origin == OWN else ""
         raise InputError(
             f"there is already a campaign {name!r} (number {taken.id}): choose another name{go_on}"
         )

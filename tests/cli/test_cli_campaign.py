@@ -5,6 +5,7 @@ Plans, runs, kills, resumes and refusals are real; what a browser does is in tes
 
 import contextlib
 import json
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -314,3 +315,15 @@ def test_cancelled_while_it_runs(place, capsys):
         assert status.state is CampaignState.CANCELLED and status.open == 0
         assert set(status.cells) == {"done", "skipped"}
         assert sum(status.runs.values()) == status.cells["done"]
+
+
+def test_what_is_to_be_typed_next_can_be_typed_whatever_the_name(capsys):
+    name = 'it\'s a "night"'
+    run = ["run", "--browser", "safari", "--model", "bert-tiny", "--bits", "4", "--name", name]
+    assert main(run) == 3
+    typed = shlex.quote(name)
+    assert f"bench query --campaign {typed}, bench report --campaign {typed}" in capsys.readouterr().out
+    assert main(run) == 2
+    assert f"bench campaign resume {typed}\n" in capsys.readouterr().err
+    assert main(["campaign", "status", name]) == 0
+    assert f"bench report --campaign {typed}" in capsys.readouterr().out

@@ -99,7 +99,8 @@ def test_refusals_are_one_line_and_change_nothing(place, said, refused):
         "db", "export", "out", "--campaign", "nigthly"
     )
     assert "'xml' is not one of 'jsonl', 'parquet'" in refused("db", "export", "out", "--format", "xml")
-    assert "nowhere is not there" in refused("db", "import", "nowhere")
+    for name in ("nowhere", "long" * 100):
+        assert f"{name} is not there" in refused("db", "import", name)
     assert not (place / "out").exists()
     said("db", "export", "out")
     assert "out is there already" in refused("db", "export", "out")

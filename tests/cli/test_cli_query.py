@@ -125,13 +125,17 @@ def test_recommend(bench, url):
         (("query", "--group-by", "bits", "--limit", "0"), "--limit"),
         (("query", "--format", "parquet", "-o", "/proc/none/x"), "/proc/none/x"),
         (("query", "--where", "browser = 'x", "--format", "csv", "-o", "half.csv"), "never closed"),
+        (("query", "--format", "csv", "-o", "/"), "it is a folder"),
+        (("query", "--foreign", "--columns", ","), "--columns is empty"),
         (("errors", "--limit", "0"), "--limit"),
         (("errors", "--where", "x = 1"), "no column"),
         (("recommend", "--max-mb", "0"), "--max-mb"),
+        (("recommend", "--max-mb", "inf"), "--max-mb inf"),
         (("recommend", "--min-cosine", "7"), "from -1 to 1"),
         (("recommend", "--where", "id = 999"), "no runs"),
         (("explore", "--port", "70000"), "65535"),
         (("explore", "--db", "sqlite:///none.sqlite"), "no database"),
+        (("explore", "--db", "postgresql://u@127.0.0.1:1/x"), "bench db import FOLDER --db sqlite:///FILE"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(bench, url, tmp_path, arguments, says):
@@ -139,6 +143,26 @@ def test_bad_input_is_one_line_and_writes_nothing(bench, url, tmp_path, argument
     code, out, err = bench(*arguments)
     assert code == 2 and out == "" and err.count("\n") == 1 and says in err
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_explore_averages_no_two_arms():
+    """What was mixed, experimental, made up or on another device is a line of its own."""
+    arms = [
+        request(bits=4), request(bits=4, mixed_precision=True), request(bits=4, batch_size=2),
+        request(bits=4, platform="webnn"),
+        request(bits=4, platform="webnn", experimental_precision=True),
+    ]  # fmt: skip
+    with open_store("sqlite://") as store:
+        for number, cell in enumerate(store.create_campaign("c", arms, seed=1, settings={}).cells):
+            store.record(cell.id, record(cell.request, median=10.0 + number))
+        with store.engine.connect() as connection:
+            found = connection.exec_driver_sql(QUERIES["latency_by_bits"][2]).mappings().all()
+        known = {row["latency_ms_median"]: row for row in store.rows()}
+    assert sorted(row["mean_ms"] for row in found) == [10.0, 11.0, 12.0, 13.0, 14.0]
+    for row in found:
+        run = known[row["mean_ms"]]
+        # WebNN runs on none of WebGPU's adapters.
+        assert row["ran_on"] == run["adapter" if row["platform"] == "webgpu" else "effective_device"]
 
 
 def test_explore_serves_the_database_with_its_queries(url, tmp_path):

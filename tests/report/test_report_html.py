@@ -12,6 +12,8 @@ from bench.errors import InputError
 from bench.harness.outcome import Outcome
 from bench.record import ErrorInfo
 from bench.report import views
+from bench.report.board import Board
+from bench.report.choice import choices
 from bench.report.html import make_report, page, write_markdown, write_report
 from bench.report.output import write_file
 from bench.report.repeat import repeat_commands
@@ -257,3 +259,31 @@ def test_hosts_shapes_and_made_up_weights_have_choices_of_their_own(store):
     assert sum("SYNTHETIC WEIGHTS" in one.why for one in answers) == 1
     (crashed,) = [one for one in answers if "batch of 4" in one.about]
     assert crashed.take == "no choice" and "no arm ran as requested" in crashed.why
+
+
+def test_bytes_that_were_not_measured_are_not_the_fewest(store):
+    fine = record().quality.model_copy(update={"cosine_fp32": 1.0})
+    for place, width in enumerate((16, 4)):
+        (cell,) = store.create_campaign(f"c{place}", [request(bits=width)], seed=1, settings={}).cells
+        made = record(cell.request, median=5.0, quality=fine)
+        if width == 4:
+            made.metrics.weight_bytes = None
+        store.record(cell.id, made)
+    arms = Board.load(store).arms
+    [either] = choices(arms)
+    assert either.arm["requested_bits"] == 16
+    [small] = choices(arms, most_bytes=1)
+    assert small.arm is None
+    [only] = choices([arm for arm in arms if arm["weight_bytes"] is None], most_bytes=10**9)
+    assert only.arm is None and "bytes not measured" in only.why
+
+
+def test_one_session_below_the_limit_loses_the_choice(store):
+    sessions = [(16, 9.0, 1.0), (8, 5.0, 1.0), (8, 5.1, 1.0), (8, 5.2, 0.98)]
+    asked = [request(bits=width) for width, _, _ in sessions]
+    planned = store.create_campaign("c", asked, seed=1, settings={}, blocks=[0, 0, 1, 2])
+    for cell, (_, median, cosine) in zip(planned.cells, sessions, strict=True):
+        fine = record().quality.model_copy(update={"cosine_fp32": cosine})
+        store.record(cell.id, record(cell.request, median=median, quality=fine))
+    [best] = choices(Board.load(store).arms)
+    assert best.arm["requested_bits"] == 16 and best.why.startswith("the only arm")

@@ -1,5 +1,8 @@
 """The roofline: points and roof are what the sessions' evidence says, and nothing without it."""
 
+import re
+from pathlib import Path
+
 import pytest
 from records import record, request
 
@@ -64,3 +67,20 @@ def test_evidence_of_many_runs(any_url):
         add(store, "b", {"other": 1})
         assert store.evidence("roofline", list(range(1, 2000))) == {1: WORK}
         assert store.evidence("roofline", []) == {}
+
+
+def test_the_page_counts_the_operations_that_the_shader_does():
+    """In a browser no rate is too high to be true: that a constant fits its shader is read here."""
+    root = Path(__file__).resolve().parents[2] / "bench"
+    page = (root / "pages" / "webgpu" / "ceilings.js").read_text(encoding="utf-8")
+    shaders = {
+        name: (root / "shaders" / f"{name}.wgsl").read_text(encoding="utf-8")
+        for name in ("peak_flops", "peak_read")
+    }
+    constant = {name: int(value) for name, value in re.findall(r"^const (\w+) = (\d+);", page, re.M)}
+    loop = shaders["peak_flops"].partition("for (var k")[2].partition("let sum")[0]
+    [chains] = re.findall(r"//#for i 0 (\d+)", loop)
+    assert loop.count("fma(") == 1 and "let a = vec4<f32>" in shaders["peak_flops"]
+    assert constant["FLOP_A_ROUND"] == int(chains) * 4 * 2
+    for text in shaders.values():
+        assert f"@workgroup_size({constant['THREADS']})" in text

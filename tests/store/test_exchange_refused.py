@@ -158,6 +158,11 @@ ROWS = [
     ("runs.jsonl", lambda row: row.update(evidence=[]), "evidence is no object"),
     ("runs.jsonl", lambda row: row.update(started_at="yesterday"), "started_at 'yesterday' is no time"),
     ("runs.jsonl", lambda row: row.update(finished_at="2026-11-23T03:15:00"), "finished_at"),
+    ("runs.jsonl", lambda row: row.update(started_at="2026-11-23T03:15:00+02:00"), "is no time in UTC"),
+    ("runs.jsonl", lambda row: row["phases"].update(load="long"), "phases_ms.load: Input should be a valid number"),
+    ("runs.jsonl", lambda row: row.update(outcome="ok", latency_ms_median=3.0, latency_ms_p90=None), "metrics.latency_ms."),
+    ("runs.jsonl", lambda row: row.update(error_stage="build", error_category=None), "error.category"),
+    ("runs.jsonl", lambda row: row.update(error_message="no stage"), "error.stage"),
     ("runs.jsonl", lambda row: row.update(error_stage="lunch"), "error_stage 'lunch' is not one of"),
     ("runs.jsonl", lambda row: row.update(error_category="bad luck"), "error_category"),
     ("runs.jsonl", lambda row: row.update(error_name="a\0b"), "character that no database can"),
@@ -344,8 +349,9 @@ def test_nothing_is_written_over(made, target, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match="is there already"):
         export(target, tmp_path / "link")
-    with pytest.raises(InputError, match="cannot write the export"):
-        export(target, tmp_path / "file" / "deep")
+    for path in (tmp_path / "file" / "deep", tmp_path / ("long" * 100)):
+        with pytest.raises(InputError, match="cannot write the export"):
+            export(target, path)
 
 
 @pytest.mark.parametrize(

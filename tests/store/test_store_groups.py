@@ -11,6 +11,7 @@ from records import fill, record, request
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
+from bench.report.board import Board, coverage
 from bench.store import groups, open_store
 from bench.store.reading import frame_of
 from bench.store.since import moment
@@ -70,6 +71,22 @@ def test_functions_are_what_they_are_called(values):
     assert spread is None if len(values) == 1 else spread == pytest.approx(statistics.stdev(values), abs=1e-6)
 
 
+def test_one_whole_number_has_no_spread(store):
+    [row] = store.groups(None, "std(weight_bytes),max(weight_bytes)", where="id = 1")
+    assert row["std(weight_bytes)"] is None and row["max(weight_bytes)"] > 0
+
+
+def test_whatever_is_asked_of_a_metric_is_asked_of_what_ran_as_requested(store):
+    name = "latency_ms_median"
+    asked = f"min({name}),first({name}),max({name}),last({name}),count({name}),distinct({name})"
+    for row in store.groups("browser,platform,bits", asked):
+        assert row[f"first({name})"] == row[f"min({name})"] and row[f"last({name})"] == row[f"max({name})"]
+        if "fallback" in row["outcomes"]:
+            assert row[f"first({name})"] is None and row[f"count({name})"] == row[f"distinct({name})"] == 0
+    rows = store.groups("outcome", f"count({name}),last({name})", where="outcome = fallback")
+    assert rows[0][f"count({name})"] == rows[0]["runs"] and rows[0][f"last({name})"] is not None
+
+
 def test_the_same_on_every_database(any_url):
     with open_store(any_url) as store, open_store("sqlite://") as other:
         for one in (store, other):
@@ -118,6 +135,7 @@ def test_since():
     assert moment(" 90M ", now) == "2026-11-24T10:30:00"
     assert moment("2w", now) == "2026-11-10T12:00:00"
     assert moment("2026-11-23") == "2026-11-23T00:00:00"
+    assert moment("500000d", now) == "0657-12-11T12:00:00"  # as text before every later year
     assert moment("2026-11-23T03:00:00+02:00") == "2026-11-23T01:00:00"
     for text in ("yesterday", "", "30", "-1d", "999999w", "2026-13-01", "30 y"):
         with pytest.raises(InputError, match="--since"):
@@ -128,6 +146,15 @@ def test_since_leaves_out_what_is_older(store):
     assert store.rows(since="2026-11-24") == [] and store.rows(since="2026-11-23") == store.rows()
     assert len(store.summary(since="2026-11-23T03:15:00")) == len(store.rows())
     assert len(store.rows(since="2026-11-23T03:15:01")) == 0
+
+
+def test_since_leaves_planned_cells_in_the_denominator(any_url):
+    with open_store(any_url) as store:
+        fill(store, leave=5)
+        [whole], [recent] = store.groups(None), store.groups(None, since="2026-11-23")
+        assert recent["outcomes"] == whole["outcomes"] and "5 not run" in recent["outcomes"]
+        assert coverage(Board.load(store, since="2026-11-23").arms) == coverage(Board.load(store).arms)
+        assert store.groups(None, since="2999-01-01") == []
 
 
 def test_failures_are_grouped_by_what_was_said():
@@ -151,6 +178,21 @@ def test_failures_are_grouped_by_what_was_said():
         ]  # fmt: skip
         assert found[0]["first_seen"] < found[0]["last_seen"] == "2026-11-23T03:15:01.000+00:00"
         assert found[0]["browsers"] == "chrome 2"
+
+
+def test_the_newest_failure_began_last_in_whatever_order_they_were_recorded(any_url):
+    with open_store(any_url) as store:
+        made = store.create_campaign("c", [request()] * 3, seed=0, settings={}, blocks=range(3))
+        for cell, day in zip(made.cells, (23, 24, 20), strict=True):
+            failed = record(cell.request, Outcome.ERROR, started_at=f"2026-11-{day}T03:15:00.000+00:00")
+            store.record(cell.id, failed)
+        [found] = store.failures()
+        assert (found["count"], found["last_seen"][:10], found["first_seen"][:10]) == (
+            3,
+            "2026-11-24",
+            "2026-11-20",
+        )
+        assert found["run"] == 2
 
 
 def test_failures_are_what_failed_and_with_all_what_did_not_run(store):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bench.harness.outcome import Category, Outcome, Stage
 from bench.metrics import METRICS
 from bench.plan.request import Request
-from bench.record import Environment, ModelInfo
+from bench.record import Environment, ErrorInfo, Metrics, ModelInfo, Quality
 from bench.store.exchange.encoding import Row, dumped
 from bench.store.exchange.layout import Layout, refused
 from bench.store.exchange.result import ForeignResult
+from bench.store.reading import measured
 from bench.store.schema import OWN, CampaignState, CellState
 from bench.store.writing import storable
 
@@ -27,6 +28,15 @@ _SPEEDS = [one.name for one in METRICS if one.name.startswith("latency_ms_")] + 
 ]
 
 
+class _Parts(BaseModel):
+    """What of a record stands in more than one column."""
+
+    metrics: Metrics
+    quality: Quality
+    error: ErrorInfo | None
+    phases_ms: dict[str, float]
+
+
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
@@ -34,10 +44,10 @@ def _first(error: ValidationError) -> str:
 
 def _moment(place: str, row: Row, name: str) -> None:
     try:
-        if datetime.fromisoformat(row[name]).utcoffset() is None:
+        if datetime.fromisoformat(row[name]).utcoffset() != timedelta(0):  # compared as text, by --since too
             raise ValueError
     except ValueError:
-        raise refused(place, f"{name} {row[name]!r} is no time with its offset in ISO 8601") from None
+        raise refused(place, f"{name} {row[name]!r} is no time in UTC in ISO 8601") from None
 
 
 def _one_of(place: str, row: Row, name: str, allowed: frozenset[Any]) -> None:
@@ -79,7 +89,7 @@ def shared(place: str, layout: Layout, row: Row) -> None:
 
 
 def run(place: str, row: Row) -> None:
-    """Words of the closed vocabularies, and no speed for a wrong answer."""
+    """Words of the closed vocabularies, no speed for a wrong answer, and what `Store.run` can read back."""
     _moment(place, row, "started_at")
     _moment(place, row, "finished_at")
     _one_of(place, row, "outcome", _OUTCOMES)
@@ -91,6 +101,15 @@ def run(place: str, row: Row) -> None:
                 raise refused(
                     place, f"{name} is {row[name]!r}, but a run that is {row['outcome']!r} has no speed"
                 )
+    metrics, quality = measured(row)
+    error = {name: row[f"error_{name}"] for name in ErrorInfo.model_fields}
+    said = None if set(error.values()) == {None} else error
+    try:
+        _Parts.model_validate(
+            {"metrics": metrics, "quality": quality, "error": said, "phases_ms": row["phases"]}
+        )
+    except ValidationError as found:
+        raise refused(place, _first(found)) from None
 
 
 def samples(place: str, row: Row) -> None:

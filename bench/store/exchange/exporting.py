@@ -89,7 +89,7 @@ def export_folder(
         InputError: the folder is there or cannot be written, no such campaign, a filter that cannot be or
             that nothing meets.
     """
-    if folder.exists() or folder.is_symlink():
+    if os.path.lexists(folder):  # pathlib's raises where a name is too long
         raise InputError(f"{folder} is there already: name a new folder for the export")
     condition = None if where is None else compile_filter(where)
     with _snapshot(engine) as connection, _whole_or_nothing(folder) as place:
