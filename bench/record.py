@@ -15,6 +15,10 @@ from bench.plan.request import Request
 WeightSource = Literal["hub", "local", "synthetic"]
 
 
+# Largest distance to the NumPy reference that is rounding and not a wrong kernel, by type of activation.
+TOLERANCE = {"f32": 1e-3, "f16": 5e-3}
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -60,7 +64,9 @@ class Environment(_Record):
     timer_resolution_us: float | None = Field(
         default=None, description="Smallest step of the page's clock, measured, in microseconds"
     )
-    harness_version: str | None = Field(default=None, description="Of this program")
+    harness_version: str | None = Field(
+        default=None, description="Of this program, with its commit where it runs from a checkout"
+    )
 
 
 class ModelInfo(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -84,6 +85,15 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
     except BrokenPipeError:  # the reader of our output, like `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
+        return _refuse(f"cannot write: {error.strerror}; make room where the output goes")
+    except UnicodeEncodeError as error:
+        return _refuse(
+            f"the output cannot be written in {error.encoding}: set PYTHONIOENCODING=utf-8, or use --output"
+        )
     except Exception as error:
         if broken := _broken_database(error):
             return _refuse(broken)

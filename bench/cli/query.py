@@ -10,7 +10,7 @@ import typer
 
 from bench.cli.db import Database
 from bench.cli.foreign import query_foreign
-from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give, named_columns
+from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give, named_columns, texts
 from bench.errors import InputError
 from bench.report import words
 from bench.store import Store, groups, open_store
@@ -121,7 +121,20 @@ def _groups(
         ]
     kinds = {name: SUMMARY.c[name].type.python_type for name in by}
     kinds |= {groups.RUNS: int, groups.OUTCOMES: str, **{one.label: groups.kind(one) for one in wanted}}
-    give(rows, header, *to, kinds=kinds, noun="group", notes=notes)
+    of = [f"n({name})" for name in groups.counted(wanted)]
+    kinds |= dict.fromkeys(of, int)
+    shown = (header, [_with_counts(row, header, wanted) for row in rows])
+    give(rows, [*header, *of], *to, shown=shown, kinds=kinds, noun="group", notes=notes)
+
+
+def _with_counts(row: Row, header: Sequence[str], wanted: Sequence[groups.Aggregate]) -> list[str]:
+    """A group for people: a number says of how many runs it is, where that is not all of them."""
+    found = dict(zip(header, texts(row, header), strict=True))
+    for one in wanted:
+        count = row.get(f"n({one.column})", row[groups.RUNS])
+        if one.column in groups.counted([one]) and count != row[groups.RUNS] and found[one.label]:
+            found[one.label] += f" (n {count})"
+    return list(found.values())
 
 
 _HEADINGS = (

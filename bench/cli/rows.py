@@ -101,15 +101,15 @@ def give(
         notes: lines under a table.
     """
     if output_format in (Format.TABLE, Format.MARKDOWN):
-        names, texts = shown or (header, [_texts(row, header) for row in rows])
+        names, lines = shown or (header, [texts(row, header) for row in rows])
         if output_format is Format.MARKDOWN:
-            content = _markdown(names, texts) + "".join(f"\n{note}\n" for note in notes)
+            content = _markdown(names, lines) + "".join(f"\n{note}\n" for note in notes)
         elif output is None:
-            _print_table(names, texts, noun, notes)
+            _print_table(names, lines, noun, notes)
             return
         else:
             console = Console(file=io.StringIO(), width=WIDE)
-            content = _captured(console, names, texts, noun, notes)
+            content = _captured(console, names, lines, noun, notes)
         data = content.encode()
     else:
         data = _data(rows, header, output_format, kinds or {})
@@ -159,7 +159,8 @@ def plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _texts(row: Row, header: Sequence[str]) -> list[str]:
+def texts(row: Row, header: Sequence[str]) -> list[str]:
+    """A row for people, without what a terminal would take for a command."""
     return [
         words.number(row[name], 5) if isinstance(row[name], float) else words.visible(plain(row[name]))
         for name in header

@@ -4,13 +4,48 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench import __version__
+
 # Names by which software adapters go, in any field that a browser shows.
 _SOFTWARE = ("swiftshader", "llvmpipe", "lavapipe", "softpipe", "microsoft basic render", "warp")
+
+
+@cache
+def harness_version() -> str:
+    """This program's version, in a checkout with its commit: `0.1.0+g17f77ccab1`, `.dirty` where changed.
+
+    A history names what changed where a level did, and that may be this program.
+    """
+    return f"{__version__}{commit_of(Path(__file__).resolve().parents[2])}"
+
+
+def commit_of(root: Path) -> str:
+    """`+g<commit>` of a checkout, `.dirty` where what runs there was changed; empty where there is none.
+
+    Args:
+        root: the folder above `bench`. That it lies in somebody else's checkout makes it none.
+    """
+    if not (root / ".git").exists():
+        return ""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short=10", "HEAD")
+        changed = git("status", "--porcelain", "--", "bench", "migrations")
+    except (OSError, subprocess.SubprocessError):  # no git here, or it does not trust this folder
+        return ""
+    return f"+g{commit}{'.dirty' if changed else ''}"
 
 
 @cache

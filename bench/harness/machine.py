@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import __version__
 from bench.errors import StoreError
-from bench.harness.environment import host_cpu, host_os
+from bench.harness.environment import harness_version, host_cpu, host_os
 from bench.settings import cache_root
 from bench.store import check
 from bench.store.address import parse_url, shown, sqlite_path
@@ -35,7 +34,7 @@ class Machine:
         remedies: what to do, one line each.
     """
 
-    harness: str = __version__
+    harness: str = field(default_factory=harness_version)
     os: str = ""
     cpu: str = ""
     gpu_nodes: list[str] = field(default_factory=list)

@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import __version__
 from bench.browsers import BrowserMissing, Build, grid, locate, parse_browser
 from bench.bundle import Bundle, make
 from bench.errors import RunFailure
 from bench.faults import injection
-from bench.harness.environment import describe_adapter, driver_version, host_cpu, host_os
+from bench.harness.environment import (
+    describe_adapter,
+    driver_version,
+    harness_version,
+    host_cpu,
+    host_os,
+)
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
 from bench.harness.session import Findings, RunSettings, Session, interruption
@@ -233,7 +238,7 @@ def _environment(attempt: Attempt, found: Findings) -> Environment:
         cpu=None if attempt.grid else host_cpu(),
         cross_origin_isolated=probe.get("cross_origin_isolated"),
         timer_resolution_us=probe.get("timer_resolution_us"),
-        harness_version=__version__,
+        harness_version=harness_version(),
     )
 
 

@@ -19,11 +19,9 @@ from bench.harness.server import Job, PageServer, shader_files
 from bench.harness.stop import Stop
 from bench.harness.watch import Watch
 from bench.plan.request import Request
+from bench.record import TOLERANCE
 from bench.reference import compare
 from bench.settings import Settings
-
-# Largest distance to the NumPy reference that is rounding and not a wrong kernel, by type of activation.
-TOLERANCE = {"f32": 1e-3, "f16": 5e-3}
 
 
 @dataclass(frozen=True)

@@ -190,9 +190,9 @@ def against_view(found: Sequence[Against], here: set[int], left: Sequence[str]) 
 _AGAINST = (
     "Each precision against 16 bits of the same campaign, model, browser and platform, block by block: ratio "
     "of times (below 1 is faster) with its 95 % interval over blocks. faster and slower are said where the "
-    "interval excludes 1 and the claim holds among all of its campaign: about 5 % of such claims at most are "
-    "false (Benjamini-Hochberg). equivalent: the whole interval lies within 2 %. A fallback or a failure is "
-    "not compared; the verdict says which it was."
+    "interval excludes 1 and the claim holds among all comparisons of its campaign that stand here: about 5 "
+    "% of such claims at most are false (Benjamini-Hochberg). equivalent: the whole interval lies within 2 "
+    "%. A fallback or a failure is not compared; the verdict says which it was."
 )
 
 

@@ -87,7 +87,8 @@ def make_engine(url: URL) -> sa.Engine:
     options: dict[str, Any] = {"connect_args": arguments}
     if not sqlite:
         # As long as SQLite waits; without it a lock that is never let go stops a campaign for good.
-        arguments["options"] = f"{url.query.get('options', '')} -c lock_timeout={int(BUSY_SECONDS * 1000)}"
+        given = url.query.get("options") or os.environ.get("PGOPTIONS", "")
+        arguments["options"] = f"{given} -c lock_timeout={int(BUSY_SECONDS * 1000)}"
         options["pool_pre_ping"] = True  # hours pass between two runs: a server may have been restarted
     if sqlite and sqlite_path(url) is None:
         options["poolclass"] = sa.StaticPool  # a database in memory lives in its one connection

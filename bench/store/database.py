@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -60,17 +61,27 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
 
 @contextmanager
 def filled(url: str | None = None) -> Iterator[Store]:
-    """As `open_store`, for an import: a file that was made for it goes again where the import is refused."""
-    path = sqlite_path(parse_url(url))
-    is_new = path is not None and not path.exists()
-    try:
+    """As `open_store`, for an import: where it is refused there is no new file, nor anything in an old one.
+
+    Raises:
+        StoreError: as `open_store`; or another program made the file meanwhile, which then stays as it is.
+    """
+    address = parse_url(url)
+    path = sqlite_path(address)
+    if path is None or path.exists():
         with open_store(url) as store:
             yield store
-    except BaseException:
-        if path is not None and is_new:
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-        raise
+        return
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open_store(address.set(database=str(part)).render_as_string(hide_password=False)) as store:
+            yield store
+        if path.exists():
+            raise StoreError(f"{path} was made by another program meanwhile: import again, into that one")
+        part.rename(path)
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
 def upgrade(url: str | None = None) -> tuple[str | None, str, Path | None]:

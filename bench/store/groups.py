@@ -106,7 +106,8 @@ def grouped(frame: pd.DataFrame, by: Sequence[str], wanted: Sequence[Aggregate])
         wanted: the numbers.
 
     Returns:
-        groups by their columns, blanks last; None where nothing was measured.
+        groups by their columns, blanks last; None where nothing was measured. `n(column)` says of how many
+        runs the numbers of a column are.
     """
     if frame.empty:
         return []
@@ -118,12 +119,19 @@ def grouped(frame: pd.DataFrame, by: Sequence[str], wanted: Sequence[Aggregate])
         numbers = part if apart else part[part["outcome"] == Outcome.OK.value]
         row: Row = dict(zip(by, (_plain(one) for one in key), strict=True)) if by else {}
         row |= {RUNS: int(part["outcome"].count()), OUTCOMES: _outcomes(part["outcome"])}
+        for name in counted(wanted):
+            row[f"n({name})"] = int(numbers[name].count())
         for one in wanted:
             measured = one.function in _NUMBERS or one.column in BY_NAME
             row[one.label] = _value(one, numbers if measured else part)
         rows.append(row)
     rows.sort(key=lambda row: [sortable(row[name]) for name in by])
     return rows
+
+
+def counted(wanted: Sequence[Aggregate]) -> list[str]:
+    """The columns whose numbers an answer has: with each stands `n(column)`, of how many runs it is."""
+    return list(dict.fromkeys(one.column for one in wanted if one.function in _NUMBERS))
 
 
 def sortable(value: Any) -> tuple[Any, ...]:

@@ -231,3 +231,21 @@ def test_json_alone_on_stdout(place):
     found = json.loads(done.stdout)
     assert set(found) == {"campaign", "runs"} and "campaign" in done.stderr
     assert done.stdout.count("\n") == 1
+
+
+def test_output_that_goes_nowhere():
+    """What a shell's `>` meets: a full disk, and an encoding without the characters of a message."""
+    command = [sys.executable, "-m", "bench", "query", "--columns", "id,error_message", "--format", "csv"]
+    database = {"BENCH_DB": f"sqlite:///{ROOT}/results/2026-11-24-hunt/runs.sqlite"}
+    given = {"cwd": ROOT, "stderr": subprocess.PIPE, "text": True}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, env=os.environ | database, **given)
+    assert done.returncode == 2
+    assert done.stderr == ("error: cannot write: No space left on device; make room where the output goes\n")
+    done = subprocess.run(
+        [*command[:3], "plot", "--help"],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONIOENCODING": "ascii:strict", "TERM": "dumb"},
+        **given,
+    )
+    assert done.returncode in (0, 2) and "Traceback" not in done.stderr

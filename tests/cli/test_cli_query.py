@@ -69,9 +69,19 @@ def test_groups_in_every_form(bench, url, tmp_path):
     _, text, _ = bench(*asked, "--where", "platform = webgpu and browser = chrome")
     assert "4 groups" in text and "add outcome" not in text  # all of them ran as requested
     _, text, _ = bench("query", "--agg", "max(cosine_fp32)", "--format", "csv")
-    assert text.splitlines()[1].startswith("24,") and text.splitlines()[1].endswith(",0.9871")
+    header, row = text.splitlines()
+    assert header == "runs,outcomes,max(cosine_fp32),n(cosine_fp32)"
+    assert row.startswith("24,") and row.endswith(",0.9871,8")  # of the 8 that ran as requested
     _, text, _ = bench(*asked, "--sort", "-median(latency_ms_median)", "--limit", "2", "--format", "markdown")
     assert text.count("\n| webgpu") == 2
+
+
+def test_a_number_for_people_says_of_how_many_runs_it_is_where_that_is_not_all(bench, url):
+    _, text, _ = bench("query", "--agg", "max(cosine_fp32),count(id)", "--format", "markdown")
+    assert "| 0.98710 (n 8) | 24 |" in " ".join(text.split())
+    asked = ("query", "--where", "outcome = ok", "--agg", "max(cosine_fp32)", "--format", "markdown")
+    _, text, _ = bench(*asked)
+    assert "| 0.98710 |" in " ".join(text.split())
 
 
 def test_a_file_is_what_would_be_printed(bench, url, tmp_path):

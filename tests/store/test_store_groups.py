@@ -40,6 +40,7 @@ def test_a_group_counts_everything_and_measures_what_ran_as_requested(store):
         ]
         times = [run["latency_ms_median"] for run in mine if run["outcome"] == "ok"]
         assert row["median(latency_ms_median)"] == (statistics.median(times) if times else None)
+        assert row["n(latency_ms_median)"] == len(times) and "n(id)" not in row
         assert row["runs"] == row["count(id)"] == len(mine)
         counted = Counter(run["outcome"] for run in mine)
         said = dict(reversed(part.split(" ", 1)) for part in row["outcomes"].split(", "))

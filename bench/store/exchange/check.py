@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from bench.harness.outcome import Category, Outcome, Stage
 from bench.metrics import METRICS
 from bench.plan.request import Request
-from bench.record import Environment, ErrorInfo, Metrics, ModelInfo, Quality
+from bench.record import TOLERANCE, Environment, ErrorInfo, Metrics, ModelInfo, Quality
 from bench.store.exchange.encoding import Row, dumped
 from bench.store.exchange.layout import Layout, refused
 from bench.store.exchange.result import ForeignResult
@@ -59,6 +59,7 @@ def campaign(place: str, row: Row) -> None:
     """A name that can be, a state in which nobody works on it."""
     if not row["name"].strip() or storable(row["name"]) != row["name"]:
         raise refused(place, f"{row['name']!r} is no name of a campaign")
+    _moment(place, row, "created_at")
     _one_of(place, row, "state", _STATES)
 
 
@@ -110,6 +111,31 @@ def run(place: str, row: Row) -> None:
         )
     except ValidationError as found:
         raise refused(place, _first(found)) from None
+
+
+def answer(place: str, row: Row, platform: str, bits: int) -> None:
+    """Whether a run with a speed was held to the reference, and `ok` only where it ran as requested.
+
+    Args:
+        place: of the row.
+        row: the run.
+        platform, bits: what its cell asked for.
+    """
+    if not Outcome(row["outcome"]).measured:
+        return
+    allowed = TOLERANCE.get(row["effective_activations"] or "", max(TOLERANCE.values()))
+    distance = row["kernel_rel_l2"]
+    if distance is None or not 0 <= distance <= allowed:
+        words = "was not held to the reference" if distance is None else f"is {distance:g} from the reference"
+        raise refused(
+            place, f"a run that is {row['outcome']!r} {words}; allowed: kernel_rel_l2 up to {allowed:g}"
+        )
+    if row["outcome"] == Outcome.OK and (row["effective_platform"], row["effective_bits"]) != (
+        platform,
+        bits,
+    ):
+        ran = f"{row['effective_platform']} at {row['effective_bits']} bits"
+        raise refused(place, f"it is 'ok', but {platform} at {bits} bits was asked for and {ran} ran")
 
 
 def samples(place: str, row: Row) -> None:

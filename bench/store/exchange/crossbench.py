@@ -106,7 +106,7 @@ def _folder(folder: Path, left: list[str]) -> list[ForeignResult]:
                 "test": str(name),
             }
             data = _any_json(file)
-            if _has_metrics(data):
+            if data and _has_metrics(data):
                 results += _metrics(data, probe, known, record)
             else:
                 left.append(f"probe {probe} of story {name} has no metrics: {file} was not read")

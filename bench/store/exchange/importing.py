@@ -110,6 +110,8 @@ class _Import:
         cell = campaign.cells.get(row["position"])
         if cell is None and not campaign.closed:
             raise refused(place, f"its cell, position {row['position']} of {row['campaign']}, is missing")
+        if asked := campaign.asked.get(row["position"]):
+            check.answer(place, row, *asked)
         keys = {}
         for layout, name in ((ENVIRONMENTS, "environment"), (MODELS, "model")):
             keys[f"{name}_id"] = self._shared[layout.name].get(row[name])

@@ -78,7 +78,7 @@ def _objects(path: Path) -> list[tuple[str, Any]]:
         except (ValueError, RecursionError) as error:
             raise unreadable(path, f"{error}: llama-bench was cut off, or wrote something else") from None
     found = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 found.append((f"{path}, line {number}", json.loads(line)))

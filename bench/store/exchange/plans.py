@@ -33,6 +33,7 @@ class Arrived:
         origin: whose results it holds.
         positions: of the cells in the file.
         cells: position -> number here.
+        asked: position -> platform and bits that the cell asked for.
         attempts: number of a cell here -> attempts of its runs here.
     """
 
@@ -42,6 +43,7 @@ class Arrived:
     origin: str
     positions: set[int] = field(default_factory=set)
     cells: dict[int, int] = field(default_factory=dict)
+    asked: dict[int, tuple[str, int]] = field(default_factory=dict)
     attempts: dict[int, set[int]] = field(default_factory=dict)
 
 
@@ -147,6 +149,7 @@ class Plans:
             if row["position"] in campaign.positions:
                 raise refused(place, f"cell {row['position']} of its campaign is in the file twice")
             campaign.positions.add(row["position"])
+            campaign.asked[row["position"]] = (row["requested_platform"], row["requested_bits"])
             if campaign.closed:
                 continue
             row["campaign_id"] = campaign.id
