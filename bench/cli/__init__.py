@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ def _named(place: str) -> Any:
 
 def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
     """Run a command line of a Typer application; whatever happens becomes an exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal gets `\xe9` for what it cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         result = application(list(given), prog_name=name, standalone_mode=False)
         sys.stdout.flush()
@@ -90,10 +93,6 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
         return _refuse(f"cannot write: {error.strerror}; make room where the output goes")
-    except UnicodeEncodeError as error:
-        return _refuse(
-            f"the output cannot be written in {error.encoding}: set PYTHONIOENCODING=utf-8, or use --output"
-        )
     except Exception as error:
         if broken := _broken_database(error):
             return _refuse(broken)
