@@ -201,7 +201,8 @@ def commits(url: str, count: int, samples: int) -> list[float]:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             record = RunRecord(
                 uuid=str(uuid.uuid4()), outcome=Outcome.OK, fallback_reason=None, requested=arm,
-                effective=Effective(platform=arm.platform, bits=arm.bits), environment=environment("chrome", BROWSERS["chrome"]),
+                effective=Effective(platform=arm.platform, bits=arm.bits),
+                environment=environment("chrome", BROWSERS["chrome"]),
                 model=model(arm.model), metrics=Metrics(latency_ms=summarize(values)),
                 quality=Quality(kernel_rel_l2=1e-6),
                 error=None, started_at=now, finished_at=now,
