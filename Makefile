@@ -23,6 +23,11 @@ TWO := -n 2 --dist loadfile
 
 say = @printf '\n== %s\n' "$(1)"
 
+# Compiled once and kept with the environment, whatever the shell says: the tests start `bench` hundreds of
+# times, and compiling what it imports takes a second each time.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
+
 .PHONY: help demo test test-long lint format types docs site notebooks venv browsers postgresql benchmark clean
 
 help: ## this list
