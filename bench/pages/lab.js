@@ -230,7 +230,10 @@ function variants(gpu) {
   for (const packing of packings) {
     for (const [KVEC, BIAS] of [[0, 0], [1, 1]]) {
       const shared = { ...packing, KVEC, BIAS, ACT: 0 };
-      add("matmul_tile", { ...shared, ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE), UNIT: unit(packing.BITS) }, shape);
+      for (const PREFETCH of [0, 1]) {
+        const tile = { ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE), UNIT: unit(packing.BITS), PREFETCH };
+        add("matmul_tile", { ...shared, ...tile }, shape);
+      }
       for (const SUBGROUPS of gpu.subgroups ? [0, 1] : [0]) {
         add("matmul_row", { ...shared, ROWS: 4, THREADS: 64, SUBGROUPS, WVEC: KVEC }, shape);
       }
@@ -242,7 +245,7 @@ function variants(gpu) {
     add("activation", { ACT }, { COUNT: 7 });
     add("matmul_tile", { ...usual, ACT, ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE) }, shape);
   }
-  for (const tile of [...TILES, SOFTWARE_TILE]) add("matmul_tile", { ...usual, ACT: 0, ...tile, TURN: turnOf(tile) }, shape);
+  for (const tile of TILES) add("matmul_tile", { ...usual, ACT: 0, ...tile, TURN: turnOf(tile), PREFETCH: 1 }, shape);
   for (const ADD of [0, 1]) add("layer_norm", { ADD, THREADS: 64 }, { H: 8, EPSILON: 1e-12 });
   for (const d of [1, 12, 64, 128, 256]) {
     const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };

@@ -35,12 +35,22 @@ fn load_w(row: u32, unit: u32) -> Unit {
   }
   return Unit();
 }
+
+fn keep_w(column: u32, k4: u32, w: Unit) {
+//#for p 0 ${32 / BITS / 4}
+  tile_w[slot(column, k4 + ${p}u)] = (codes4(w.word, ${p}u) - vec4<f32>(w.zero)) * w.scale;
+//#endfor
+}
 //#else
 fn load_w(row: u32, unit: u32) -> vec4<f32> {
   if (row < N && unit < UNITS) {
     return half4(row, unit);
   }
   return vec4<f32>();
+}
+
+fn keep_w(column: u32, k4: u32, w: vec4<f32>) {
+  tile_w[slot(column, k4)] = w;
 }
 //#endif
 
@@ -55,6 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var c_${i}_${j} = 0.0;
 //#endfor
 //#endfor
+//#if PREFETCH
   // The next tile is read from memory while this one is multiplied: its parts wait in registers.
 //#for l 0 ${BM * BK / 4 / (BM / TM * BN / TN)}
   var a_next_${l} = load_a(row0 + (thread + ${l}u * THREADS) / BK4, (thread + ${l}u * THREADS) % BK4);
@@ -62,7 +73,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#for l 0 ${(BN * BK / UNIT + BM / TM * BN / TN - 1) / (BM / TM * BN / TN)}
   var w_next_${l} = load_w(col0 + (thread + ${l}u * THREADS) / TILE_UNITS, (thread + ${l}u * THREADS) % TILE_UNITS);
 //#endfor
+//#endif
   for (var k0 = 0u; k0 < KP; k0 += BK) {
+//#if PREFETCH
 //#for l 0 ${BM * BK / 4 / (BM / TM * BN / TN)}
     tile_a[slot((thread + ${l}u * THREADS) / BK4, (thread + ${l}u * THREADS) % BK4)] = a_next_${l};
 //#endfor
@@ -71,18 +84,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let column = (thread + ${l}u * THREADS) / TILE_UNITS;
       let k4 = (thread + ${l}u * THREADS) % TILE_UNITS * (UNIT / 4u);
       if (column < BN) {
-//#if BITS == 16
-        tile_w[slot(column, k4)] = w_next_${l};
-//#else
-        let w = w_next_${l};
-//#for p 0 ${32 / BITS / 4}
-        tile_w[slot(column, k4 + ${p}u)] = (codes4(w.word, ${p}u) - vec4<f32>(w.zero)) * w.scale;
-//#endfor
-//#endif
+        keep_w(column, k4, w_next_${l});
       }
     }
 //#endfor
+//#else
+    for (var l = thread; l < BM * BK4; l += THREADS) {
+      tile_a[slot(l / BK4, l % BK4)] = load_a(row0 + l / BK4, k0 / 4u + l % BK4);
+    }
+    for (var l = thread; l < BN * TILE_UNITS; l += THREADS) {
+      let column = l / TILE_UNITS;
+      let unit = l % TILE_UNITS;
+      keep_w(column, unit * (UNIT / 4u), load_w(col0 + column, k0 / UNIT + unit));
+    }
+//#endif
     workgroupBarrier();
+//#if PREFETCH
     let next = k0 + BK;
     if (next < KP) {
 //#for l 0 ${BM * BK / 4 / (BM / TM * BN / TN)}
@@ -95,6 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       );
 //#endfor
     }
+//#endif
     for (var k = 0u; k < BK4; k++) {
       // slot() by hand: TX and TY are multiples of TURN, so all of a thread's rows are turned alike.
       let at_a = ty * BK4 + (k ^ (ty % TURN));

@@ -118,8 +118,16 @@ def test_every_group_size(lab, group, bits, m):
 @pytest.mark.parametrize("bits", [pytest.param(16, marks=LONG), 4, pytest.param(2, marks=LONG)])
 def test_every_tile(lab, tile, bits):
     rng = np.random.default_rng([*tile, bits])
-    tuning = dict(zip(["BM", "BN", "BK", "TM", "TN"], tile, strict=True)) | {"ROW_KERNEL": 0}
+    tuning = dict(zip(["BM", "BN", "BK", "TM", "TN"], tile, strict=True)) | {"ROW_KERNEL": 0, "PREFETCH": 1}
     case, want = matmul_case(rng, 67, 70, 96, bits, tuning=tuning)
+    close(lab.run(case), want, False)
+
+
+@pytest.mark.parametrize("bits", [16, 8, 4, 2])
+def test_reading_ahead_as_hardware_does(lab, bits):
+    """Software adapters read a tile when it is its turn; what hardware runs is compared here too."""
+    rng = np.random.default_rng(bits)
+    case, want = matmul_case(rng, 33, 70, 100, bits, scheme="asymmetric", tuning={"PREFETCH": 1})
     close(lab.run(case), want, False)
 
 

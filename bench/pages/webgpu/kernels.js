@@ -1,4 +1,4 @@
-import { ROW_KERNEL_MAX_ROWS, SOFTWARE_THREADS, attentionTile, chooseTile, turnOf } from "./tuning.js";
+import { ROW_KERNEL_MAX_ROWS, SOFTWARE_PREFETCH, SOFTWARE_THREADS, attentionTile, chooseTile, turnOf } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Variant} from "./pipelines.js" */
@@ -96,7 +96,8 @@ export function matmul(gpu, spec) {
       throw new Error(`matmul_tile: ${JSON.stringify(tile)} does not divide among its threads`);
     }
     const UNIT = quant.bits === 16 ? 4 : 32 / quant.bits;
-    variant = { shader: "matmul_tile", values: { ...shared, ...tile, UNIT, TURN: turnOf(tile) }, constants };
+    const PREFETCH = spec.tuning.PREFETCH ?? (gpu.adapter.info.isFallbackAdapter ? SOFTWARE_PREFETCH : 1);
+    variant = { shader: "matmul_tile", values: { ...shared, ...tile, UNIT, TURN: turnOf(tile), PREFETCH }, constants };
     groups = [blocks(n, tile.BN), blocks(m, tile.BM), 1];
   }
   const scalar = gpu.f16 ? 2 : 4;

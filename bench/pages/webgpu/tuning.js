@@ -14,6 +14,9 @@ export const TILES = /** @type {Tile[]} */ ([
 /** On a processor each invocation is a loop's turn: few of them, each with more to do, win. */
 export const SOFTWARE_TILE = /** @type {Tile} */ ({ BM: 16, BN: 16, BK: 32, TM: 4, TN: 4 });
 
+/** A GPU hides the way to memory behind arithmetic; a processor only has more code to compile. */
+export const SOFTWARE_PREFETCH = 0;
+
 /** Where a row is summed up by a workgroup: one vector of a processor's lanes needs no barrier between threads. */
 export const SOFTWARE_THREADS = 4;
 
