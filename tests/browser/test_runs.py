@@ -93,6 +93,7 @@ def test_a_model_that_hears(bench, tmp_path, name):
     require(name)
     folder = tiny_whisper.write(tmp_path / "model")
     shape = ("--model", "mine", "--weights", str(folder), "--sequence-length", "19", "--batch-size", "2")
+    shape += ("--bits", "16", "--bits", "2") if name == "firefox" else ("--bits", "16", "--bits", "4")
     code, runs = bench("--browser", name, "--platform", "both", *shape, "--iterations", "3")
     assert code == 0
     for (_, platform, bits), run in runs.items():
@@ -108,17 +109,9 @@ def test_a_model_that_hears(bench, tmp_path, name):
 
 def test_real_weights_save_the_memory_that_is_claimed(bench):
     require("chrome")
-    arguments = [
-        "--platform",
-        "both",
-        "--model",
-        "all-MiniLM-L6-v2",
-        "--sequence-length",
-        "8",
-        "--iterations",
-        "3",
-    ]
-    _, runs = bench(*arguments)
+    asked = ("--model", "all-MiniLM-L6-v2", "--sequence-length", "8", "--iterations", "3")
+    _, runs = bench(*asked)
+    runs |= bench(*asked, "--platform", "webnn", "--bits", "8")[1]
     saved = {key[1:]: run["metrics"]["memory_reduction"] for key, run in runs.items()}
     for platform, bits, least in [
         ("webgpu", 8, 0.46),
@@ -127,7 +120,7 @@ def test_real_weights_save_the_memory_that_is_claimed(bench):
         ("webnn", 8, 0.46),
     ]:
         assert saved[platform, bits] >= least
-    assert saved["webgpu", 16] == saved["webnn", 16] == 0
+    assert saved["webgpu", 16] == 0
     assert {run["model"]["weights"] for run in runs.values()} == {"hub"}
     for run in runs.values():
         measured(run)
