@@ -17,8 +17,7 @@ PIP := $(BIN)/pip install --no-input --disable-pip-version-check --no-compile --
 PIP_LINES := s/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing/p
 PYTEST := $(BIN)/pytest -q
 PARALLEL := -n auto --maxprocesses 8
-# A browser spends half of a test in waiting: two at a time, a file of tests staying with one. What is about
-# time itself (`alone`) comes after, one after the other.
+# A browser spends half of a test in waiting: two at a time, a file of tests staying with one.
 TWO := -n 2 --dist loadfile
 
 say = @printf '\n== %s\n' "$(1)"
@@ -40,14 +39,12 @@ demo: $(VENV)/.run browsers ## set everything up, measure a real model in real b
 	if [ $$status = 2 ] || [ $$status = 130 ]; then exit $$status; fi; \
 	printf '\nreport: '; $(BIN)/bench report --campaign $$name; exit $$status
 
-# All calls always run, so that one failure does not hide another.
+# Both calls always run, so that one failure does not hide another.
 both = @status=0; \
 	printf '\n== pytest: tests that start no browser\n'; \
 	$(PYTEST) $(PARALLEL) -m "not browser$(1)" || status=$$?; \
 	printf '\n== pytest: tests in real browsers\n'; \
-	$(PYTEST) $(TWO) -m "browser and not alone$(1)" || status=$$?; \
-	printf '\n== pytest: tests in real browsers that are about time\n'; \
-	$(PYTEST) -m "browser and alone$(1)" || status=$$?; \
+	$(PYTEST) $(TWO) -m "browser$(1)" || status=$$?; \
 	exit $$status
 
 test: lint types browsers postgresql ## everything a change must pass, in at most 10 minutes on 2 cores

@@ -230,7 +230,7 @@ function variants(gpu) {
   for (const packing of packings) {
     for (const [KVEC, BIAS] of [[0, 0], [1, 1]]) {
       const shared = { ...packing, KVEC, BIAS, ACT: 0 };
-      for (const PREFETCH of [0, 1]) {
+      for (const PREFETCH of KVEC ? [0, 1] : [0]) {
         const tile = { ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE), UNIT: unit(packing.BITS), PREFETCH };
         add("matmul_tile", { ...shared, ...tile }, shape);
       }

@@ -270,15 +270,14 @@ def test_in_each_phase(place, at, kills):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("stage", [stage.value for stage in Stage])
-@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=[LONG, pytest.mark.timeout(3600)])])
-def test_with_a_browser_open(place, stage, kills):
-    if kills == 1 and stage != "verify":
-        pytest.skip("the long form kills in every stage")
+@pytest.mark.long  # the everyday form is tests/browser/test_campaigns.py
+@pytest.mark.timeout(3600)
+def test_with_a_browser_open(place, stage):
     if not BROWSERS["chrome"].builds(load_settings()):
         pytest.skip(f"chrome is not on this machine: {BROWSERS['chrome'].remedy}")
     (place / "nightly.toml").write_text(REAL.format(blocks=1))
     ledger = Ledger()
-    for _ in range(kills):
+    for _ in range(5):
         process = go_on(at=(stage, 0))
         process.wait(timeout=180)
         ledger.look()
