@@ -156,30 +156,28 @@ def _order(head: str, row: words.Row) -> str:
 
 def against_view(found: Sequence[Against], here: set[int], left: Sequence[str]) -> View:
     """Verdicts: every precision against 16 bits."""
-    heads = ["campaign", "model", "tokens", "browser", "platform", "bits", "options"]
-    heads += ["16-bit ms", "ms", "ratio [95 %]", "verdict", "blocks"]
+    heads = ["model", "tokens", "browser", "platform", "bits", "options", "verdict", "ratio [95 %]"]
+    heads += ["16-bit ms", "ms", "blocks", "campaign"]
     lines = []
     for one in found[:MOST_LINES]:
         arm, cell = one.arm, one.cell
         names = ("requested_model", "requested_sequence_length", "requested_browser", "requested_platform")
-        cells = [
-            Cell(words.visible(one.campaign)),
-            *(Cell(words.visible(arm.get(name, ""))) for name in names),
-        ]
+        cells = [Cell(words.visible(arm.get(name, ""))) for name in names]
         cells += [Cell(str(arm["requested_bits"])), Cell(compare_text.options(arm))]
         if cell is None:
-            cells += [Cell(""), Cell(""), Cell(""), Cell(f"not compared: {one.refused}"), Cell("")]
+            cells += [Cell(f"not compared: {one.refused}"), *[Cell("")] * 4]
         else:
             ratio = cell.comparison.ratio if cell.comparison else None
             cells += [
-                linked(words.number(cell.base.centre), cell.base.runs, here, order=_plain(cell.base.centre)),
-                linked(
-                    words.number(cell.other.centre), cell.other.runs, here, order=_plain(cell.other.centre)
-                ),
-                Cell(compare_text.ratio(cell), order=_plain(ratio)),
                 Cell(_verdict(cell)),
+                Cell(compare_text.ratio(cell), order=_plain(ratio)),
+                *(
+                    linked(words.number(side.centre), side.runs, here, order=_plain(side.centre))
+                    for side in (cell.base, cell.other)
+                ),
                 Cell(compare_text.blocks(cell)),
             ]
+        cells.append(Cell(words.visible(one.campaign)))
         lines.append(Line(cells))
     notes = [*_left(len(found), MOST_LINES, "comparisons")]
     if left:
