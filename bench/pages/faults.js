@@ -47,7 +47,7 @@ const FAULTS = {
     const left = [...(wanted.requiredFeatures ?? [])].filter((feature) => feature !== "shader-f16");
     return original.call(this, { ...wanted, requiredFeatures: left });
   })],
-  device_lost_building: ["probe", () => {
+  device_lost_building: ["build", () => { // by then the thermometer has come and gone with a device of its own
     watchDevices();
     replace(GPUDevice.prototype, "createBuffer", (original) => /** @this {GPUDevice} @param {any[]} args */ function (...args) {
       opened[0].end();
