@@ -42,7 +42,8 @@ BITS = (16, 8, 4, 2)
 EVERYDAY = {
     "browser_missing", "browser_exits", "browser_killed_loading", "renderer_killed",
     "driver_missing", "driver_hangs", "driver_of_another_version", "driver_garbage", "driver_killed",
-    "gpu_process_killed", "shader_of_garbage", "no_adapter", "device_lost_measuring", "validation_error",
+    "gpu_process_killed", "shader_of_garbage", "no_adapter", "device_lost_building", "device_lost_measuring",
+    "validation_error",
     "stops_computing", "no_webnn", "operator_missing", "context_lost", "dialog", "infinite_loop",
     "unhandled_rejection", "clock_back", "page_missing", "script_missing", "weights_torn", "report_refused",
     "few_descriptors",
