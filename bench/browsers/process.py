@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 MARK = "WEBQUANT_BENCH_SESSION"
+_ORPHAN_SECONDS = 1.0
 
 
 def marked(variable: str, value: str, *, spare: int | None = None) -> list[psutil.Process]:
@@ -72,6 +73,7 @@ class SessionSpace:
         self.mark = uuid.uuid4().hex
         self.folder = Path(tempfile.mkdtemp(prefix="webquant-"))
         self._children: list[subprocess.Popen[bytes]] = []
+        self._known: dict[int, psutil.Process] = {}
 
     def adopt(self, child: subprocess.Popen[bytes]) -> None:
         """Take note of a child of this very process: only its parent can put it away when it has ended."""
@@ -89,9 +91,27 @@ class SessionSpace:
         """Every live process of this session."""
         return marked(MARK, self.mark)
 
+    def remember(self) -> None:
+        """Take note of the processes there are now: one that lost its mark can be found only by its parent.
+
+        A renderer that lies still when its browser goes would stay for ever.
+        """
+        self._known.update({process.pid: process for process in self.processes()})
+
     def end_processes(self, patience: float = 5.0) -> int:
         """Kill what is left of the session; the number of processes that had to be killed."""
-        return end_marked(MARK, self.mark, patience=patience)
+        killed = end_marked(MARK, self.mark, patience=patience)
+        until = time.monotonic() + min(patience, _ORPHAN_SECONDS)
+        while (orphans := self._orphans()) and time.monotonic() < until:
+            time.sleep(0.01)  # most see that their browser is gone, and go too
+        for process in orphans:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        return killed + len(orphans)
+
+    def _orphans(self) -> list[psutil.Process]:
+        # is_running looks at the start time too: a number that another process has by now is not ours.
+        return [one for one in self._known.values() if one.is_running() and _alive(one)]
 
     def close(self) -> None:
         """End every process and remove the folder."""

@@ -106,6 +106,8 @@ def close(driver: WebDriver, space: SessionSpace, *, patient: bool) -> int:
             has no other end than this.
     """
 
+    space.remember()
+
     def target() -> None:
         with contextlib.suppress(Exception):
             driver.quit()

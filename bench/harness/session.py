@@ -126,6 +126,7 @@ class Session:
             self._check_browser(build)
             self._injection.launched(driver, space)
             drive.open_page(driver, url, self.watch)
+            space.remember()  # should the browser go before its children
             for event in self.watch.events(job.events, driver, url):
                 if self._take(str(event.get("kind")), event.get("data") or {}):
                     well = True

@@ -28,7 +28,7 @@ from bench.plan.request import Request
 from bench.report.advice import advise
 from bench.settings import load_settings
 
-from .left import OURS, left_behind
+from .left import OURS, left_behind, orphans
 
 pytestmark = pytest.mark.browser
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -40,7 +40,7 @@ KERNELS = [mutant.name for mutant in MUTANTS]
 BITS = (16, 8, 4, 2)
 # Of each layer and each outcome; what costs little.
 EVERYDAY = {
-    "browser_missing", "browser_exits", "browser_killed_loading", "renderer_killed",
+    "browser_missing", "browser_exits", "browser_killed_loading", "renderer_killed", "renderer_stopped",
     "driver_missing", "driver_hangs", "driver_of_another_version", "driver_garbage", "driver_killed",
     "gpu_process_killed", "shader_of_garbage", "no_adapter", "device_lost_building", "device_lost_measuring",
     "validation_error",
@@ -126,7 +126,7 @@ def test_fault(place, name):
         spent = record.phases_ms[record.error.stage.value] / 1000
         assert spent < DEADLINE + 10, "a hang is ended within 10 s of its deadline"
         assert taken < sum(record.phases_ms.values()) / 1000 + 10
-    assert not left_behind(os.environ[OURS]), "processes are left"
+    assert not left_behind(os.environ[OURS]) and not orphans(), "processes are left"
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))[name]
     advice = advise(record)
     assert {
@@ -163,7 +163,7 @@ def test_fault_twenty_times(place, name):
     outcomes = collections.Counter(place(name).outcome for _ in range(20))
     assert outcomes.total() == 20
     assert outcomes[CATALOGUE[name].outcome] == 20, outcomes
-    assert not left_behind(os.environ[OURS])
+    assert not left_behind(os.environ[OURS]) and not orphans()
 
 
 @pytest.mark.long
