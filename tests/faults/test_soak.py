@@ -45,7 +45,7 @@ def state(place):
 
 
 @pytest.mark.parametrize(
-    "sessions", [5, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(7200)])]
+    "sessions", [6, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(7200)])]
 )
 def test_nothing_is_left(tmp_path, monkeypatch, sessions):
     if not BROWSERS["chrome"].builds(load_settings()):
@@ -75,5 +75,6 @@ def test_nothing_is_left(tmp_path, monkeypatch, sessions):
     print(f"\n{sessions} sessions, {seconds:.2f} s each: {after}, grown by {grown}")
     assert after["processes"] == after["profiles"] == 0
     assert grown["ports"] == 0
-    assert grown["descriptors"] <= 0 and grown["threads"] <= 0
+    assert grown["descriptors"] <= 0
+    assert grown["threads"] < min(sessions - WARM, 5)  # a pool may still fill; a leak is one a session
     assert grown["megabytes"] < 50
