@@ -64,9 +64,9 @@ def test_each_arm_once_a_block_and_the_estimate_holds(capfd):
     assert estimate["exact"] == 6 and 3 < estimate["seconds"] < 120
 
 
-@pytest.mark.parametrize("wait", [0.0, pytest.param(1.5, marks=pytest.mark.long)])
-def test_kill_9_with_a_browser_open(place, wait):
-    (place / "small.toml").write_text(FILE.replace("blocks = 2", "blocks = 1"))
+@pytest.mark.parametrize(("wait", "blocks"), [(0.0, 1), pytest.param(1.5, 2, marks=pytest.mark.long)])
+def test_kill_9_with_a_browser_open(place, wait, blocks):
+    (place / "small.toml").write_text(FILE.replace("blocks = 2", f"blocks = {blocks}"))
     process = subprocess.Popen(
         [sys.executable, "-m", "bench", "campaign", "run", "small.toml"],
         stdout=subprocess.PIPE,
@@ -93,7 +93,7 @@ def test_kill_9_with_a_browser_open(place, wait):
     assert not worker.folder.exists()
     with open_store(create=False) as store:
         rows = store.rows()
-        assert Counter(row["outcome"] for row in rows) == {"ok": 3, "interrupted": 1}
+        assert Counter(row["outcome"] for row in rows) == {"ok": 3 * blocks, "interrupted": 1}
         [lost] = [row for row in rows if row["outcome"] == "interrupted"]
         assert "is gone" in lost["error_message"] and lost["error_name"] == "WorkerGone"
         assert store.status("small").state is CampaignState.DONE

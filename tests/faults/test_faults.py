@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import tiny_model
+from left import OURS, left_behind, orphans
 
 from bench.browsers import BROWSERS
 from bench.errors import InputError
@@ -27,8 +28,6 @@ from bench.models.catalog import resolve
 from bench.plan.request import Request
 from bench.report.advice import advise
 from bench.settings import load_settings
-
-from .left import OURS, left_behind, orphans
 
 pytestmark = pytest.mark.browser
 GOLDEN = Path(__file__).with_name("golden.json")

@@ -17,13 +17,12 @@ import time
 from pathlib import Path
 
 import pytest
+from left import OURS, left_behind
 
 from bench.browsers import BROWSERS
 from bench.harness.outcome import Stage
 from bench.settings import load_settings
 from bench.store import CampaignState, open_store
-
-from .left import OURS, left_behind
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = pytest.mark.long
