@@ -47,7 +47,7 @@ both = @status=0; \
 	$(PYTEST) $(TWO) -m "browser$(1)" || status=$$?; \
 	exit $$status
 
-test: lint types browsers postgresql ## everything a change must pass, in at most 10 minutes on 2 cores
+test: lint types browsers postgresql ## everything a change must pass, within 12 minutes on 2 cores
 	$(call both, and not long)
 
 test-long: lint types browsers postgresql ## the same with the long form of every test

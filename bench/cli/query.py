@@ -131,8 +131,7 @@ def _with_counts(row: Row, header: Sequence[str], wanted: Sequence[groups.Aggreg
     """A group for people: a number says of how many runs it is, where that is not all of them."""
     found = dict(zip(header, texts(row, header), strict=True))
     for one in wanted:
-        count = row.get(f"n({one.column})", row[groups.RUNS])
-        if one.column in groups.counted([one]) and count != row[groups.RUNS] and found[one.label]:
+        if one.is_number and found[one.label] and (count := row[f"n({one.column})"]) != row[groups.RUNS]:
             found[one.label] += f" (n {count})"
     return list(found.values())
 

@@ -105,7 +105,6 @@ def close(driver: WebDriver, space: SessionSpace, *, patient: bool) -> int:
         patient: whether to wait for it. A browser here that hung or failed is killed anyway; one on a Grid
             has no other end than this.
     """
-
     space.remember()
 
     def target() -> None:

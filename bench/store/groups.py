@@ -55,6 +55,11 @@ class Aggregate:
         """As it is typed."""
         return f"{self.function}({self.column})"
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it is worked out of numbers: a count or the first of something is not."""
+        return self.function in _NUMBERS
+
 
 def aggregates(text: str) -> list[Aggregate]:
     """Read `median(latency_ms_median), max(weight_bytes)`; each once.
@@ -122,7 +127,7 @@ def grouped(frame: pd.DataFrame, by: Sequence[str], wanted: Sequence[Aggregate])
         for name in counted(wanted):
             row[f"n({name})"] = int(numbers[name].count())
         for one in wanted:
-            measured = one.function in _NUMBERS or one.column in BY_NAME
+            measured = one.is_number or one.column in BY_NAME
             row[one.label] = _value(one, numbers if measured else part)
         rows.append(row)
     rows.sort(key=lambda row: [sortable(row[name]) for name in by])
@@ -131,7 +136,7 @@ def grouped(frame: pd.DataFrame, by: Sequence[str], wanted: Sequence[Aggregate])
 
 def counted(wanted: Sequence[Aggregate]) -> list[str]:
     """The columns whose numbers an answer has: with each stands `n(column)`, of how many runs it is."""
-    return list(dict.fromkeys(one.column for one in wanted if one.function in _NUMBERS))
+    return list(dict.fromkeys(one.column for one in wanted if one.is_number))
 
 
 def sortable(value: Any) -> tuple[Any, ...]:
