@@ -73,6 +73,14 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("weight_bytes_fp16", "metrics", "B", "none", "The same parameters at two bytes each", True),
     Metric("memory_reduction", "metrics", "", "higher", "1 - weight_bytes / weight_bytes_fp16"),
+    Metric("sample_ticks", "metrics", "", "none", "Steps of the page's clock that the shortest sample spans"),
+    Metric(
+        "timer_ms",
+        "metrics",
+        "ms",
+        "none",
+        "Period of the browser's timer that the samples sit on: such a latency is the timer's, and nothing compares it",
+    ),
     Metric(
         "kernel_rel_l2",
         "quality",

@@ -24,7 +24,7 @@ class _Record(BaseModel):
 
 
 class Effective(_Record):
-    """What really ran; every field is None where nothing ran."""
+    """What really ran, as the page says it; a field is None where nothing ran or the page cannot know."""
 
     platform: str | None = Field(default=None, description="Platform that ran; blank where nothing ran")
     bits: int | None = Field(default=None, description="Bits that ran")
@@ -33,11 +33,29 @@ class Effective(_Record):
     )
     device: str | None = Field(default=None, description="`gpu`, `cpu` (software adapters too) or `npu`")
     engine: str | None = Field(default=None, description="Engine that ran")
+    engine_version: str | None = Field(default=None, description="Version of the engine")
+    features: str | None = Field(
+        default=None,
+        description="Least feature set that has what the kernels use: `stock`, or `f16` with `shader-f16`",
+    )
+    kernels: str | None = Field(
+        default=None, description="Hash of the shaders, page modules and tuning that ran; part of the arm"
+    )
     activations: str | None = Field(default=None, description="`f16` or `f32`")
     group_size: int | None = Field(default=None, description="Weights that share a scale")
     scheme: str | None = Field(default=None, description="`symmetric` or `asymmetric`")
     weight_path: str | None = Field(
         default=None, description="How packed weights meet the arithmetic, in a few words"
+    )
+    wait: str | None = Field(
+        default=None,
+        description="How the page waited: `eager` submits nothing now and then, so that the browser looks; "
+        "`plain` does not",
+    )
+    completion_ms: float | None = Field(
+        default=None,
+        description="What a plain wait for next to nothing costs in this session: what a page sees that does "
+        "not look",
     )
 
 
@@ -58,6 +76,11 @@ class Environment(_Record):
     )
     os: str | None = Field(default=None, description="System of the host")
     cpu: str | None = Field(default=None, description="Processor of the host and its threads")
+    host_gpus: str | None = Field(
+        default=None,
+        description="Hardware GPUs of the host by its own system, joined by `; `; empty: none, blank where "
+        "nothing is known",
+    )
     cross_origin_isolated: bool | None = Field(
         default=None, description="Whether the page had the finest clock"
     )
@@ -109,6 +132,8 @@ class Metrics(_Record):
     weight_bytes: int | None = None
     weight_bytes_fp16: int | None = None
     memory_reduction: float | None = None
+    sample_ticks: float | None = None
+    timer_ms: float | None = None
 
 
 class Quality(_Record):
@@ -132,9 +157,12 @@ class ErrorInfo(_Record):
 
 
 class Sample(_Record):
-    """One timed batch. `value_ms` is per inference: the batch's wall time over its size."""
+    """One timed batch. `value_ms` is per inference: the batch's wall time over its size.
 
-    phase: Literal["warmup", "measure", "gpu"]
+    A batch in whose time the machine slept is of the phase `suspended`, and in no summary.
+    """
+
+    phase: Literal["warmup", "measure", "gpu", "suspended"]
     batch: int
     value_ms: float
 

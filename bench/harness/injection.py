@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from bench.browsers import Build, SessionSpace
+    from bench.harness.clocks import Clocks
     from bench.harness.outcome import Stage
 
 
@@ -26,6 +27,12 @@ class Injection:
     def task(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
         """The task that the page is given."""
         return task
+
+    def clocks(self) -> Clocks:
+        """The clocks that the session looks at."""
+        from bench.harness.clocks import Clocks
+
+        return Clocks()
 
     def launched(self, driver: WebDriver, space: SessionSpace) -> None:
         """Called when the browser runs and has loaded nothing yet."""

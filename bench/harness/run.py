@@ -23,10 +23,12 @@ from bench.harness.environment import (
     host_cpu,
     host_os,
 )
+from bench.harness.hardware import host_gpus
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
 from bench.harness.session import Findings, RunSettings, Session, interruption
 from bench.harness.stop import Stop
+from bench.harness.truth import TimerGrid
 from bench.models.catalog import ModelSource
 from bench.plan.request import Request
 from bench.record import Effective, Environment, ErrorInfo, Metrics, ModelInfo, Quality, RunRecord, Sample
@@ -179,7 +181,7 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             message=failure.message,
             operator=failure.operator,
         )
-    samples = [Sample(**sample) for sample in found.timing.get("samples", [])]
+    samples = found.samples()
     return RunRecord(
         uuid=str(uuid.uuid4()),
         outcome=outcome,
@@ -208,6 +210,8 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "steady": found.timing.get("steady"),
             "canary": found.canary.get("canary"),
             "stopped": found.timing.get("stopped"),
+            "kept_busy": found.kept_busy(),
+            "clocks": found.clocks or None,
             "bundle": attempt.bundle.key if attempt.bundle else None,
             "processes_killed": found.killed,
             "fault": attempt.fault,
@@ -236,38 +240,52 @@ def _environment(attempt: Attempt, found: Findings) -> Environment:
         # The Grid's machine is another one, and all that is known of it is what the session says.
         os=capabilities.get("platformName") if attempt.grid else host_os(),
         cpu=None if attempt.grid else host_cpu(),
+        host_gpus=None if attempt.grid else shown_gpus(),
         cross_origin_isolated=probe.get("cross_origin_isolated"),
         timer_resolution_us=probe.get("timer_resolution_us"),
         harness_version=harness_version(),
     )
 
 
+def shown_gpus() -> str | None:
+    """The host's GPUs as a row keeps them."""
+    gpus = host_gpus()
+    return None if gpus is None else "; ".join(gpus)
+
+
 def _effective(attempt: Attempt, found: Findings, environment: Environment) -> tuple[Effective, list[str]]:
-    """What really ran, and every way in which it is not what was asked."""
-    request = attempt.request
-    if not found.effective or attempt.bundle is None:
+    """What the page says that ran, and every way in which it is not what was asked."""
+    said = found.effective
+    if not said:
         return Effective(), []
-    bits, why = granted_bits(request)
-    reasons = [why] if why else []
-    device = str(found.effective["device"])  # "unknown" where the browser does not say
-    adapter = environment.adapter
-    if request.platform == "webgpu" and adapter and adapter["is_fallback_adapter"]:
-        device = "cpu"
-    if request.device not in ("auto", device):
+    effective = Effective(**{name: said.get(name) for name in Effective.model_fields})
+    if effective.bits_mean is not None:
+        effective.bits_mean = round(effective.bits_mean, 6)
+    return effective, _departures(attempt.request, effective, environment)
+
+
+def _departures(request: Request, effective: Effective, environment: Environment) -> list[str]:
+    """Each thing that was asked and did not run, in words; what the page cannot know counts for none."""
+    granted, why = granted_bits(request)
+    reasons = []
+    for name in ("platform", "engine"):
+        asked, ran = getattr(request, name), getattr(effective, name)
+        if ran is not None and ran != asked:
+            reasons.append(f"{name} {asked} was requested, {ran} ran")
+    if effective.bits is not None and effective.bits != request.bits:
+        said = f"{request.bits} bits were requested, {effective.bits} ran"
+        reasons.append(why if why and effective.bits == granted else said)
+    if effective.bits is not None and effective.bits < 16:
+        for name, title in (("group_size", "groups of"), ("scheme", "scheme")):
+            asked, ran = getattr(request, name), getattr(effective, name)
+            if ran is not None and ran != asked:
+                reasons.append(f"{title} {asked} were requested, {ran} ran")
+    if request.device not in ("auto", effective.device):
+        adapter = environment.adapter
         on = f" on {adapter['name']}" if request.platform == "webgpu" and adapter else ""
-        reasons.append(f"device {request.device} was requested, {device} ran it{on}")
-    quantized = bits < 16
-    return Effective(
-        platform=request.platform,
-        bits=bits,
-        bits_mean=round(attempt.bundle.bits_mean, 6),
-        device=device,
-        engine=request.engine,
-        activations=found.effective["activations"],
-        group_size=request.group_size if quantized else None,
-        scheme=request.scheme if quantized else None,
-        weight_path=found.effective["weight_path"],
-    ), reasons
+        ran = effective.device or "the browser does not say what"
+        reasons.append(f"device {request.device} was requested, {ran} ran it{on}")
+    return reasons
 
 
 def _metrics(attempt: Attempt, found: Findings, samples: list[Sample], outcome: Outcome) -> Metrics:
@@ -285,7 +303,13 @@ def _metrics(attempt: Attempt, found: Findings, samples: list[Sample], outcome: 
         weight_bytes_fp16=bundle.weight_bytes_fp16,
         memory_reduction=1 - uploaded / bundle.weight_bytes_fp16,
     )
-    measured = [sample.value_ms for sample in samples if sample.phase == "measure"]
+    taken = [sample for sample in samples if sample.phase == "measure"]
+    tick = (found.probe.get("timer_resolution_us") or 0.0) / 1000
+    if taken and tick:
+        metrics.sample_ticks = min(sample.batch * sample.value_ms for sample in taken) / tick
+    if isinstance(attempt.failure, TimerGrid):
+        metrics.timer_ms = attempt.failure.period_ms
+    measured = [sample.value_ms for sample in taken]
     if outcome.measured and measured:
         metrics.latency_ms = summarize(measured)
         metrics.throughput_per_s = 1000 * attempt.request.batch_size / metrics.latency_ms.median
@@ -312,6 +336,6 @@ def _quality(attempt: Attempt, found: Findings) -> Quality:
 
 
 def finite(quality: Quality) -> Quality:
-    """JSON and SQL have no infinity: what is not a number was not measured."""
+    """JSON and SQL have no infinity: what is no number was not measured."""
     values: dict[str, Any] = quality.model_dump()
     return Quality(**{key: v if v is not None and np.isfinite(v) else None for key, v in values.items()})

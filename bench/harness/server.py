@@ -51,6 +51,13 @@ def shader_files() -> list[str]:
     return sorted(path.name for path in _ROOMS["shaders"].glob("*.wgsl"))
 
 
+def page_modules(platform: str) -> list[str]:
+    """The page's modules that a run through one platform consists of, beside its shaders; sorted."""
+    pages = _ROOMS["pages"]
+    found = [pages / "main.js", *pages.glob("runtime/*.js"), *pages.glob(f"{platform}/*.js")]
+    return sorted(path.relative_to(pages).as_posix() for path in found)
+
+
 @dataclass
 class Job:
     """What one run serves and takes.

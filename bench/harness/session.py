@@ -15,11 +15,12 @@ from bench.errors import RunFailure
 from bench.harness import drive
 from bench.harness.injection import Injection
 from bench.harness.outcome import Outcome, Stage
-from bench.harness.server import Job, PageServer, shader_files
+from bench.harness.server import Job, PageServer, page_modules, shader_files
 from bench.harness.stop import Stop
+from bench.harness.truth import believe, marked
 from bench.harness.watch import Watch
 from bench.plan.request import Request
-from bench.record import TOLERANCE
+from bench.record import TOLERANCE, Sample
 from bench.reference import compare
 from bench.settings import Settings
 
@@ -61,7 +62,21 @@ class Findings:
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
     launches: list[str] = field(default_factory=list)
+    clocks: dict[str, float] = field(default_factory=dict)
+    marked: list[Sample] | None = None
     killed: int = 0
+
+    def samples(self) -> list[Sample]:
+        """Everything that was timed, in order."""
+        if self.marked is not None:
+            return self.marked
+        return [Sample(**sample) for sample in self.timing.get("samples", [])]
+
+    def kept_busy(self) -> dict[str, Any] | None:
+        """Whether the device had work all the time: one that waits between samples clocks down."""
+        share = self.timing.get("busy")
+        how = "one batch is submitted as soon as the one before is known to be done"
+        return None if share is None else {"share": round(float(share), 4), "how": how}
 
 
 def interruption(stage: Stage) -> RunFailure:
@@ -95,7 +110,7 @@ class Session:
         self._bundle = bundle
         self._run = run_settings
         self._say = say
-        self.watch = Watch(run_settings.timeout, stop)
+        self.watch = Watch(run_settings.timeout, stop, self._injection.clocks())
         self.findings = Findings()
         self._references = bundle.reference()
 
@@ -129,6 +144,7 @@ class Session:
             space.remember()  # should the browser go before its children
             for event in self.watch.events(job.events, driver, url):
                 if self._take(str(event.get("kind")), event.get("data") or {}):
+                    self._believe()
                     well = True
                     return
                 if self.watch.stage not in reached:
@@ -140,6 +156,14 @@ class Session:
         finally:
             self.watch.enter(Stage.TEARDOWN)
             self.findings.killed += drive.close(driver, space, patient=well or build.source == grid.SOURCE)
+
+    def _believe(self) -> None:
+        """Hold the times to what the session knows of its clocks."""
+        found, clocks = self.findings, self.watch.clocks
+        clocks.look()
+        found.clocks = clocks.evidence()
+        found.marked = marked(found.samples(), found.timing.get("ends", []), clocks)
+        believe(found.marked, found.timing, found.effective.get("completion_ms"))
 
     def _check_browser(self, build: Build) -> None:
         """A Grid may give another browser than its slot says."""
@@ -162,6 +186,7 @@ class Session:
             "inputs": "bundle/inputs.safetensors",
             "input_sets": len(self._references),
             "shaders": shader_files() if request.platform == "webgpu" else [],
+            "modules": page_modules(request.platform),
             "iterations": run.iterations,
             "max_seconds": run.max_seconds,
             "precision": run.precision,

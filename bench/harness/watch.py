@@ -18,6 +18,7 @@ from selenium.common.exceptions import UnexpectedAlertPresentException
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from bench.errors import RunFailure
+from bench.harness.clocks import Clocks
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.stop import Stop
 
@@ -47,8 +48,9 @@ def first_line(error: BaseException) -> str:
 class Watch:
     """Knows the current stage and its deadline."""
 
-    def __init__(self, timeout: float, stop: Stop | None = None) -> None:
+    def __init__(self, timeout: float, stop: Stop | None = None, clocks: Clocks | None = None) -> None:
         self.timeout = timeout
+        self.clocks = clocks or Clocks()
         self._stop = stop or Stop()
         self._threads: list[threading.Thread] = []
         self.stage = Stage.LAUNCH
@@ -101,6 +103,7 @@ class Watch:
                 break
             except queue.Empty:
                 self._stop.check()
+                self.clocks.look()
                 if time.monotonic() - self.entered > self.timeout:
                     raise self.late() from None
         if not good:
@@ -127,6 +130,7 @@ class Watch:
         asked: queue.SimpleQueue[BaseException | str] | None = None
         while True:
             self._stop.check()
+            self.clocks.look()
             try:
                 event = source.get(timeout=_POLL_SECONDS)
             except queue.Empty:

@@ -1,13 +1,15 @@
-import { guarded, openDevice, settle } from "./webgpu/device.js";
+import { guarded, openDevice } from "./webgpu/device.js";
 import * as kernels from "./webgpu/kernels.js";
 import { Memory } from "./webgpu/memory.js";
-import { Pipelines, loadShaders } from "./webgpu/pipelines.js";
+import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
+import { settle } from "./webgpu/waiting.js";
 import { SOFTWARE_TILE, TILES, turnOf } from "./webgpu/tuning.js";
 import { words } from "./runtime/errors.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
 /** @import {Dispatch} from "./webgpu/kernels.js" */
 /** @import {Variant} from "./webgpu/pipelines.js" */
+/** @import {Pace} from "./webgpu/waiting.js" */
 
 /**
  * One kernel with its data. Weights are parts by key (`W.codes`, bias by its bare name) in base64; values are float or
@@ -33,7 +35,7 @@ function device(f16) {
 function shaders() {
   sources ??= fetch(`${base}task.json`)
     .then((response) => response.json())
-    .then((task) => loadShaders(task.shaders, `${base}shaders/`));
+    .then((task) => loadTexts(task.shaders, `${base}shaders/`));
   return sources;
 }
 
@@ -166,7 +168,7 @@ async function timeCase(given) {
   const pipeline = await pipelines.get(dispatch.variant);
   const memories = Array.from({ length: given.copies ?? 1 }, () => place(gpu, given, dispatch));
   const groups = memories.map((memory) => bind(gpu, dispatch, memory, pipeline));
-  const byGpu = gpu.timestamps && !gpu.adapter.info.isFallbackAdapter;
+  const byGpu = gpu.timestamps && !gpu.software;
   const clock = byGpu ? gpuClock(gpu) : null;
   const time = async (/** @type {number} */ count) => {
     const encoder = gpu.device.createCommandEncoder();
@@ -211,7 +213,7 @@ async function timeCase(given) {
     values: dispatch.variant.values,
     f16: gpu.f16,
     adapter: [adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(" "),
-    is_fallback_adapter: adapter.isFallbackAdapter,
+    is_fallback_adapter: gpu.software,
   };
 }
 
@@ -286,7 +288,41 @@ async function compileAll(given) {
   return { compiled: list.length, shaders: names, failures, slowest: times.slice(0, 12), f16: gpu.f16, subgroups: gpu.subgroups };
 }
 
-const commands = { run: runCase, time: timeCase, compile: compileAll };
+/**
+ * What waiting costs: the same work, waited for at several paces in turn; null for a plain wait, "ours" for the page's own.
+ * @param {{units: number, rounds: number, paces: (Pace | "ours" | null)[]}} given
+ */
+async function waits(given) {
+  const gpu = await device(false);
+  const pipeline = await new Pipelines(gpu, await shaders()).get({ shader: "canary", values: {}, constants: {} });
+  const out = gpu.device.createBuffer({ size: 64 * 64 * 4, usage: GPUBufferUsage.STORAGE });
+  const entries = [{ binding: 0, resource: { buffer: out } }];
+  const group = gpu.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+  const time = async (/** @type {Pace | "ours" | null} */ pace) => {
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    for (let i = 0; i < given.units; i++) pass.dispatchWorkgroups(64);
+    pass.end();
+    const start = performance.now();
+    gpu.device.queue.submit([encoder.finish()]);
+    const done = gpu.device.queue.onSubmittedWorkDone();
+    await (pace === null ? done : settle(gpu, done, pace === "ours" ? undefined : pace));
+    return performance.now() - start;
+  };
+  for (let i = 0; i < 3; i++) await time("ours");
+  /** @type {number[][]} */
+  const times = given.paces.map(() => []);
+  for (let round = 0; round < given.rounds; round++) {
+    const order = given.paces.map((_, i) => (round % 2 ? given.paces.length - 1 - i : i));
+    for (const i of order) times[i].push(await time(given.paces[i]));
+  }
+  const info = gpu.adapter.info;
+  return { times, adapter: [info.vendor, info.architecture, info.description].filter(Boolean).join(" ") };
+}
+
+const commands = { run: runCase, time: timeCase, compile: compileAll, waits };
 
 /**
  * What the tests call. The argument is fetched, for WebDriver takes no long ones; the answer is JSON.

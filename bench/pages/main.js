@@ -1,11 +1,12 @@
 import { canary } from "./runtime/canary.js";
 import { inputSet, loadGraph, loadTensors } from "./runtime/bundle.js";
 import { StageError, inStage } from "./runtime/errors.js";
+import { VERSION, kernelsHash } from "./runtime/identity.js";
 import { Link } from "./runtime/link.js";
 import { measure } from "./runtime/measure.js";
 import { probe } from "./runtime/probe.js";
 import { WebGpuBackend } from "./webgpu/backend.js";
-import { loadShaders } from "./webgpu/pipelines.js";
+import { loadTexts } from "./webgpu/pipelines.js";
 import { WebNnBackend } from "./webnn/backend.js";
 
 /** @import {Backend, Task} from "./runtime/types.d.ts" */
@@ -43,9 +44,12 @@ async function load(task) {
     loadGraph(base + task.graph),
     loadTensors(base + task.weights),
     loadTensors(base + task.inputs),
-    loadShaders(task.shaders, `${base}shaders/`),
+    loadTexts(task.shaders, `${base}shaders/`),
   ]);
-  return { graph, tensors, inputs, shaders, load_ms: performance.now() - start };
+  const load_ms = performance.now() - start;
+  const modules = await loadTexts(task.modules, `${base}pages/`);
+  const kernels = await kernelsHash(new Map([...modules, ...shaders]), task.tuning);
+  return { graph, tensors, inputs, shaders, kernels, load_ms };
 }
 
 /**
@@ -97,12 +101,12 @@ async function run(task) {
     fault = (name, backend) => inject(/** @type {string} */ (task.fault), name, { link, backend });
   }
   await stage("probe");
-  const found = await inStage("probe", () => probe());
+  const found = await inStage("probe", () => probe({ device: task.platform === "webgpu" ? task.device : "auto" }));
   await link.event("probe", found);
-  await link.event("canary", await canary(base, task.platform, found.timer_resolution_us / 1000));
+  await link.event("canary", await canary(base, task.platform, found.timer_resolution_us / 1000, task.device));
 
   await stage("load");
-  const { graph, tensors, inputs, shaders, load_ms } = await inStage("load", () => load(task));
+  const { graph, tensors, inputs, shaders, kernels, load_ms } = await inStage("load", () => load(task));
 
   await stage("build");
   const backend = /** @type {Backend} */ (
@@ -116,7 +120,7 @@ async function run(task) {
 
   await stage("compile");
   const compile_ms = await timed(() => inStage("compile", () => backend.compile()));
-  await link.event("effective", { ...backend.describe(), weight_bytes: backend.weightBytes() });
+  await link.event("effective", { engine: "native", engine_version: VERSION, kernels, ...backend.describe() });
 
   await stage("verify", {}, backend);
   const first_inference_ms = await inStage("verify", () => verify(backend, inputs, task.input_sets));

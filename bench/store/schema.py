@@ -18,7 +18,7 @@ from bench.metrics import METRICS
 from bench.plan.request import Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo
 
-REVISION = "0003"  # of the newest migration
+REVISION = "0004"  # of the newest migration
 FIRST_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
 OUR_TABLES = FIRST_TABLES | {"foreign_results"}
 OWN = "own"  # the origin of campaigns that this program planned and verified
@@ -144,6 +144,7 @@ class EnvironmentRow(Base):
     adapter_is_fallback: Mapped[bool | None]
     os: Mapped[str | None]
     cpu: Mapped[str | None]
+    host_gpus: Mapped[str | None]
     cross_origin_isolated: Mapped[bool | None]
     timer_resolution_us: Mapped[float | None]
     harness_version: Mapped[str | None]
@@ -190,10 +191,15 @@ class RunRow(Base):
     effective_bits_mean: Mapped[float | None]
     effective_device: Mapped[str | None]
     effective_engine: Mapped[str | None]
+    effective_engine_version: Mapped[str | None]
+    effective_features: Mapped[str | None]
+    effective_kernels: Mapped[str | None]
     effective_activations: Mapped[str | None]
     effective_group_size: Mapped[int | None]
     effective_scheme: Mapped[str | None]
     effective_weight_path: Mapped[str | None]
+    effective_wait: Mapped[str | None]
+    effective_completion_ms: Mapped[float | None]
     error_stage: Mapped[str | None]
     error_category: Mapped[str | None]
     error_name: Mapped[str | None]

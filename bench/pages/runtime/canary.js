@@ -1,5 +1,5 @@
 import { finished, openDevice } from "../webgpu/device.js";
-import { Pipelines, loadShaders } from "../webgpu/pipelines.js";
+import { Pipelines, loadTexts } from "../webgpu/pipelines.js";
 import { quantile } from "./measure.js";
 
 /**
@@ -33,11 +33,11 @@ async function timed(work, tick_ms) {
   return quantile(values, 0.5);
 }
 
-/** @param {string} base @param {number} tick_ms */
-async function onGpu(base, tick_ms) {
-  const gpu = await openDevice({ f16: false });
+/** @param {string} base @param {number} tick_ms @param {string} device */
+async function onGpu(base, tick_ms, device) {
+  const gpu = await openDevice({ f16: false, device });
   try {
-    const shader = await loadShaders(["canary.wgsl"], `${base}shaders/`);
+    const shader = await loadTexts(["canary.wgsl"], `${base}shaders/`);
     const pipeline = await new Pipelines(gpu, shader).get({ shader: "canary", values: {}, constants: {} });
     const out = gpu.device.createBuffer({ size: INVOCATIONS * 4, usage: GPUBufferUsage.STORAGE });
     const group = gpu.device.createBindGroup({
@@ -76,12 +76,13 @@ function onProcessor(tick_ms) {
  * @param {string} base
  * @param {"webgpu" | "webnn"} platform
  * @param {number} tick_ms
+ * @param {string} device
  * @returns {Promise<{canary_ms: number | null, canary: string}>}
  */
-export async function canary(base, platform, tick_ms) {
+export async function canary(base, platform, tick_ms, device) {
   const kind = platform === "webgpu" ? "wgsl" : "js";
   try {
-    const ms = kind === "wgsl" ? await onGpu(base, tick_ms) : await onProcessor(tick_ms);
+    const ms = kind === "wgsl" ? await onGpu(base, tick_ms, device) : await onProcessor(tick_ms);
     return { canary_ms: ms, canary: kind };
   } catch (error) {
     return { canary_ms: null, canary: `${kind}: ${error}` };

@@ -1,7 +1,9 @@
 /**
  * Timing of one backend in one session. All times are wall milliseconds from submit to done.
  * @typedef {{phase: "warmup" | "measure", batch: number, value_ms: number}} Sample
- * @typedef {{batch: number, samples: Sample[], steady: boolean, stopped: string}} Timing
+ * `ends` are the samples' ends by the wall clock (ms since 1970): the harness knows when the machine slept. `busy` is
+ * the share of the sampling that the device had work in hand: a GPU that waits between samples clocks down.
+ * @typedef {{batch: number, samples: Sample[], ends: number[], busy: number, steady: boolean, stopped: string}} Timing
  */
 
 /** A sample spans at least this many ticks of the page's clock, so that reading it errs by 1 % at most. */
@@ -78,30 +80,34 @@ export function isSteady(values) {
 export async function measure(run, options) {
   /** @type {Sample[]} */
   const samples = [];
-  const time = async (/** @type {number} */ batch) => {
+  /** @type {number[]} */
+  const ends = [];
+  const time = async (/** @type {"warmup" | "measure"} */ phase, /** @type {number} */ batch) => {
     const start = performance.now();
     await run(batch);
     const taken = performance.now() - start;
     if (taken < 0) throw new Error(`the page's clock went back by ${-taken} ms`);
+    samples.push({ phase, batch, value_ms: taken / batch });
+    ends.push(Date.now());
     return taken;
   };
   await options.progress("warmup", 0);
   const started = performance.now();
   let batch = 1;
-  let elapsed = await time(batch);
-  samples.push({ phase: "warmup", batch, value_ms: elapsed });
-  while (elapsed < TICKS * options.tick_ms && batch < MAX_BATCH) {
-    batch *= 2;
-    elapsed = await time(batch);
-    samples.push({ phase: "warmup", batch, value_ms: elapsed / batch });
-  }
+  const short = (/** @type {number} */ taken) => taken < TICKS * options.tick_ms && batch < MAX_BATCH;
+  while (short(await time("warmup", batch))) batch *= 2;
   const warm = /** @type {number[]} */ ([]);
   // Warming up may take a third of the budget; what is not steady by then is measured and flagged.
   let told = started;
   while (!isSteady(warm) && performance.now() - started < (options.max_seconds * 1000) / 3) {
-    const value = (await time(batch)) / batch;
-    warm.push(value);
-    samples.push({ phase: "warmup", batch, value_ms: value });
+    const taken = await time("warmup", batch);
+    if (short(taken)) {
+      // It was cold when the batch was chosen, and is faster now.
+      batch *= 2;
+      warm.length = 0;
+    } else {
+      warm.push(taken / batch);
+    }
     if (performance.now() - told > 1000) {
       await options.progress("warmup", warm.length);
       told = performance.now();
@@ -113,10 +119,11 @@ export async function measure(run, options) {
   await options.progress("measure", 0);
   const begin = performance.now();
   let reported = begin;
+  let working = 0;
   while (true) {
-    const value = (await time(batch)) / batch;
-    values.push(value);
-    samples.push({ phase: "measure", batch, value_ms: value });
+    const taken = await time("measure", batch);
+    working += taken;
+    values.push(taken / batch);
     const now = performance.now();
     if (options.iterations !== null) {
       stopped = "iterations";
@@ -133,5 +140,6 @@ export async function measure(run, options) {
       reported = performance.now();
     }
   }
-  return { batch, samples, steady, stopped };
+  const busy = working / Math.max(performance.now() - begin, working, Number.MIN_VALUE);
+  return { batch, samples, ends, busy, steady, stopped };
 }

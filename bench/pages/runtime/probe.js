@@ -1,4 +1,4 @@
-import { requestAdapter } from "../webgpu/device.js";
+import { isSoftware, requestAdapter } from "../webgpu/device.js";
 import { words } from "./errors.js";
 import { clockTick } from "./measure.js";
 
@@ -24,21 +24,21 @@ function webglRenderer() {
   }
 }
 
-/** The WebGPU adapter: name, features, limits; or null with the browser's words. */
-async function webgpu() {
+/** The WebGPU adapter: name, features, limits; or null with the browser's words. @param {string} device */
+async function webgpu(device) {
   if (!navigator.gpu) return { supported: false, reason: "navigator.gpu is undefined" };
   try {
-    const adapter = await requestAdapter();
+    const adapter = await requestAdapter(device);
     if (!adapter) return { supported: false, reason: "requestAdapter() resolved to null" };
-    const { vendor, architecture, device, description, isFallbackAdapter, subgroupMinSize, subgroupMaxSize } = adapter.info;
+    const { vendor, architecture, device: model, description, subgroupMinSize, subgroupMaxSize } = adapter.info;
     return {
       supported: true,
       vendor,
       architecture,
-      device,
+      device: model,
       description,
       subgroup_sizes: [subgroupMinSize ?? null, subgroupMaxSize ?? null],
-      is_fallback_adapter: isFallbackAdapter ?? null,
+      is_fallback_adapter: isSoftware(adapter.info),
       features: [...adapter.features].sort(),
       language_features: [...(navigator.gpu.wgslLanguageFeatures ?? [])].sort(),
       limits: plain(adapter.limits),
@@ -84,7 +84,7 @@ async function webnn(full) {
   return { supported: limits !== null, reason, devices, data_types: types, ...(full ? { limits } : {}) };
 }
 
-/** Everything that says where a run ran. @param {{full?: boolean}} [options] */
+/** Everything that says where a run ran. @param {{full?: boolean, device?: string}} [options] */
 export async function probe(options = {}) {
   const tick = clockTick();
   return {
@@ -93,7 +93,7 @@ export async function probe(options = {}) {
     timer_resolution_us: tick * 1000,
     hardware_concurrency: navigator.hardwareConcurrency ?? null,
     visibility: document.visibilityState,
-    webgpu: await webgpu(),
+    webgpu: await webgpu(options.device ?? "auto"),
     webnn: await webnn(options.full === true),
   };
 }

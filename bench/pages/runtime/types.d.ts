@@ -60,19 +60,40 @@ export interface Backend {
   gpuTime(budget_ms: number): Promise<number | null>;
   /** What the adapter reaches at most, and the work of one inference; absent where neither can be seen. */
   ceilings?(): Promise<Record<string, unknown>>;
-  /** Bytes of weights handed to the browser. */
-  weightBytes(): number;
-  /** What really runs: device, activations, weight path. */
+  /** What really runs, read off what was built. */
   describe(): Effective;
   destroy(): void;
 }
 
+/** What ran, as far as the page sees it; null where it cannot. */
 export interface Effective {
-  device: string;
+  platform: "webgpu" | "webnn";
+  /** `cpu` (software adapters too), `gpu`, or what WebNN names; null where the browser does not say. */
+  device: string | null;
+  bits: number | null;
+  bits_mean: number | null;
+  group_size: number | null;
+  scheme: string | null;
   activations: "f16" | "f32";
+  /** The least feature set that has what the kernels use: `stock`, or `f16` with `shader-f16`. */
+  features: "stock" | "f16" | null;
   weight_path: string;
+  /** How the page waits for the work, and what a plain wait would have cost; null where there is no such choice. */
+  wait: "eager" | "plain" | null;
+  completion_ms: number | null;
+  weight_bytes: number;
   notes: Record<string, unknown>;
 }
+
+/** How one matrix is stored where it is computed with. */
+export interface Format {
+  bits: number;
+  group_size: number | null;
+  scheme: string | null;
+  parameters: number;
+}
+
+export type Formats = Map<string, Format>;
 
 /** The run's description, as the harness serves it. */
 export interface Task {
@@ -86,6 +107,7 @@ export interface Task {
   inputs: string;
   input_sets: number;
   shaders: string[];
+  modules: string[];
   iterations: number | null;
   max_seconds: number;
   precision: number;

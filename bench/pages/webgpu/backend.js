@@ -1,12 +1,15 @@
 import { ceilings } from "./ceilings.js";
-import { finished, guarded, openDevice, settle } from "./device.js";
+import { summary } from "../runtime/identity.js";
+import { finished, guarded, openDevice } from "./device.js";
 import { Memory } from "./memory.js";
 import { Pipelines } from "./pipelines.js";
 import { makePlan } from "./plan.js";
+import { completion, settle } from "./waiting.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Plan} from "./plan.js" */
-/** @import {Backend, Effective, Graph, Inputs, Outputs, Task, Tensors} from "../runtime/types.d.ts" */
+/** @import {Completion} from "./waiting.js" */
+/** @import {Backend, Effective, Formats, Graph, Inputs, Outputs, Task, Tensors} from "../runtime/types.d.ts" */
 
 /** GPU passes timed for `gpu_ms`; they run apart from the wall samples, for timestamps slow a submit down. */
 const GPU_PASSES = 7;
@@ -31,11 +34,15 @@ export class WebGpuBackend {
     /** @type {{pipeline: GPUComputePipeline, group: GPUBindGroup, groups: [number, number, number]}[]} */
     this.steps = [];
     this.scalar = gpu.f16 ? 2 : 4;
+    /** @type {Completion | null} */
+    this.completion = null;
   }
 
   /** @param {Graph} graph @param {Tensors} tensors @param {Map<string, string>} shaders @param {Task} task */
   static async open(graph, tensors, shaders, task) {
-    return new WebGpuBackend(await openDevice(), graph, tensors, shaders, task);
+    const backend = new WebGpuBackend(await openDevice({ device: task.device }), graph, tensors, shaders, task);
+    backend.completion = await completion(backend.gpu);
+    return backend;
   }
 
   async build() {
@@ -165,10 +172,11 @@ export class WebGpuBackend {
     const resolved = this.memory.buffer(16, usage, "timestamps");
     const times = [];
     const begin = performance.now();
+    const ahead = !this.gpu.software; // an inference before the timed one: a GPU that waited has clocked down
     for (let i = 0; i < GPU_PASSES && (i === 0 || performance.now() - begin < budget_ms); i++) {
       const encoder = this.encode({ querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 });
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-      device.queue.submit([encoder.finish()]);
+      device.queue.submit([...(ahead ? [this.encode().finish()] : []), encoder.finish()]);
       const [start, end] = new BigUint64Array(await this.readBuffer(resolved, 16));
       // The GPU clock may be reset; the specification says a negative difference can be thrown away.
       if (end > start) times.push(Number(end - start) / 1e6);
@@ -183,29 +191,56 @@ export class WebGpuBackend {
     return ceilings(this.gpu, this.pipelines, this.plan.dispatches);
   }
 
-  weightBytes() {
-    return this.memory.weightBytes;
+  /** The format of each matrix as its kernel unpacks it. @returns {Formats} */
+  formats() {
+    /** @type {Formats} */
+    const formats = new Map();
+    for (const { variant, bindings } of this.plan.dispatches) {
+      for (const [, resource] of bindings) {
+        if (!("weights" in resource) || resource.part !== "codes") continue;
+        const { BITS, GROUP, ASYMMETRIC } = variant.values;
+        const packed = BITS < 16;
+        for (const name of resource.weights) {
+          const shape = this.graph.weights.find((weight) => weight.name === name)?.shape ?? [];
+          formats.set(name, {
+            bits: BITS,
+            group_size: packed ? GROUP : null,
+            scheme: packed ? (ASYMMETRIC ? "asymmetric" : "symmetric") : null,
+            parameters: shape.reduce((a, b) => a * b, 1),
+          });
+        }
+      }
+    }
+    return formats;
   }
 
   /** @returns {Effective} */
   describe() {
     const { info } = this.gpu.adapter;
+    const { matrices, ...found } = summary(this.formats());
     return {
-      device: info.isFallbackAdapter ? "cpu" : "gpu",
+      platform: "webgpu",
+      device: this.gpu.software ? "cpu" : "gpu",
+      ...found,
       activations: this.gpu.f16 ? "f16" : "f32",
+      features: this.gpu.f16 ? "f16" : "stock",
       weight_path: "packed in GPU memory, unpacked in the kernel",
+      wait: "eager",
+      completion_ms: this.completion?.completion_ms ?? null,
+      weight_bytes: this.memory.weightBytes,
       notes: {
+        matrices,
+        plain_waits_ms: this.completion && { first: this.completion.first_ms, next: this.completion.next_ms },
         adapter: {
           vendor: info.vendor,
           architecture: info.architecture,
           device: info.device,
           description: info.description,
-          is_fallback_adapter: info.isFallbackAdapter ?? null,
+          is_fallback_adapter: this.gpu.software,
         },
         dispatches: this.plan.dispatches.length,
         fused: this.plan.fused,
         activation_bytes: this.memory.activationBytes,
-        empty_submits_while_waiting: this.gpu.ticks,
         subgroups: this.gpu.subgroups,
         kernels: Object.fromEntries(
           this.plan.dispatches.map((d) => [`${d.variant.shader} ${JSON.stringify(d.variant.values)}`, d.groups]),

@@ -69,7 +69,7 @@ async function rate(gpu, pipeline, group, most, work) {
  */
 export async function ceilings(gpu, pipelines, dispatches) {
   const { device } = gpu;
-  const software = gpu.adapter.info.isFallbackAdapter;
+  const software = gpu.software;
   const read = Math.min(
     software ? SOFTWARE_BYTES : READ_BYTES,
     device.limits.maxStorageBufferBindingSize,

@@ -1,19 +1,32 @@
 import { StageError, words } from "../runtime/errors.js";
+import { settle } from "./waiting.js";
 
 /**
  * A device with its losses and uncaptured errors on record.
- * @typedef {{adapter: GPUAdapter, device: GPUDevice, f16: boolean, subgroups: boolean, timestamps: boolean,
- *   ticks: boolean, errors: {name: string, message: string}[], lost: {reason: string, message: string} | null}} Gpu
+ * @typedef {{adapter: GPUAdapter, device: GPUDevice, software: boolean, f16: boolean, subgroups: boolean, timestamps: boolean,
+ *   errors: {name: string, message: string}[], lost: {reason: string, message: string} | null}} Gpu
  */
+
+/** Names by which software adapters go, in any field that a browser shows. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b/i;
+
+/** Whether an adapter is the processor: by what the browser says of it, or by its name. @param {GPUAdapterInfo} info */
+export function isSoftware(info) {
+  const { vendor, architecture, device, description } = info;
+  return info.isFallbackAdapter === true || SOFTWARE.test([vendor, architecture, device, description].join(" "));
+}
 
 /**
  * Ask for the adapter; once more if the first answer is null, which browsers give now and then under load.
+ * @param {string} [device] `cpu` asks for the fallback adapter
  * @returns {Promise<GPUAdapter | null>}
  */
-export async function requestAdapter() {
+export async function requestAdapter(device = "auto") {
+  /** @type {GPURequestAdapterOptions} */
+  const options = device === "cpu" ? { forceFallbackAdapter: true } : { powerPreference: "high-performance" };
   for (const wait of [0, 200, 800]) {
     await new Promise((resolve) => setTimeout(resolve, wait));
-    const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+    const adapter = await navigator.gpu.requestAdapter(options);
     if (adapter) {
       return adapter;
     }
@@ -23,7 +36,8 @@ export async function requestAdapter() {
 
 /**
  * Open a device with everything the kernels can use and the adapter's own limits.
- * @param {{f16?: boolean}} [want] f16 false leaves `shader-f16` off, for the f32 arm
+ * @param {{f16?: boolean, device?: string}} [want] f16 false leaves `shader-f16` off, for the f32 arm; a device of
+ * `cpu` or `gpu` is refused where the adapter is not of that kind
  * @returns {Promise<Gpu>}
  */
 export async function openDevice(want = {}) {
@@ -33,13 +47,18 @@ export async function openDevice(want = {}) {
     });
   }
   const unsupported = (/** @type {unknown} */ error) => new StageError("probe", error, { outcome: "unsupported" });
-  const adapter = await requestAdapter().catch((error) => {
+  const adapter = await requestAdapter(want.device).catch((error) => {
     throw unsupported(error);
   });
   if (!adapter) {
-    throw new StageError("probe", new Error("navigator.gpu.requestAdapter() resolved to null"), {
-      outcome: "unsupported",
-    });
+    const asked = want.device === "cpu" ? "{forceFallbackAdapter: true}" : "";
+    throw unsupported(new Error(`navigator.gpu.requestAdapter(${asked}) resolved to null`));
+  }
+  const software = isSoftware(adapter.info);
+  if (want.device === (software ? "gpu" : "cpu")) {
+    const { vendor, architecture, description } = adapter.info;
+    const name = [vendor, architecture, description].filter(Boolean).join(" ") || "an adapter without a name";
+    throw unsupported(new Error(`device ${want.device} was asked for, the browser gives ${software ? "a software adapter" : "a GPU"}: ${name}`));
   }
   /** @type {GPUFeatureName[]} */
   const useful = ["timestamp-query"];
@@ -54,10 +73,10 @@ export async function openDevice(want = {}) {
   const gpu = {
     adapter,
     device,
+    software,
     f16: device.features.has("shader-f16"),
     subgroups: device.features.has(/** @type {GPUFeatureName} */ ("subgroups")),
     timestamps: device.features.has("timestamp-query"),
-    ticks: false,
     errors: /** @type {{name: string, message: string}[]} */ ([]),
     lost: /** @type {{reason: string, message: string} | null} */ (null),
   };
@@ -65,68 +84,7 @@ export async function openDevice(want = {}) {
   device.lost.then((info) => {
     gpu.lost = { reason: info.reason, message: info.message };
   });
-  gpu.ticks = await completesOnTimer(device);
   return gpu;
-}
-
-/**
- * Whether the browser notices finished work only on a slow timer (Firefox: 100 ms). Measured, not guessed by name.
- * @param {GPUDevice} device
- */
-async function completesOnTimer(device) {
-  let fastest = Infinity;
-  for (let i = 0; i < 3; i++) {
-    const start = performance.now();
-    device.queue.submit([]);
-    await device.queue.onSubmittedWorkDone();
-    fastest = Math.min(fastest, performance.now() - start);
-  }
-  return fastest > 40;
-}
-
-/** So long a wait is followed to the millisecond; after that a timer (4 ms in browsers) errs by 2 % at most. */
-const EAGER_MS = 200;
-
-/**
- * Wait until a promise of the queue settles. Where completion is noticed only on a timer, empty submits make the
- * browser look: without them each wait costs Firefox 100 ms.
- * @template T
- * @param {Gpu} gpu
- * @param {Promise<T>} promise
- * @returns {Promise<T>}
- */
-export async function settle(gpu, promise) {
-  if (!gpu.ticks) {
-    return promise;
-  }
-  let open = true;
-  const done = promise.finally(() => {
-    open = false;
-  });
-  const start = performance.now();
-  let last = start;
-  const channel = new MessageChannel();
-  const again = () => channel.port2.postMessage(null);
-  channel.port1.onmessage = () => {
-    if (!open) {
-      channel.port1.close();
-      return;
-    }
-    const now = performance.now();
-    // Once a millisecond is often enough, and a long wait need not be known to the millisecond: an eager page
-    // takes the processor from a software adapter, and from the process that does the work.
-    if (now - last >= 1) {
-      gpu.device.queue.submit([]);
-      last = now;
-    }
-    if (now - start < EAGER_MS) {
-      again();
-    } else {
-      setTimeout(again, 1);
-    }
-  };
-  again();
-  return done;
 }
 
 /**

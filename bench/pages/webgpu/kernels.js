@@ -83,20 +83,20 @@ export function matmul(gpu, spec) {
   let groups;
   if (byRow) {
     const ROWS = spec.tuning.ROWS ?? 4;
-    const THREADS = spec.tuning.THREADS ?? (gpu.adapter.info.isFallbackAdapter ? SOFTWARE_THREADS : 64);
+    const THREADS = spec.tuning.THREADS ?? (gpu.software ? SOFTWARE_THREADS : 64);
     const SUBGROUPS = gpu.subgroups && spec.tuning.SUBGROUPS !== 0 ? 1 : 0;
     const words = quant.bits === 16 ? blocks(k, 2) : (quant.kp * quant.bits) / 32;
     const WVEC = words % 4 === 0 && k % 4 === 0 ? 1 : 0;
     variant = { shader: "matmul_row", values: { ...shared, ROWS, THREADS, SUBGROUPS, WVEC }, constants };
     groups = [blocks(n, ROWS), m, 1];
   } else {
-    const tile = chooseTile(m, n, gpu.adapter.info.isFallbackAdapter, spec.tuning);
+    const tile = chooseTile(m, n, gpu.software, spec.tuning);
     const threads = (tile.BM / tile.TM) * (tile.BN / tile.TN);
     if (!Number.isInteger(threads) || (tile.BM * tile.BK) / 4 / threads < 1 || (tile.BM * tile.BK) % (4 * threads)) {
       throw new Error(`matmul_tile: ${JSON.stringify(tile)} does not divide among its threads`);
     }
     const UNIT = quant.bits === 16 ? 4 : 32 / quant.bits;
-    const PREFETCH = spec.tuning.PREFETCH ?? (gpu.adapter.info.isFallbackAdapter ? SOFTWARE_PREFETCH : 1);
+    const PREFETCH = spec.tuning.PREFETCH ?? (gpu.software ? SOFTWARE_PREFETCH : 1);
     variant = { shader: "matmul_tile", values: { ...shared, ...tile, UNIT, TURN: turnOf(tile), PREFETCH }, constants };
     groups = [blocks(n, tile.BN), blocks(m, tile.BM), 1];
   }
@@ -144,7 +144,7 @@ export function layerNorm(gpu, spec) {
   ];
   if (spec.other) bindings.push([3, { value: spec.other }]);
   bindings.push([4, { value: spec.output }]);
-  const THREADS = gpu.adapter.info.isFallbackAdapter ? SOFTWARE_THREADS : spec.hidden > 256 ? 128 : 64;
+  const THREADS = gpu.software ? SOFTWARE_THREADS : spec.hidden > 256 ? 128 : 64;
   const values = { ADD: spec.other ? 1 : 0, THREADS };
   const variant = { shader: "layer_norm", values, constants: { H: spec.hidden, EPSILON: spec.epsilon } };
   const count = spec.rows * spec.hidden;
@@ -167,7 +167,7 @@ export function layerNorm(gpu, spec) {
 export function attention(gpu, spec) {
   const d = spec.hidden / spec.heads;
   const keys = spec.keys ?? spec.sequence;
-  const tile = attentionTile(d, gpu.adapter.info.isFallbackAdapter);
+  const tile = attentionTile(d, gpu.software);
   const constants = {
     T: spec.sequence,
     S: keys,

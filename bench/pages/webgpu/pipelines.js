@@ -91,7 +91,7 @@ export class Pipelines {
  * @param {string} base
  * @returns {Promise<Map<string, string>>}
  */
-export async function loadShaders(files, base) {
+export async function loadTexts(files, base) {
   const texts = await Promise.all(
     files.map(async (file) => {
       const response = await fetch(base + file, { cache: "no-store" });

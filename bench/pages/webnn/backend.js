@@ -1,4 +1,5 @@
 import { StageError } from "../runtime/errors.js";
+import { summary } from "../runtime/identity.js";
 import { OPERATORS } from "./operators.js";
 import { WebNnWeights } from "./weights.js";
 
@@ -174,19 +175,21 @@ export class WebNnBackend {
     return null; // WebNN has no device clock
   }
 
-  weightBytes() {
-    return this.weights.bytes;
-  }
-
   /** @returns {Effective} */
   describe() {
     const devices = this.compiled?.devices;
-    const device = devices?.length ? devices.join("+") : "unknown"; // what was asked for is no evidence
+    const { matrices, ...found } = summary(this.weights.formats);
     return {
-      device,
+      platform: "webnn",
+      device: devices?.length ? devices.join("+") : null, // what was asked for is no evidence
+      ...found,
       activations: "f32",
+      features: null, // of WebGPU
       weight_path: [...this.weights.paths].sort().join("; "),
-      notes: { graph_devices: devices ?? null, context_accelerated: this.context.accelerated ?? null },
+      wait: "plain", // WebNN shows nothing that could be done meanwhile
+      completion_ms: null,
+      weight_bytes: this.weights.bytes,
+      notes: { matrices, graph_devices: devices ?? null, context_accelerated: this.context.accelerated ?? null },
     };
   }
 

@@ -1,4 +1,4 @@
-/** @import {Graph, Quantization, Tensors} from "../runtime/types.d.ts" */
+/** @import {Formats, Graph, Quantization, Tensors} from "../runtime/types.d.ts" */
 
 /**
  * Packed weights as WebNN operands that stay packed in the graph.
@@ -16,6 +16,8 @@ export class WebNnWeights {
     this.bytes = 0;
     /** @type {Set<string>} */
     this.paths = new Set();
+    /** @type {Formats} the type of each matrix as the graph holds it */
+    this.formats = new Map();
     /** @type {Map<string, MLOperand>} constants that several operators read (tied embeddings), handed over once */
     this.made = new Map();
   }
@@ -31,6 +33,13 @@ export class WebNnWeights {
   constant(dataType, shape, data) {
     this.bytes += data.byteLength;
     return this.builder.constant({ dataType, shape }, data);
+  }
+
+  /** Take note of what a matrix was built as. @param {string} name @param {number} bits @param {Quantization} quant */
+  note(name, bits, quant) {
+    const { rows } = this.layout(name);
+    const { group_size, scheme } = bits === 16 ? { group_size: null, scheme: null } : quant;
+    this.formats.set(name, { bits, group_size, scheme, parameters: rows * quant.k });
   }
 
   /** @param {string} key @param {() => MLOperand} make @returns {MLOperand} */
@@ -78,6 +87,7 @@ export class WebNnWeights {
     if (quant.bits === 4) {
       // No backend gathers int4: pairs are gathered as bytes and taken apart by arithmetic.
       this.paths.add("4-bit tables gathered as byte pairs");
+      this.note(name, 4, quant);
       const bytes = this.constant("uint8", [rows, quant.kp / 2], this.stored(`${name}.codes`));
       const pairs = builder.cast(builder.gather(bytes, ids), "float32");
       const high = builder.floor(builder.mul(pairs, this.number(1 / 16)));
@@ -99,6 +109,7 @@ export class WebNnWeights {
 
   /** @param {string} name @param {number} rows @param {number} k */
   half(name, rows, k) {
+    this.note(name, 16, this.layout(name).quant);
     const words = Math.ceil(k / 2);
     let data = new Float16Array(this.stored(`${name}.codes`).buffer);
     if (k % 2 === 1) {
@@ -120,6 +131,7 @@ export class WebNnWeights {
     const words = new Uint32Array(bytes.buffer);
     for (let i = 0; i < words.length; i++) words[i] ^= flip;
     const view = quant.bits === 8 ? new Int8Array(bytes.buffer) : bytes;
+    this.note(name, quant.bits, quant);
     return this.constant(`int${quant.bits}`, shape, view);
   }
 

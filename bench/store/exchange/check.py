@@ -22,7 +22,7 @@ from bench.store.writing import storable
 _STATES = frozenset(CampaignState) - {CampaignState.RUNNING}
 _CELL_STATES = frozenset(CellState) - {CellState.LEASED}
 _OUTCOMES, _STAGES, _CATEGORIES = frozenset(Outcome), frozenset(Stage), frozenset(Category)
-_PHASES = frozenset(("warmup", "measure", "gpu"))
+_PHASES = frozenset(("warmup", "measure", "gpu", "suspended"))
 _SPEEDS = [one.name for one in METRICS if one.name.startswith("latency_ms_")] + [
     *("throughput_per_s", "first_inference_ms", "gpu_ms")
 ]
