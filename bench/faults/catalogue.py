@@ -17,6 +17,7 @@ from bench.faults.serving import (
     FullHeap,
     KilledLoading,
     NoIsolation,
+    OtherPlatform,
     Page,
     Shaders,
     Silent,
@@ -25,6 +26,7 @@ from bench.faults.serving import (
     status,
 )
 from bench.faults.storing import Full, Locked, ReadOnly
+from bench.faults.timekeeping import SetBack, Slept
 from bench.harness.injection import Injection
 from bench.harness.outcome import Outcome, Stage
 from bench.plan.request import Platform
@@ -189,6 +191,8 @@ _ALL = (
     _page("no_webgpu", _G, "navigator.gpu is undefined", _UNSUPPORTED, _PROBE, "navigator.gpu is undefined"),
     _page("no_adapter", _G, "there is no adapter", _UNSUPPORTED, _PROBE, "resolved to null"),
     _page("device_refused", _G, "the adapter gives no device", _UNSUPPORTED, _PROBE, "fault: no device"),
+    _page("samples_on_timer", _G, "work is seen done every 100 ms", _ERROR, _MEASURE, "browser's timer"),
+    _page("waits_plainly", _G, "the page submits nothing while it waits", Outcome.OK, None, ""),
     _page("no_f16", _G, "the device comes without shader-f16", Outcome.OK, None, ""),
     _page("device_lost_building", _G, "the device is lost while it builds", _LOST, _BUILD, "lost"),
     _page("device_lost_measuring", _G, "the device is lost while it measures", _LOST, _WARMUP, "lost"),
@@ -255,6 +259,15 @@ _ALL = (
         "no_room_for_files", _H, "no file of the browser may grow", _CRASHED, _LAUNCH, "session not created",
         lambda: Limited("-f 0"),
     ),
+    Fault(
+        "other_platform", _P, "the page runs WebGPU where WebNN was asked for", Outcome.FALLBACK, None, "",
+        OtherPlatform, platform="webnn",
+    ),
+    Fault(
+        "machine_sleeps", _H, "the machine sleeps while samples are taken", _ERROR, _MEASURE, "slept",
+        lambda: Slept(seconds=600.0),
+    ),
+    Fault("clock_set_back", _H, "the wall clock is set back", Outcome.OK, None, "", SetBack),
     Fault("store_locked", _T, "another program holds the database", Outcome.OK, None, "locked", Locked),
     Fault("store_full", _T, "the database's disk is full", Outcome.OK, None, "full", Full),
     Fault("store_read_only", _T, "the database may only be read", Outcome.OK, None, "readonly", ReadOnly),

@@ -16,7 +16,7 @@ from bench.browsers import Build, SessionSpace
 from bench.faults.processes import Strike, browser
 from bench.harness.injection import Injection
 from bench.harness.outcome import Stage
-from bench.harness.server import PACKAGE
+from bench.harness.server import PACKAGE, page_modules, shader_files
 
 _HANG_SECONDS = 3600.0
 
@@ -30,6 +30,14 @@ class Page(Injection):
     def task(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
         """Name the fault in the task."""
         return {**task, "fault": self._name}
+
+
+class OtherPlatform(Injection):
+    """The page is given another platform than the run asked for, and knows nothing of it."""
+
+    def task(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
+        """WebGPU, with what it needs."""
+        return {**task, "platform": "webgpu", "shaders": shader_files(), "modules": page_modules("webgpu")}
 
 
 class FullHeap(Page):

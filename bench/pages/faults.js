@@ -15,6 +15,9 @@ function replace(owner, name, make) {
   owner[name] = make(original);
 }
 
+/** A browser that looks for finished work so often, whatever the page does. */
+const TIMER_MS = 100;
+
 /** Take note of each GPU device. */
 function watchDevices() {
   replace(GPUAdapter.prototype, "requestDevice", (original) => /** @this {GPUAdapter} @param {any[]} args */ async function (...args) {
@@ -46,6 +49,13 @@ const FAULTS = {
   no_f16: ["probe", () => replace(GPUAdapter.prototype, "requestDevice", (original) => /** @this {GPUAdapter} @param {GPUDeviceDescriptor} wanted */ function (wanted) {
     const left = [...(wanted.requiredFeatures ?? [])].filter((feature) => feature !== "shader-f16");
     return original.call(this, { ...wanted, requiredFeatures: left });
+  })],
+  samples_on_timer: ["probe", () => replace(GPUQueue.prototype, "onSubmittedWorkDone", (original) => /** @this {GPUQueue} */ async function () {
+    await original.call(this);
+    await new Promise((resolve) => setTimeout(resolve, TIMER_MS - (performance.now() % TIMER_MS)));
+  })],
+  waits_plainly: ["probe", () => replace(GPUQueue.prototype, "submit", (original) => /** @this {GPUQueue} @param {GPUCommandBuffer[]} commands */ function (commands) {
+    if (commands.length) original.call(this, commands);
   })],
   device_lost_building: ["build", () => { // by then the thermometer has come and gone with a device of its own
     watchDevices();

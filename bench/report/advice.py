@@ -75,6 +75,12 @@ _RULES = (
         "bench browsers install chrome, then bench run --browser chrome --platform webnn",
         words=("navigator.ml",),
     ),
+    _Rule(
+        _O.UNSUPPORTED,
+        "the adapter is of another kind than the device that was asked for",
+        _AGAIN + "  # without --device",
+        words=("was asked for, the browser gives",),
+    ),
     _Rule(_O.UNSUPPORTED, "the browser found no graphics driver it would use", _DOCTOR, words=("adapter",)),
     _Rule(_O.UNSUPPORTED, "the browser offers the API but gave no device", _DOCTOR),
     _Rule(
@@ -138,6 +144,13 @@ _RULES = (
     _Rule(
         _O.ERROR, "the machine's clock was set while it was measured with", _AGAIN, words=("clock went back",)
     ),
+    _Rule(
+        _O.ERROR,
+        "the browser looks for finished work on a timer, and submitting nothing did not make it look",
+        _AGAIN,
+        words=("samplesontimer",),
+    ),
+    _Rule(_O.ERROR, "the machine was put to sleep while it was measured with", _AGAIN, words=("suspended:",)),
     _Rule(
         _O.ERROR,
         "the browser does not know a type that was asked for",

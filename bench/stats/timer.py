@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
+from statistics import median_low
 
 # Below this a wait is no timer's tick but a look now and then, as Chromium's GPU process has every 1 to 2 ms:
 # it jitters by more than its own length, and so does what it delays.
@@ -30,7 +30,7 @@ def on_timer(walls: Sequence[float], completion_ms: float | None, gpu_ms: float 
     """
     if not walls or completion_ms is None or completion_ms < LEAST_MS:
         return False
-    middle = median(walls)
+    middle = median_low(walls)  # two ticks have no tick between them
     if not _on(middle, completion_ms):
         return False
     if gpu_ms is not None and gpu_ms > _SHORT * middle:
