@@ -25,12 +25,16 @@ ASKED = tuple(f"requested_{name}" for name in Request.model_fields)
 # Where and how a run ran; two runs that differ in one of these are not averaged.
 _RAN = (
     *("effective_platform", "effective_bits", "effective_bits_mean", "effective_device"),
-    *("effective_engine", "effective_activations", "effective_group_size", "effective_scheme"),
-    *("browser", "browser_version", "adapter", "adapter_is_fallback", "os", "cpu"),
+    *("effective_engine", "effective_engine_version", "effective_kernels", "effective_features"),
+    *("effective_activations", "effective_group_size", "effective_scheme"),
+    *("browser", "browser_version", "adapter", "adapter_is_fallback", "os", "cpu", "host_gpus"),
     *("model", "model_family", "model_weights", "model_sha256"),
 )
+# What ran an arm, where its rows do not say by which kernels: the harness with its commit.
+KERNELS = "kernels"
+_TIMES = ("latency_ms_median", "latency_ms_ci95_low", "latency_ms_ci95_high", "latency_ms_n")
 _NUMBERS = (
-    *("latency_ms_median", "latency_ms_ci95_low", "latency_ms_ci95_high", "latency_ms_n"),
+    *_TIMES,
     *("weight_bytes", "weight_bytes_fp16", "memory_reduction"),
     *("kernel_rel_l2", "cosine_fp32", "rel_l2_fp32", "gpu_ms"),
 )
@@ -50,6 +54,7 @@ COLUMNS = (
     *ASKED,
     *_RAN,
     *("browser_binary", "driver_version", "cross_origin_isolated", "timer_resolution_us"),
+    *("timer_ms", "sample_ticks", "effective_wait", "effective_completion_ms"),
     "harness_version",
     *_NUMBERS,
     *("error_stage", "error_category", "error_name", "error_message", "error_operator"),
@@ -64,10 +69,12 @@ class Board:
     Attributes:
         runs: every attempt, by id; without the hidden A/A twins, which are no arms.
         cells: a row a cell: its last attempt, or a blank one with the outcome `not run`.
-        arms: a row for cells that asked for the same, ran in the same place and came to the same outcome. It
-            reads like a row of `run_summary`, and has besides `runs` (their ids) and `sessions` (how many).
-            Over several sessions the latency is the median of theirs, its interval the 95 % interval of that
-            median, or from the smallest to the largest where there are fewer than six.
+        arms: a row for cells that asked for the same, ran in the same place by the same kernels, and came to
+            the same outcome. It reads like a row of `run_summary`, and has besides `runs` (their ids),
+            `sessions` (how many), `kernels`, and `timed`: sessions whose samples sit on a browser's timer,
+            without a latency here. Over several sessions the latency is the median of theirs, its interval
+            the 95 % interval of that median, or from the smallest to the largest where there are fewer than
+            six.
     """
 
     runs: pd.DataFrame
@@ -77,7 +84,7 @@ class Board:
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Board:
         """From rows of `Store.table` with at least `COLUMNS`, or of `Store.summary`."""
-        frame = frame[frame["role"] != "twin"]
+        frame = _with_kernels(frame[frame["role"] != "twin"])
         runs = frame[frame["id"].notna()].sort_values("id")
         last = runs.sort_values(["cell_id", "attempt"]).drop_duplicates("cell_id", keep="last")
         blank = frame[frame["id"].isna()].sort_values("cell_id").assign(outcome=NOT_RUN)
@@ -123,8 +130,19 @@ def as_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in plain.to_dict(orient="records")]
 
 
+def _with_kernels(frame: pd.DataFrame) -> pd.DataFrame:
+    """With what ran each row (`bench.report.alike.code`), and no latency where it is a browser's timer."""
+    ran = frame["effective_platform"].notna()
+    older = "harness " + frame["harness_version"].fillna("unknown").astype(str)
+    kernels = frame["effective_kernels"].fillna(older).where(ran, None).astype(object)
+    frame = frame.assign(**{KERNELS: kernels})
+    timed = frame["timer_ms"].notna()
+    frame.loc[timed, [name for name in _TIMES if name in frame]] = float("nan")
+    return frame
+
+
 def _arms(cells: pd.DataFrame) -> list[dict[str, Any]]:
-    keys = [*ASKED, *_RAN, "outcome"]
+    keys = [*ASKED, *_RAN, KERNELS, "outcome"]
     if not len(cells):
         return []
     grouped = cells.groupby(keys, dropna=False, sort=False)
@@ -133,6 +151,7 @@ def _arms(cells: pd.DataFrame) -> list[dict[str, Any]]:
     first = as_rows(cells.loc[~number.duplicated()])
     members = list(number.groupby(number, sort=True).indices.items())
     columns = {name: cells[name].to_numpy(dtype=float, na_value=np.nan) for name in _NUMBERS}
+    timed = cells["timer_ms"].notna().to_numpy()
     ids = cells["id"].to_numpy(dtype=object)
     cell_ids = cells["cell_id"].to_numpy(dtype=object)
     campaigns = cells["campaign"].to_numpy(dtype=object)
@@ -141,6 +160,7 @@ def _arms(cells: pd.DataFrame) -> list[dict[str, Any]]:
         row["cells"] = [int(one) for one in cell_ids[places]]
         row["campaigns"] = words.distinct(campaigns[places])
         row["sessions"] = len(places)
+        row["timed"] = int(timed[places].sum())
         _summarize(row, {name: values[places] for name, values in columns.items()})
     return first
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.harness.outcome import Outcome
 from bench.report import words
-from bench.report.board import coverage, measured
+from bench.report.board import ASKED, KERNELS, coverage, measured
 
 LEAST_COSINE = 0.99
 _FEW = 10  # sessions below which a difference of some percent is no finding
@@ -65,6 +66,8 @@ def choices(
 ) -> list[Choice]:
     """One for each model, shape and host, in that order; made-up weights by themselves.
 
+    Of the same request on the same host only what the newest kernels gave counts: nobody runs the others now.
+
     Of the arms that ran as requested and whose every session keeps the limit, the fastest; of those that its
     interval does not tell from the fastest, the one with the fewest bytes. A fallback is never chosen: it is
     another arm's number.
@@ -75,6 +78,7 @@ def choices(
         most_bytes: of weights; None for any.
     """
     limits = _Limits(least_cosine, most_bytes)
+    arms = _newest(arms)
     groups: dict[_Key, list[words.Row]] = {}
     for arm in arms:
         names = ("requested_model", "requested_sequence_length", "requested_batch_size")
@@ -87,6 +91,20 @@ def choices(
             here = [arm for arm in members if not host or _host(arm) in (host, "")]
             found.append(_choose(key, host if len(hosts) > 1 else "", here, limits))
     return found
+
+
+def _newest(arms: Sequence[words.Row]) -> list[words.Row]:
+    """Without arms whose kernels others have followed for the same request on the same host."""
+    newest: dict[tuple[Any, ...], tuple[int, str]] = {}
+    for arm in arms:
+        if arm[KERNELS] is not None:
+            last = (max(arm["runs"]), str(arm[KERNELS]))
+            newest[_asked(arm)] = max(newest.get(_asked(arm), last), last)
+    return [arm for arm in arms if arm[KERNELS] is None or arm[KERNELS] == newest[_asked(arm)][1]]
+
+
+def _asked(arm: words.Row) -> tuple[Any, ...]:
+    return (*(arm[name] for name in ASKED), _host(arm), arm["adapter"])
 
 
 def _host(arm: words.Row) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
 from bench.plan.request import Request
-from bench.report import words
+from bench.report import alike, words
 from bench.stats.blocks import Comparison, compare_blocks, compare_separate
 from bench.stats.many import Aggregate, geometric_mean, holm
 from bench.stats.verdict import MARGIN, Judgement, Verdict, judge
@@ -24,25 +24,21 @@ Key = tuple[Any, ...]
 Block = tuple[int, int]  # campaign, block
 
 AXES = tuple(f"requested_{name}" for name in Request.model_fields)
-# What must be the same on both sides, and how it is called. Clock steps are measured, so they jitter.
-_ALIKE = {
-    "model": "models",
-    "model_sha256": "weights",
-    "adapter": "adapters",
-    "cpu": "processors",
-    "timer_resolution_us": "clock steps",
-}
-_SAME_STEP = 0.1
+KERNELS = "kernels"  # what ran, beside what was asked: part of an arm (`bench.report.alike.code`)
 _LEADING = tuple(
     f"requested_{name}" for name in ("model", "sequence_length", "batch_size", "browser", "platform", "bits")
 )
 NOT_PLANNED = "not asked for"
+TIMED = "on a timer"
 _ORDER = (*_LEADING, *(name for name in AXES if name not in _LEADING))
-NEEDED = (
-    *("id", "campaign", "campaign_id", "cell_id", "block", "position", "attempt", "outcome", "role"),
-    *("browser", "browser_version", "effective_bits", "effective_platform", "effective_device"),
-    "effective_activations",
-    *(*_ALIKE, *AXES),
+NEEDED = tuple(
+    dict.fromkeys(
+        (
+            *("id", "campaign", "campaign_id", "cell_id", "block", "position", "attempt", "outcome", "role"),
+            *("browser", "browser_version", "effective_device"),
+            *(*alike.NEEDED, *AXES),
+        )
+    )
 )
 
 
@@ -65,8 +61,9 @@ class Matched:
     """One cell on both sides.
 
     `missing` says in a word why it could not be compared, `lacking` on which side; both are "" where it was.
-    `differs` names what is not the same on both sides, which only `force` lets through. `unpaired` counts
-    sessions whose block has no session of the other arm.
+    `differs` names what is not the same on both sides, which only `force` lets through; `beside` what is not
+    the same and is only said. `unpaired` counts sessions whose block has no session of the other arm, `timed`
+    those whose samples sit on a browser's timer.
     """
 
     arm: Mapping[str, Any]
@@ -75,7 +72,9 @@ class Matched:
     missing: str = ""
     lacking: str = ""
     differs: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     unpaired: int = 0
+    timed: int = 0
     comparison: Comparison | None = None
     p: float | None = None
     judgement: Judgement | None = None
@@ -123,6 +122,11 @@ class Table:
         )
 
     @property
+    def beside(self) -> Counter[str]:
+        """What is not the same and forbids nothing, with the number of cells."""
+        return Counter(text for cell in self.cells for text in cell.beside)
+
+    @property
     def differs(self) -> Counter[str]:
         """What was not the same, with the number of cells; compared all the same because it was forced."""
         return Counter(text for cell in self.cells for text in cell.differs)
@@ -142,7 +146,8 @@ def compare(
     A cell of one side meets the cell of the other that asked for the same in everything but what tells the
     sides apart: those requested columns in which they have no value in common. Where both ran in a block of
     one campaign, that block gives one ratio; where they share no block, sessions are compared as they are.
-    Runs that fell back, or have no number, are not compared: they count in the coverage.
+    Runs that fell back, sit on a browser's timer, or have no number, are not compared: they count in the
+    coverage.
 
     Args:
         base, other: rows with at least the columns `NEEDED` and the metric; a cell that never ran is a row
@@ -154,18 +159,22 @@ def compare(
 
     Raises:
         InputError: a side is empty, a run is on both sides, one cell would meet several, or, unless forced,
-            adapters, clock steps, activations, weights, models or processors differ.
+            adapters, clock steps, activations, weights, models or processors differ (`bench.report.alike`).
     """
-    whole = [_latest(rows) for rows in (base, other)]
+    whole = _with_kernels([_latest(rows) for rows in (base, other)])
     sides = [[row for row in rows if row["role"] != "twin"] for rows in whole]
     _check_sides(sides, names)
     varied = _varied(sides)
-    fixed = [name for name in AXES if name not in varied]
+    fixed = [name for name in (*AXES, KERNELS) if name not in varied]
     grouped = [_by_key(rows, fixed) for rows in sides]
     _check_meeting(grouped, varied, names)
     keys = list(dict.fromkeys(key for one in grouped for key in one))
     cells = [
-        _match(dict(zip(fixed, key, strict=True)), (grouped[0].get(key), grouped[1].get(key)), metric, force)
+        _match(
+            dict(zip(fixed, key, strict=True)),
+            (grouped[0].get(key), grouped[1].get(key)),
+            (metric, force, varied),
+        )
         for key in keys
     ]
     cells.sort(key=lambda cell: [sortable(cell.arm.get(name)) for name in _ORDER])
@@ -215,6 +224,23 @@ def _latest(rows: Iterable[Row]) -> list[Row]:
     return list(found.values())
 
 
+def _with_kernels(sides: Sequence[Iterable[Row]]) -> list[list[Row]]:
+    """Rows that say what ran them. A run that failed before it could say is counted to what ran the others of
+    its campaign and platform, where that is one.
+    """
+    found = [list(rows) for rows in sides]
+    said: dict[Key, set[str]] = defaultdict(set)
+    for row in (row for rows in found for row in rows):
+        if (ran := alike.code(row)) is not None:
+            said[row["campaign_id"], row["requested_platform"]].add(ran)
+
+    def of(row: Row) -> str | None:
+        others = said.get((row["campaign_id"], row["requested_platform"]), set())
+        return alike.code(row) or (next(iter(others)) if len(others) == 1 else None)
+
+    return [[{**row, KERNELS: of(row)} for row in rows] for rows in found]
+
+
 def _check_sides(sides: Sequence[list[Row]], names: tuple[str, str]) -> None:
     for rows, name in zip(sides, names, strict=True):
         if not rows:
@@ -227,8 +253,11 @@ def _check_sides(sides: Sequence[list[Row]], names: tuple[str, str]) -> None:
 
 
 def _varied(sides: Sequence[list[Row]]) -> tuple[str, ...]:
-    values = [{name: {row[name] for row in rows} for name in AXES} for rows in sides]
-    return tuple(name for name in AXES if not values[0][name] & values[1][name])
+    values = [{name: {row[name] for row in rows} for name in (*AXES, KERNELS)} for rows in sides]
+    for one in values:
+        one[KERNELS] -= {None}  # nothing ran: that tells no sides apart
+    found = [name for name in AXES if not values[0][name] & values[1][name]]
+    return tuple(found) if values[0][KERNELS] & values[1][KERNELS] else (*found, KERNELS)
 
 
 def _by_key(rows: Iterable[Row], fixed: Sequence[str]) -> dict[Key, list[Row]]:
@@ -245,6 +274,11 @@ def _check_meeting(
         for rows in cells.values():
             for axis in varied:
                 values = words.distinct(row[axis] for row in rows)
+                if len(values) > 1 and axis == KERNELS:
+                    raise InputError(
+                        f"{name} ran one cell of the other side with the kernels {' and '.join(values)}: say "
+                        "which, for example by --campaign, harness_version= or effective_kernels="
+                    )
                 if len(values) > 1:
                     short = axis.removeprefix("requested_")
                     raise InputError(
@@ -260,9 +294,14 @@ def sortable(value: Any) -> tuple[bool, float, str]:
 
 
 def _match(
-    arm: dict[str, Any], found: tuple[list[Row] | None, list[Row] | None], metric: str, force: bool
+    arm: dict[str, Any],
+    found: tuple[list[Row] | None, list[Row] | None],
+    how: tuple[str, bool, Sequence[str]],
 ) -> Matched:
+    """One cell; `how` is the metric, whether force is used, and what tells the sides apart."""
+    metric, force, varied = how
     base, other = (rows or [] for rows in found)
+    timed = sum(_on_timer(row) for rows in (base, other) for row in rows)
     counts = _outcomes(base), _outcomes(other)
     usable = [[row for row in rows if _usable(row, metric, force)] for rows in (base, other)]
     if not (usable[0] and usable[1]):
@@ -271,8 +310,9 @@ def _match(
         if None in found:
             lacking = "BASE" if found[0] is None else "OTHER"
         missing = _why(counts[0] if lacking == "BASE" else counts[1])
-        return Matched(arm, Side(None, counts[0]), Side(None, counts[1]), missing, lacking)
-    differs = _differences(usable)
+        sides = (Side(None, counts[0]), Side(None, counts[1]))
+        return Matched(arm, *sides, missing, lacking, timed=timed)
+    differs, beside = alike.differences(usable, varied)
     pairs = _pairs(usable)
     if pairs:
         compared = [[row for block in pairs for row in block[side]] for side in (0, 1)]
@@ -289,9 +329,10 @@ def _match(
     )
     # WebGPU on a GPU against WebNN on a processor is a question; one platform on two devices is a mishap.
     if first.device != second.device and "requested_platform" in arm:
-        differs = (*differs, f"devices {first.device} and {second.device}")
+        differs.append(f"devices {first.device} and {second.device}")
     unpaired = sum(map(len, usable)) - sum(map(len, compared))
-    return Matched(arm, first, second, differs=differs, unpaired=unpaired, comparison=comparison)
+    found_out = Matched(arm, first, second, unpaired=unpaired, timed=timed, comparison=comparison)
+    return replace(found_out, differs=tuple(differs), beside=tuple(beside))
 
 
 def _devices(rows: Iterable[Row]) -> str:
@@ -308,11 +349,19 @@ def _why(outcomes: Mapping[str, int]) -> str:
 
 def _usable(row: Row, metric: str, force: bool) -> bool:
     ran = row["outcome"] == Outcome.OK or (force and row["outcome"] == Outcome.FALLBACK)
-    return ran and row[metric] is not None and row[metric] > 0
+    return ran and not _on_timer(row) and row[metric] is not None and row[metric] > 0
+
+
+def _on_timer(row: Row) -> bool:
+    """Whether its samples are a browser's timer: no latency, whatever the row says."""
+    return row["timer_ms"] is not None and row["outcome"] in (Outcome.OK, Outcome.FALLBACK)
 
 
 def _outcomes(rows: Iterable[Row]) -> dict[str, int]:
-    return dict(Counter("not run" if row["outcome"] is None else str(row["outcome"]) for row in rows))
+    names = (
+        "not run" if row["outcome"] is None else TIMED if _on_timer(row) else row["outcome"] for row in rows
+    )
+    return dict(Counter(str(name) for name in names))
 
 
 def _pairs(usable: Sequence[list[Row]]) -> list[tuple[list[Row], list[Row]]]:
@@ -338,34 +387,6 @@ def _mean(values: Sequence[float]) -> float:
 
 def _place(rows: Sequence[Row]) -> float:
     return math.fsum(row["position"] for row in rows) / len(rows)
-
-
-def _differences(usable: Sequence[Sequence[Row]]) -> tuple[str, ...]:
-    """What is not one and the same in all runs of both sides, in words with the values."""
-    found = []
-    for column, title in _ALIKE.items():
-        values = [row[column] for rows in usable for row in rows]
-        known = [value for value in values if value is not None]
-        if column == "timer_resolution_us":
-            if known and max(known) > min(known) * (1 + _SAME_STEP):
-                found.append(f"{title} {words.number(min(known))} and {words.number(max(known))} µs")
-        elif len(set(known)) > 1:
-            shown = [
-                words.visible(value)[: 12 if column == "model_sha256" else 60]
-                for value in dict.fromkeys(known)
-            ]
-            found.append(f"{title} {' and '.join(shown[:3])}")
-    kinds = {(row["effective_platform"], row["effective_activations"]) for rows in usable for row in rows}
-    if len({platform for platform, _ in kinds}) == 1 and len(kinds) > 1:  # between platforms it is their own
-        found.append(f"activations {' and '.join(sorted(str(kind) for _, kind in kinds))}")
-    ran = {
-        (row["effective_platform"], row["effective_bits"])
-        for rows in usable
-        for row in rows
-        if row["outcome"] == Outcome.FALLBACK
-    }
-    found += [f"fallbacks to {platform} {bits}-bit" for platform, bits in sorted(ran, key=str)]
-    return tuple(found)
 
 
 def _check_alike(cells: Sequence[Matched]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from bench.report import words
-from bench.report.compare import AXES, Matched, Side, Table, Twins
+from bench.report.compare import AXES, KERNELS, Matched, Side, Table, Twins
 from bench.stats.blocks import Comparison
 from bench.stats.verdict import Verdict
 
@@ -21,8 +21,9 @@ _NAMES = {
     "requested_platform": "platform",
     "requested_bits": "bits",
     "requested_sequence_length": "tokens",
+    KERNELS: "kernels",
 }
-_UNITS = {"requested_bits": "{}-bit", "requested_sequence_length": "{} tokens"}
+_UNITS = {"requested_bits": "{}-bit", "requested_sequence_length": "{} tokens", KERNELS: "kernels {}"}
 _DEFAULTS = {
     "requested_mixed_precision": False,
     "requested_experimental_precision": False,
@@ -36,7 +37,7 @@ _DEFAULTS = {
 
 def arm_name(arm: Mapping[str, Any]) -> str:
     """`all-MiniLM-L6-v2 chrome webgpu 4-bit 16 tokens mixed`, without what varies between the sides."""
-    parts = [_UNITS.get(name, "{}").format(arm[name]) for name in _NAMES if name in arm]
+    parts = [_UNITS.get(name, "{}").format(arm[name]) for name in _NAMES if arm.get(name) is not None]
     return words.visible(" ".join(filter(None, [*parts, options(arm)])))
 
 
@@ -140,7 +141,15 @@ def summary(table: Table, fail_above: float | None = None) -> list[str]:
         found.append(
             "BASE and OTHER share no block: a change of the machine between them looks like a difference"
         )
+    found += [
+        f"beside: {words.visible(text)} ({count} cell{_s(count)})" for text, count in table.beside.items()
+    ]
     found += [_of_twins(one) for one in table.twins]
+    timed = sum(cell.timed for cell in table.cells)
+    if timed:
+        found.append(
+            f"{timed} session{_s(timed)} left out: the samples sit on the browser's timer (bench db check)"
+        )
     unpaired = sum(cell.unpaired for cell in table.cells)
     if unpaired:
         found.append(f"{unpaired} session{_s(unpaired)} left out: the block has no session of the other arm")
@@ -195,7 +204,7 @@ def record(cell: Matched) -> dict[str, Any]:
     figures = ("blocks", "design", "ratio", "low", "high", "p")
     beside = ("deviation", "median_ratio", "median_low", "median_high", "p_permutation")
     return {
-        **{name: cell.arm.get(name) for name in AXES},
+        **{name: cell.arm.get(name) for name in (*AXES, KERNELS)},
         "base": cell.base.centre,
         "other": cell.other.centre,
         **{name: getattr(found, name) if found else None for name in figures},
@@ -208,6 +217,8 @@ def record(cell: Matched) -> dict[str, Any]:
         "missing": cell.missing or None,
         "lacking": cell.lacking or None,
         "differs": list(cell.differs),
+        "beside": list(cell.beside),
+        "on_timer": cell.timed,
         "unpaired": cell.unpaired,
         **{
             f"{name}_{part}": value

@@ -29,8 +29,14 @@ Row = Mapping[str, Any]
 # What makes a series; a change of anything else may be why its level changes.
 _SERIES = ("cpu", "adapter", "effective_device", "model_sha256", *AXES)
 # What is named where a step begins, and how it is called.
-CAUSES = {"browser_version": "browser", "harness_version": "harness", "os": "system"}
-NEEDED = ("id", "role", "outcome", "started_at", "browser", *CAUSES, *_SERIES)
+CAUSES = {
+    "effective_kernels": "kernels",
+    "effective_engine_version": "engine",
+    "browser_version": "browser",
+    "harness_version": "harness",
+    "os": "system",
+}
+NEEDED = ("id", "role", "outcome", "timer_ms", "started_at", "browser", *CAUSES, *_SERIES)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Change:
         size = ", ".join(_percent(value) for value in (self.step.low, self.step.high))
         text = f"run {self.run}, {self.since[:10]}: {_percent(self.step.ratio)} % [{size}]"
         changes = [f"{name} {old} -> {new}" for name, (old, new) in self.changed.items()]
-        return words.visible("; ".join([text, *(changes or ["same browser, harness and system"])]))
+        return words.visible("; ".join([text, *(changes or ["same kernels, browser, harness and system"])]))
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,8 @@ class Series:
 def history(rows: Iterable[Row], metric: str, least: float = LEAST) -> list[Series]:
     """Every arm's series, in order of arm.
 
-    Only runs that ran as requested count: a fallback is another arm's number. Twins of an A/A pair do not.
+    Only runs that ran as requested count: a fallback is another arm's number. Twins of an A/A pair do not
+    count, nor do samples that sit on a browser's timer. New kernels begin no new series: their step is named.
 
     Args:
         rows: with at least the columns `NEEDED` and the metric.
@@ -87,7 +94,7 @@ def history(rows: Iterable[Row], metric: str, least: float = LEAST) -> list[Seri
     """
     grouped: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        ran = row["outcome"] == Outcome.OK and row["role"] != "twin"
+        ran = row["outcome"] == Outcome.OK and row["role"] != "twin" and row["timer_ms"] is None
         if ran and row[metric] is not None and row[metric] > 0:
             grouped[tuple(row[name] for name in _SERIES)].append(row)
     keys = sorted(grouped, key=lambda key: [sortable(value) for value in key])
@@ -122,10 +129,16 @@ def _change(step: Step, rows: Sequence[Row]) -> Change:
     before, after = rows[step.index - SHORTEST : step.index], rows[step.index : step.index + SHORTEST]
     changed = {}
     for name, title in CAUSES.items():
-        old, new = (Counter(str(row[name]) for row in side).most_common(1)[0][0] for side in (before, after))
+        old, new = (
+            Counter(_said(row[name]) for row in side).most_common(1)[0][0] for side in (before, after)
+        )
         if old != new:
             changed[title] = (old, new)
     return Change(step, after[0]["id"], after[0]["started_at"], before[-1]["id"], changed)
+
+
+def _said(value: Any) -> str:
+    return "unknown" if value is None else str(value)
 
 
 def _percent(ratio: float) -> str:

@@ -75,7 +75,7 @@ def test_a_step_without_a_cause_says_so(store):
         for row in store.side(None, [*NEEDED, METRIC])
     ]
     ((_, said),) = steps_in_words(history(rows, METRIC))
-    assert "same browser, harness and system" in said[0]
+    assert "same kernels, browser, harness and system" in said[0]
 
 
 def test_hosts_and_weights_make_series_of_their_own(store):
