@@ -66,6 +66,8 @@ def check_command(db: Database = None) -> None:
     typer.echo(f"{report.url}: schema {report.revision} (this program's: {report.head})")
     for table, count in report.counts.items():
         typer.echo(f"  {table:<13}{count:>10,}")
+    for note in report.notes:
+        typer.echo(f"note: {note}")
     for problem in report.problems:
         typer.echo(f"problem: {problem}")
     if report.problems:

@@ -78,7 +78,7 @@ def browser(row: Row) -> str:
 def latency(row: Row) -> str:
     """`12.3 [12.0, 12.6]`: median and 95 % interval in ms; `12.3 n=4` where the samples are too few."""
     if row["latency_ms_median"] is None:
-        return ""
+        return "on the browser's timer" if row.get("timer_ms") is not None else ""
     median = number(row["latency_ms_median"])
     if row["latency_ms_ci95_low"] is None:
         return f"{median} n={row['latency_ms_n']}"

@@ -17,7 +17,7 @@ from bench.store import revision
 from bench.store.address import cannot_open, make_engine, one_line, parse_url, shown, sqlite_path
 from bench.store.backup import backup
 from bench.store.revision import State
-from bench.store.schema import OUR_TABLES
+from bench.store.schema import OUR_TABLES, SUMMARY
 from bench.store.store import Store
 
 
@@ -25,7 +25,7 @@ from bench.store.store import Store
 class CheckReport:
     """What `bench db check` found; `problems` is empty where all is well.
 
-    `counts` holds the number of rows of each table of ours.
+    `counts` holds the number of rows of each table of ours, `notes` what is no damage and must be known.
     """
 
     url: str
@@ -33,6 +33,7 @@ class CheckReport:
     head: str
     counts: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def open_store(url: str | None = None, *, create: bool = True) -> Store:
@@ -139,9 +140,27 @@ def check(url: str | None = None) -> CheckReport:
                 table: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(table))) or 0
                 for table in sorted(there)
             }
-        return CheckReport(shown(address), stored, revision.head(), counts, problems)
+            notes = _notes(connection) if found is State.CURRENT else []
+        return CheckReport(shown(address), stored, revision.head(), counts, problems, notes)
     finally:
         engine.dispose()
+
+
+def _notes(connection: sa.Connection) -> list[str]:
+    """Runs that no comparison takes although they have a latency."""
+    query = (
+        sa.select(SUMMARY.c.id)
+        .where(SUMMARY.c.timer_ms.is_not(None), SUMMARY.c.latency_ms_median.is_not(None))
+        .order_by(SUMMARY.c.id)
+    )
+    runs = [str(number) for number in connection.scalars(query)]
+    if not runs:
+        return []
+    several = "s" * (len(runs) > 1)
+    return [
+        f"run{several} {', '.join(runs)}: the samples sit on the browser's timer, so the latency is not the "
+        "model's; comparisons, charts and recommendations leave it out"
+    ]
 
 
 def _sqlite_problems(connection: sa.Connection) -> list[str]:

@@ -6,10 +6,10 @@ then), the period of Firefox's timer where it did not, and how many steps of the
 
 from __future__ import annotations
 
-import json
-
 import sqlalchemy as sa
 from alembic import op
+
+from bench.store.older import complete
 
 revision = "0004"
 down_revision = "0003"
@@ -76,9 +76,6 @@ RUNS = (
     ("sample_ticks", sa.Double()),
     ("timer_ms", sa.Double()),
 )
-# Firefox looks for finished work every 100 ms, whatever the work: every row that waited plainly is on it.
-FIREFOX_MS = 100.0
-NOTE = "empty_submits_while_waiting"
 
 
 def upgrade() -> None:
@@ -87,38 +84,8 @@ def upgrade() -> None:
         op.add_column("runs", sa.Column(name, kind, nullable=True))
     op.add_column("environments", sa.Column("host_gpus", sa.Text(), nullable=True))
     if not op.get_context().as_sql:
-        _waits(op.get_bind())
-        op.execute(TICKS)
+        complete(op.get_bind())
     op.execute(VIEW)
-
-
-TICKS = """
-UPDATE runs SET sample_ticks = (
-    SELECT min(s.batch * s.value_ms) FROM samples s WHERE s.run_id = runs.id AND s.phase = 'measure'
-) * 1000 / (
-    SELECT CASE WHEN e.timer_resolution_us > 0 THEN e.timer_resolution_us END
-    FROM environments e WHERE e.id = runs.environment_id
-)
-WHERE latency_ms_median IS NOT NULL
-"""
-
-
-def _waits(connection: sa.Connection) -> None:
-    """Read the evidence of every WebGPU run that was measured."""
-    read = sa.text(
-        "SELECT r.id, r.evidence, e.browser FROM runs r JOIN environments e ON e.id = r.environment_id "
-        "WHERE r.effective_platform = 'webgpu' AND r.latency_ms_median IS NOT NULL"
-    )
-    changes = []
-    for number, evidence, browser in connection.execute(read):
-        found = evidence if isinstance(evidence, dict) else json.loads(evidence)
-        eager = (found.get("notes") or {}).get(NOTE)
-        if isinstance(eager, bool):
-            timer = FIREFOX_MS if browser == "firefox" and not eager else None
-            changes.append({"id": number, "wait": "eager" if eager else "plain", "timer": timer})
-    if changes:
-        write = sa.text("UPDATE runs SET effective_wait = :wait, timer_ms = :timer WHERE id = :id")
-        connection.execute(write, changes)
 
 
 def downgrade() -> None:

@@ -147,6 +147,7 @@ def test_results_of_other_tools_go_with_their_table(tmp_path):
     """A program of old would take their campaign for one of its own without cells."""
     path = tmp_path / "bench.sqlite"
     shutil.copy(DATA / "revision-0003.sqlite", path)
+    upgrade(f"sqlite:///{path}")
     with open_store(f"sqlite:///{path}") as store:
         assert len(store.foreign()) == 42 and len(store.campaigns()) == 2
         with store.engine.connect().execution_options(bench_writes=True) as connection, connection.begin():

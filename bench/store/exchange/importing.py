@@ -25,6 +25,7 @@ from bench.store.exchange.layout import (
     refused,
 )
 from bench.store.exchange.plans import Arrived, Plans
+from bench.store.older import complete
 from bench.store.schema import EnvironmentRow, ForeignRow, ModelRow, RunRow
 from bench.store.writing import in_transaction
 
@@ -60,6 +61,8 @@ class _Import:
         for part in chunks(self._inbox.read(FOREIGN)):
             self._foreign(part)
         self._plans.settle()
+        if self._inbox.export.older:
+            complete(self._inbox.connection)
         if self._renumbered:
             self._inbox.done.notes.append(
                 f"{self._renumbered} runs have another attempt number than where they ran: their cells had "

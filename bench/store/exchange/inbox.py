@@ -45,8 +45,12 @@ class Inbox:
     done: Imported = field(default_factory=Imported)
 
     def read(self, layout: Layout) -> Iterator[Placed]:
-        """The rows of one table's file, checked."""
-        return read(self.export.path(layout), layout, self.export.manifest.encoding)
+        """The rows of one table's file, checked; blank where an older schema had no such column."""
+        lacks = self.export.lacks(layout)
+        there = Layout(layout.name, tuple(one for one in layout.columns if one.name not in lacks))
+        blank = dict.fromkeys(lacks)
+        for place, row in read(self.export.path(layout), there, self.export.manifest.encoding):
+            yield place, {**row, **blank}
 
     def insert(self, table: type[Any], rows: Sequence[Placed]) -> None:
         """Add rows; where the database refuses one, say which and why."""

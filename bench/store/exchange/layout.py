@@ -107,6 +107,21 @@ FOREIGN = _layout(ForeignRow, (_CAMPAIGN,), ("campaign_id",))
 LAYOUTS = (ENVIRONMENTS, MODELS, CAMPAIGNS, CELLS, RUNS, SAMPLES, FOREIGN)
 
 
+# What each revision added to the files: an export of an older one lacks that, and it comes in blank.
+_ADDED: dict[str, dict[str, frozenset[str]]] = {
+    "0004": {
+        "runs": frozenset(
+            (
+                *("effective_engine_version", "effective_features", "effective_kernels", "effective_wait"),
+                *("effective_completion_ms", "sample_ticks", "timer_ms"),
+            )
+        ),
+        "environments": frozenset(("host_gpus",)),
+    },
+}
+_OLDEST = "0003"  # the first that exports were made of
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -142,6 +157,16 @@ class Export:
 
     folder: Path
     manifest: Manifest
+
+    @property
+    def older(self) -> bool:
+        """Whether it lacks columns that this program has."""
+        return self.manifest.schema_revision != revision.head()
+
+    def lacks(self, layout: Layout) -> frozenset[str]:
+        """The columns of one table that came after its schema."""
+        later = (more for number, more in _ADDED.items() if number > self.manifest.schema_revision)
+        return frozenset().union(*(more.get(layout.name, frozenset()) for more in later))
 
     def path(self, layout: Layout) -> Path:
         """Where the rows of one table are."""
@@ -192,11 +217,12 @@ def _manifest(path: Path, data: Any) -> Manifest:
             str(path),
             f"format version {data.get('version')!r}, this program reads {VERSION}: update webquant-bench",
         )
-    if data.get("schema_revision") != revision.head():
+    made = data.get("schema_revision")
+    if not isinstance(made, str) or not _OLDEST <= made <= revision.head():
         raise refused(
             str(path),
-            f"schema {data.get('schema_revision')!r}, this program has {revision.head()!r}: update the older "
-            "of the two programs, then export again",
+            f"schema {made!r}, this program has {revision.head()!r} and reads from {_OLDEST!r} on: update "
+            "the older of the two programs, then export again",
         )
     try:
         return Manifest.model_validate(data)

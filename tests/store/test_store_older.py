@@ -1,0 +1,60 @@
+"""What older databases and exports hold of waits, timers and clocks comes in as today's rows say it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.store import check, open_store, upgrade
+from bench.store.exchange import import_folder, open_export
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+# Written by the program of 2026-11-23: four measurements of Firefox, of which run 21 waited on its timer.
+EXPORT = DATA / "export-0003"
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(f"sqlite:///{tmp_path}/bench.sqlite") as store:
+        import_folder(store.engine, open_export(EXPORT))
+        yield store
+
+
+def test_an_older_export_comes_in_and_says_how_it_waited(store):
+    rows = store.rows("outcome = ok")
+    waits = sorted((row["effective_wait"], row["timer_ms"]) for row in rows)
+    assert waits == [("eager", None)] * 3 + [("plain", 100.0)]
+    assert all(row["effective_kernels"] is None and row["host_gpus"] is None for row in rows)
+
+
+def test_a_sample_spans_so_many_steps_of_its_clock(store):
+    for row in store.rows("outcome = ok"):
+        walls = [one.batch * one.value_ms for one in store.samples(row["id"]) if one.phase == "measure"]
+        assert row["sample_ticks"] == pytest.approx(min(walls) * 1000 / row["timer_resolution_us"])
+
+
+def test_the_row_on_a_timer_is_named_and_is_no_damage(store):
+    report = check(store.url)
+    (timed,) = [row["id"] for row in store.rows("outcome = ok") if row["timer_ms"] is not None]
+    assert report.problems == []
+    assert len(report.notes) == 1 and report.notes[0].startswith(
+        f"run {timed}: the samples sit on the browser's"
+    )
+
+
+def test_importing_twice_adds_nothing(store):
+    before = store.rows()
+    import_folder(store.engine, open_export(EXPORT))
+    assert store.rows() == before
+
+
+@pytest.mark.parametrize("number", ["0001", "0002", "0003"])
+def test_made_up_rows_of_older_schemas_are_on_no_timer(tmp_path, number):
+    shutil.copy(DATA / f"revision-{number}.sqlite", tmp_path / "bench.sqlite")
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    upgrade(url)
+    assert check(url).notes == []
+    with open_store(url) as store:
+        assert all(row["timer_ms"] is None for row in store.rows())
