@@ -52,7 +52,9 @@ def run_command(
         ),
     ] = False,
     engine: Annotated[str, typer.Option(help="native: our own kernels and graphs.")] = "native",
-    device: Annotated[str, typer.Option(help="auto, cpu, gpu or npu.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu (a software adapter in WebGPU), gpu, or npu (WebNN only).")
+    ] = "auto",
     weights: Annotated[
         Path | None, typer.Option(help="A Hugging Face folder to take the weights from.", show_default=False)
     ] = None,

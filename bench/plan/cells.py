@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bench.errors import InputError
 from bench.plan.request import Request
 
 Role = Literal["arm", "twin"]
@@ -91,7 +92,16 @@ def make_plan(
         blocks: how many.
         twin: whether one arm runs twice a block.
         definition: kept with the plan.
+
+    Raises:
+        InputError: an arm asks for what its platform never has.
     """
+    for arm in arms:
+        if arm.platform == "webgpu" and arm.device == "npu":
+            raise InputError(
+                f"device npu for {arm.label}: not allowed; WebGPU has cpu (a software adapter) and gpu, an "
+                "NPU is reached through platform webnn only"
+            )
     entries: list[tuple[Role, Request]] = [("arm", arm) for arm in arms]
     if twin:
         entries.append(("twin", twin_of(arms, seed)))

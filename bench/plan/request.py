@@ -46,7 +46,9 @@ class Request(BaseModel):
         default=128, ge=1, le=MAX_SEQUENCE, description="Tokens (Whisper: 20 ms of audio) a sequence"
     )
     engine: Engine = Field(default="native", description="`native`: our own kernels and graphs")
-    device: Device = Field(default="auto", description="`auto`, `cpu`, `gpu` or `npu`")
+    device: Device = Field(
+        default="auto", description="`auto`, `cpu` (a software adapter in WebGPU), `gpu` or `npu`"
+    )
     group_size: GroupSize = Field(default=32, description="Weights that share a scale, along K")
     scheme: Scheme = Field(default="symmetric", description="`symmetric` or `asymmetric`")
     weights: str | None = Field(

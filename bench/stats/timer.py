@@ -8,8 +8,11 @@ from statistics import median_low
 # Below this a wait is no timer's tick but a look now and then, as Chromium's GPU process has every 1 to 2 ms:
 # it jitters by more than its own length, and so does what it delays.
 LEAST_MS = 5.0
-# A tick is noticed late, never early: by a few percent, or by a millisecond or two on a busy machine.
+# A tick is noticed late, never early, by a few percent of itself. On a busy machine it is more, and a first
+# wait lasts what is left of its tick: so much is granted where the GPU says that the work is a small part.
 _LATE, _EARLY = 0.06, 0.015
+_LATER, _EARLIER = 0.35, 0.1
+_SMALL = 1 / 3
 # Where the GPU's clock says that the work took less than this share of the wait, half of the samples on the
 # multiples are enough; where it says nothing, nearly all must be.
 _SHORT, _HALF, _NEARLY_ALL = 0.8, 0.5, 0.9
@@ -31,16 +34,20 @@ def on_timer(walls: Sequence[float], completion_ms: float | None, gpu_ms: float 
     if not walls or completion_ms is None or completion_ms < LEAST_MS:
         return False
     middle = median_low(walls)  # two ticks have no tick between them
-    if not _on(middle, completion_ms):
-        return False
     if gpu_ms is not None and gpu_ms > _SHORT * middle:
         return False  # the work itself takes that long
-    share = sum(_on(wall, completion_ms) for wall in walls) / len(walls)
+    small = gpu_ms is not None and gpu_ms < _SMALL * middle
+    within = (_EARLIER, _LATER) if small else (_EARLY, _LATE)
+    if not _on(middle, completion_ms, within):
+        return False
+    share = sum(_on(wall, completion_ms, within) for wall in walls) / len(walls)
     if gpu_ms is not None:
         return share >= _HALF
     return len(walls) >= _FEW and share >= _NEARLY_ALL
 
 
-def _on(wall: float, period: float) -> bool:
-    ticks = round(wall / period - (_LATE - _EARLY) / 2)
-    return ticks >= 1 and -_EARLY <= wall / period - ticks <= _LATE
+def _on(wall: float, period: float, within: tuple[float, float]) -> bool:
+    """Whether a wait ended at a tick: at most so much before or after it, in periods."""
+    early, late = within
+    ticks = round(wall / period - (late - early) / 2)
+    return ticks >= 1 and -early <= wall / period - ticks <= late

@@ -27,6 +27,13 @@ def test_a_plain_wait_on_a_timer_is_found(seed, period, work, n):
         assert on_timer(list(walls), period, work)
 
 
+def test_a_busy_machine_notices_its_ticks_late():
+    """Seen in Firefox beside two test suites: a first wait of what was left of the tick, then late ones."""
+    assert on_timer([95.2, 130.8, 121.1], 100.1, 4.0)
+    assert not on_timer([95.2, 130.8, 121.1], 100.1, 110.0)
+    assert not on_timer([45.2, 61.8, 55.1], 100.1, 4.0)
+
+
 @given(seed=SEEDS, period=st.floats(10, 250), work=st.floats(0.01, 80), n=st.integers(3, 200))
 def test_it_is_found_without_a_clock_of_the_gpu(seed, period, work, n):
     rng = np.random.default_rng(seed)
