@@ -151,9 +151,12 @@ def load_settings() -> Settings:
     data: dict[str, dict[str, object]] = {}
     if path.is_file():
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            # Some editors begin a file with a byte order mark.
+            data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(f"settings file {path} is not valid TOML: {error}") from error
+        except OSError as error:
+            raise InputError(f"settings file {path} cannot be read: {error.strerror}") from error
     elif named:
         raise InputError(f"settings file {path} (from BENCH_SETTINGS) does not exist")
     for section, names in _ENVIRONMENT.items():

@@ -11,12 +11,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench.browsers import check_browser
 from bench.cli.browsers import console
+from bench.cli.campaign_file import load
 from bench.cli.campaign_view import plan_json, print_plan, print_status, status_json
 from bench.cli.db import Database
 from bench.cli.flags import Grid, with_grid
 from bench.cli.progress import Progress
+from bench.cli.schedule import schedule_command
 from bench.errors import InputError
 from bench.harness.campaign import (
     Policy,
@@ -33,9 +34,8 @@ from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.plan.campaign import CampaignFile, retried
-from bench.plan.cells import Plan, make_plan
+from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
-from bench.plan.reading import read_campaign
 from bench.plan.request import Request
 from bench.settings import Settings, load_settings
 from bench.store import Campaign, CampaignState, CellState, Store, open_store
@@ -51,30 +51,7 @@ Rename = Annotated[
 ]
 
 
-def load(
-    path: Path, name: str | None = None, grid: str | None = None
-) -> tuple[CampaignFile, list[Request], Plan]:
-    """A campaign file, its arms and its plan.
-
-    Raises:
-        InputError: it cannot be read, or cannot be; one line with the place.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"campaign file {path} cannot be read: {reason}") from None
-    file, arms = read_campaign(text, str(path))
-    if name is not None:
-        file = file.model_copy(update={"name": name})
-    if grid is not None:
-        file = file.model_copy(update={"run": file.run.model_copy(update={"grid": grid})})
-    settings = with_grid(load_settings(), file.run.grid)
-    for browser in dict.fromkeys(arm.browser for arm in arms):
-        check_browser(browser, settings)
-    definition = file.model_dump(mode="json")
-    plan = make_plan(arms, file.run.seed, blocks=file.blocks, twin=file.a_a, definition=definition)
-    return file, arms, plan
+campaign_app.command("schedule")(schedule_command)
 
 
 @campaign_app.command("plan")
