@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,25 @@ def cache_root() -> Path:
     """Where browsers, weights and bundles are kept: `BENCH_CACHE`, else the user's cache folder."""
     override = os.environ.get("BENCH_CACHE")
     return Path(override).expanduser() if override else Path(platformdirs.user_cache_dir("webquant-bench"))
+
+
+def check_cache() -> None:
+    """Write into the cache and take it away again, before anything else is begun.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    root = cache_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=root, prefix=".try-") as file:
+            file.write(b"x")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot write into the cache {root}: {reason}; make room or allow it, or name another folder: "
+            "export BENCH_CACHE=DIR"
+        ) from None
 
 
 def load_settings() -> Settings:

@@ -159,7 +159,11 @@ def _broken_database(error: Exception) -> str | None:
     """What to say where the database broke or went away while it was read."""
     from sqlalchemy.exc import DBAPIError  # loaded by whoever raised it, and slow for those who did not
 
-    return f"the database cannot be read: {error.orig}" if isinstance(error, DBAPIError) else None
+    if not isinstance(error, DBAPIError):
+        return None
+    if "readonly" in str(error.orig):
+        return f"the database cannot be written: {error.orig}; work on a copy: bench db backup FILE"
+    return f"the database cannot be read: {error.orig}"
 
 
 def _value_of(error: Exception, given: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bench.browsers import BROWSERS, BrowserMissing, Build, install, parse_browser
 from bench.browsers.base import version_of
-from bench.settings import Settings, load_settings
+from bench.settings import Settings, check_cache, load_settings
 
 browsers_app = typer.Typer(help="Which browsers are on this machine, and how to get those that are not.")
 
@@ -91,6 +91,7 @@ def install_command(
     for name in wanted:
         parse_browser(name)  # an unknown one is refused before anything is downloaded
     ours = [name for name in wanted if name in install.INSTALLABLE]
+    check_cache()
     problems = install.install(ours, lambda text: print(text, flush=True)) if ours else {}
     return _report(wanted, problems, settings)
 

@@ -37,7 +37,7 @@ from bench.plan.campaign import CampaignFile, retried
 from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
 from bench.plan.request import Request
-from bench.settings import Settings, load_settings
+from bench.settings import Settings, check_cache, load_settings
 from bench.store import Campaign, CampaignState, CellState, Store, open_store
 from bench.store.address import parse_url, sqlite_path
 
@@ -188,6 +188,7 @@ def work(
         grid: whose browsers; else the file's, else that of the settings.
     """
     settings = with_grid(load_settings(), grid or (file.run.grid if file else None))
+    check_cache()
     stop = Stop()
     with stop.signals(), Progress() as progress, Supervisor(settings) as supervisor:
         supervisor.begin()

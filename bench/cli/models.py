@@ -14,7 +14,7 @@ from bench.bundle import prune
 from bench.cli.browsers import console
 from bench.errors import InputError
 from bench.models.catalog import CATALOG, Entry, is_cached, resolve
-from bench.settings import cache_root
+from bench.settings import cache_root, check_cache
 
 models_app = typer.Typer(help="The models known by name, and their weights.")
 
@@ -68,6 +68,7 @@ def fetch_command(
     if not _row(entry)["fetchable"]:
         print(f"{name}: nothing to fetch, its weights are seeded and synthetic")
         return 0
+    check_cache()
     before = is_cached(name)
     try:
         source = resolve(name, progress=lambda text: print(text, file=sys.stderr, flush=True))

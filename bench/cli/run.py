@@ -24,7 +24,7 @@ from bench.plan import request as words
 from bench.plan.cells import make_plan
 from bench.plan.matrix import expand
 from bench.plan.request import Request
-from bench.settings import Settings, experimental_by_environment, load_settings
+from bench.settings import Settings, check_cache, experimental_by_environment, load_settings
 from bench.store import check_name, open_store
 
 _MODEL = "all-MiniLM-L6-v2"
@@ -144,6 +144,7 @@ def run_requests(
         KeyboardInterrupt: stopped before the first run.
     """
     stop = stop or Stop()
+    check_cache()
     plan = make_plan(arms, seed)
     if name is not None:
         check_name(name)
