@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from bench.cli.browsers import console
 from bench.cli.campaign_file import load
 from bench.cli.campaign_view import plan_json, print_plan, print_status, status_json
 from bench.cli.db import Database
 from bench.cli.flags import Grid, with_grid
 from bench.cli.progress import Progress
 from bench.cli.schedule import schedule_command
+from bench.cli.tables import Layout, console, print_table
 from bench.errors import InputError
 from bench.harness.campaign import (
     Policy,
@@ -37,6 +35,7 @@ from bench.plan.campaign import CampaignFile, retried
 from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
 from bench.plan.request import Request
+from bench.report import words
 from bench.settings import Settings, check_cache, load_settings
 from bench.store import Campaign, CampaignState, CellState, Store, open_store
 from bench.store.address import parse_url, sqlite_path
@@ -197,8 +196,8 @@ def work(
             if source.note:
                 progress.note(source.note)
         stop.check()
-        for words in look(file.checks, sqlite_path(parse_url(db))) if file else []:
-            progress.note(words)
+        for text in look(file.checks, sqlite_path(parse_url(db))) if file else []:
+            progress.note(text)
         supervisor.start()
         with open_store(db, create=create) as store:
             campaign: Campaign = get(store)
@@ -261,16 +260,10 @@ def list_campaigns_command(as_json: AsJson = False, db: Database = None) -> None
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("id", "name", "origin", "state", "cells", "done", "skipped", "created", "note"):
-        table.add_column(name)
-    for row in rows:
-        numbers = (str(row[name]) for name in ("cells", "done", "skipped"))
-        table.add_row(
-            *(str(row["id"]), Text(row["name"]), row["origin"], row["state"], *numbers),
-            *(row["created_at"], row["note"] or ""),
-        )
-    console().print(table)
+    head = ("id", "name", "origin", "state", "cells", "done", "skipped", "created", "note")
+    keys = ("id", "name", "origin", "state", "cells", "done", "skipped", "created_at", "note")
+    lines = [[words.visible(row[key]) for key in keys] for row in rows]
+    print_table(console(), head, lines, Layout(spare=("created", "skipped", "note"), own=("state",)))
 
 
 @campaign_app.command("cancel")

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from bench.cli.db import Database
 from bench.cli.flags import choose
+from bench.cli.tables import WIDE, Layout, print_table, toned
 from bench.errors import InputError
 from bench.metrics import METRICS
 from bench.report.output import write_file
@@ -148,20 +147,16 @@ def _text(table: Table, output_format: Format, above: float | None, *, to_file: 
 
 
 def as_text(head: Sequence[str], body: Sequence[Sequence[str]], *, plain: bool) -> str:
-    """A table for a terminal, folded to its width; in a pipe or a file each line stays whole."""
-    console = Console(file=sys.stdout, width=10_000 if plain else None, no_color=plain)
-    table = RichTable(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    numbers = {"blocks", "BASE ms", "OTHER ms", "bits", "tokens", "runs", "ms"}
-    for name in head:
-        whole = name in numbers or name.startswith("ratio") or name in ("platform", "browser", "verdict")
-        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=whole, overflow="fold")
-    for row in body:
-        table.add_row(*(_toned(value) for value in row))
-    with console.capture() as captured:
-        console.print(table)
+    """A table for a terminal, no wider than that; in a pipe or a file each line stays whole."""
+    out = Console(file=sys.stdout, width=WIDE if plain else None, no_color=plain)
+    with out.capture() as captured:
+        print_table(out, head, [[toned(value, _TONES) for value in row] for row in body], _LAYOUT)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def _toned(value: str) -> Text:
-    tones = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "dim"}
-    return Text(value, style=tones.get(value.partition(" ")[0].rstrip(":"), ""))
+_TONES = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "dim"}
+_LAYOUT = Layout(
+    spare=("BASE ms", "OTHER ms", "blocks", "from", "runs"),
+    own=("ratio [95 %]", "verdict", "now ms", "steps", "blocks"),
+    right=("blocks", "BASE ms", "OTHER ms", "bits", "tokens", "runs", "ms"),
+)

@@ -11,6 +11,7 @@ import typer
 from bench.cli.db import Database
 from bench.cli.foreign import query_foreign
 from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give, named_columns, texts
+from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words
 from bench.store import Store, groups, open_store
@@ -86,6 +87,9 @@ def query_command(
     give_runs(rows, names, output_format, output)
 
 
+LAYOUT = Layout(spare=("kernel", "saved", "cosine"), own=("outcome", "ms [95 %]"))
+
+
 def give_runs(
     rows: Sequence[Row],
     names: Sequence[str] | None = None,
@@ -95,7 +99,7 @@ def give_runs(
     """Print rows of `run_summary`: for people, without `names`, in the columns that they look at first."""
     kinds = {item.name: item.type.python_type for item in SUMMARY.c}
     shown = (_HEADINGS, [_short(row) for row in rows]) if names is None else None
-    give(rows, names or list(kinds), output_format, output, shown=shown, kinds=kinds)
+    give(rows, names or list(kinds), output_format, output, shown=shown, kinds=kinds, layout=LAYOUT)
 
 
 def _groups(

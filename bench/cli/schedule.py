@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from bench.cli.browsers import console
 from bench.cli.campaign_file import load
 from bench.cli.db import Database
+from bench.cli.tables import console, print_table
 from bench.errors import InputError
+from bench.report import words
 from bench.store import open_store
 
 if TYPE_CHECKING:  # APScheduler is slow to load, and `bench campaign run` needs none of it
@@ -71,12 +70,11 @@ def schedule_command(
             schedule.remove(store, remove)
             print(f"campaign {remove}: scheduled no more")
             return
-        table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        for title in ("name", "cron", "zone", "next", "file"):
-            table.add_column(title)
-        for one in schedule.planned(store):
-            table.add_row(Text(one.name), one.cron, one.zone, _at(one), Text(one.file))
-        console().print(table)
+        lines = [
+            [words.visible(one.name), one.cron, one.zone, _at(one), words.visible(one.file)]
+            for one in schedule.planned(store)
+        ]
+        print_table(console(), ("name", "cron", "zone", "next", "file"), lines)
 
 
 def _schedule(file: Path, cron: str, timezone: str | None, db: str | None, *, dry_run: bool) -> None:
