@@ -199,7 +199,9 @@ def _widths(table: _Columns, room: int) -> list[int]:
 def _stack(out: Console, head: Sequence[str], rows: Sequence[Sequence[Text]], room: int) -> None:
     """Each row as lines: nothing is left out, and every value stands beside its name."""
     label = min(max(map(cell_len, head)) + 1, max(room // 2 - 2, 1))
-    for row in rows:
+    for count, row in enumerate(rows):
+        if count:
+            out.print()
         say(out, f"{head[0]} {row[0].plain}", room, style="bold")
         pairs = zip(head[1:], row[1:], strict=True)
         fields(out, [(name, cell) for name, cell in pairs if cell.plain], label=label)

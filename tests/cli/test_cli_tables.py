@@ -1,7 +1,16 @@
 """Tables at any width: no number is cut into another, no row loses what tells it apart."""
 
+import fcntl
 import io
+import os
+import pty
 import re
+import shlex
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -102,3 +111,69 @@ def test_what_can_spare_nothing_is_stacked(width):
     text = printed(width, print_table, ["run", "browser", "model", "ms [95 %]", "verdict"], rows)
     lines = [line.split() for line in text.splitlines()]
     assert lines[0] == ["run", "7"] and ["ms", "[95", "%]", "12.3", "[12.0,", "12.6]"] in lines
+
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCH = Path(sys.executable).with_name("bench")
+HUNT, BROWSERS = (f"sqlite:///{ROOT}/results/2026-11-24-{name}/runs.sqlite" for name in ("hunt", "browsers"))
+COMMANDS = [
+    f"query --limit 12 --db {BROWSERS}",
+    f"query --where 'id in (3, 4)' --columns id,browser_binary,user_agent,model_sha256 --db {BROWSERS}",
+    f"query --group-by browser,platform,bits --db {BROWSERS}",
+    f"errors --db {BROWSERS}",
+    f"recommend --db {BROWSERS}",
+    f"compare monday tuesday --db {HUNT}",
+    f"compare platform=webgpu platform=webnn --campaign precision --where 'bits in (16, 8)' --db {BROWSERS}",
+    f"history --db {HUNT}",
+    f"campaign list --db {BROWSERS}",
+    "models list",
+    "browsers list",
+    "faults list",
+]
+
+
+def in_a_terminal(command, width):
+    """What a command prints into a terminal of that width, which is read as it comes and wraps nothing."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+    done = subprocess.Popen(
+        [BENCH, *shlex.split(command)], stdout=theirs, stderr=subprocess.DEVNULL, env={**env, "TERM": "xterm"}
+    )
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not part:
+            break
+        said += part
+    os.close(ours)
+    done.wait()
+    return ANSI.sub("", said.decode())
+
+
+def in_a_pipe(command):
+    done = subprocess.run([BENCH, *shlex.split(command)], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_prints_only_numbers_that_it_has(command):
+    source = numbers(in_a_pipe(command))
+    assert source
+    for width in (40, 80, 140):
+        text = in_a_terminal(command, width)
+        assert numbers(text) <= source, f"at {width} columns:\n{text}"
+
+
+def test_rows_that_differ_are_told_apart_at_80_columns():
+    """Model and options are never left out of a comparison, nor is a ratio or a verdict."""
+    command = f"compare bits=16 bits=4 --force --db {BROWSERS}"
+    whole, narrow = in_a_pipe(command).split(), in_a_terminal(command, 80)
+    ratios = re.findall(r"\d\.\d{3} \[\d+\.\d{3}, \d+\.\d{3}\]", in_a_pipe(command))
+    assert ratios and all(ratio in narrow for ratio in ratios)
+    for name in {word for word in whole if "MiniLM" in word or "whisper" in word or "bert" in word}:
+        assert name in narrow
