@@ -39,6 +39,7 @@ from bench.report import words
 from bench.settings import Settings, check_cache, load_settings
 from bench.store import Campaign, CampaignState, CellState, Store, open_store
 from bench.store.address import parse_url, sqlite_path
+from bench.store.origin import shown
 
 campaign_app = typer.Typer(help="Campaigns from a TOML file: planned, run, resumed, looked at.")
 
@@ -256,7 +257,7 @@ def status_command(name: Name, as_json: AsJson = False, db: Database = None) -> 
 def list_campaigns_command(as_json: AsJson = False, db: Database = None) -> None:
     """List every campaign in the database with its state, and whose results it holds."""
     with open_store(db, create=False) as store:
-        rows = store.campaigns()
+        rows = [{**row, "origin": shown(row)} for row in store.campaigns()]
     if as_json:
         print(json.dumps(rows, indent=2))
         return

@@ -98,7 +98,7 @@ def give_runs(
 ) -> None:
     """Print rows of `run_summary`: for people, without `names`, in the columns that they look at first."""
     kinds = {item.name: item.type.python_type for item in SUMMARY.c}
-    shown = (_HEADINGS, [_short(row) for row in rows]) if names is None else None
+    shown = _shown(rows) if names is None else None
     give(rows, names or list(kinds), output_format, output, shown=shown, kinds=kinds, layout=LAYOUT)
 
 
@@ -146,8 +146,24 @@ _HEADINGS = (
 )
 
 
+# Rows of two machines read the same without these; where they do not differ they say nothing.
+_WHERE = {"host": "cpu", "adapter": "adapter"}
+
+
+def _shown(rows: Sequence[Row]) -> tuple[Sequence[str], list[list[str]]]:
+    """Headings and texts for people; host and adapter where rows differ in them."""
+    differ = {
+        title: name
+        for title, name in _WHERE.items()
+        if len({row[name] for row in rows if row[name] is not None}) > 1
+    }
+    lines = [[*_short(row), *(words.visible(row[name]) for name in differ.values())] for row in rows]
+    return (*_HEADINGS, *differ), lines
+
+
 def _short(row: Row) -> list[str]:
-    platform = " ".join(part for part in (words.platform(row), words.options(row)) if part)
+    twin = "A/A twin" if row["role"] == "twin" else ""
+    platform = " ".join(part for part in (words.platform(row), words.options(row), twin) if part)
     return [
         str(row["id"]),
         f"{row['browser']} {words.short_version(row['browser_version'])}".rstrip(),

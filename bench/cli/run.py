@@ -14,6 +14,7 @@ from bench.cli.db import Database
 from bench.cli.flags import Grid, browsers_of, choose, measuring_of, platforms_of, shape_of, with_grid
 from bench.cli.progress import Progress
 from bench.cli.query import give_runs
+from bench.errors import InputError
 from bench.faults import injection
 from bench.harness.campaign import Policy, Report, Watching, resolve_models, run_campaign
 from bench.harness.outputs import check_output_folder
@@ -35,9 +36,14 @@ def run_command(
     browser: Annotated[
         list[str], typer.Option(help="chrome, firefox, webkitgtk, edge, safari, or NAME:/path; repeatable.")
     ] = ["chrome"],  # noqa: B006
-    model: Annotated[list[str], typer.Option(help="A catalog name (`bench models list`); repeatable.")] = [  # noqa: B006
-        _MODEL
-    ],
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help=f"A catalog name (`bench models list`); repeatable; else {_MODEL}, with --weights the "
+            "folder's name.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
     bits: Annotated[list[str], typer.Option(help="16, 8, 4 or 2; repeatable.")] = ["16", "8", "4", "2"],  # noqa: B006
     mixed_precision: Annotated[
         bool,
@@ -100,7 +106,7 @@ def run_command(
     """Run models in real browsers and keep every run, the refused and the fallen-back ones too."""
     settings = with_grid(load_settings(), grid)
     axes = {
-        "model": list(dict.fromkeys(model)),
+        "model": list(dict.fromkeys(model)) or [_model_of(weights)],
         "browser": browsers_of(browser, settings),
         "platform": platforms_of(platform),
         "bits": [choose("--bits", value, words.BITS) for value in bits],
@@ -124,6 +130,18 @@ def run_command(
     else:
         print_runs(report, db)
     return report.exit_code
+
+
+def _model_of(weights: Path | None) -> str:
+    """What a run without --model measures, by its name."""
+    if weights is None:
+        return _MODEL
+    name = weights.expanduser().resolve().name
+    if not name or not name.isprintable():
+        raise InputError(
+            f"--weights {str(weights)!a}: the folder has no name to go by; give --model NAME too"
+        )
+    return name
 
 
 def run_requests(
