@@ -110,6 +110,8 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
         _silence()
         return 1
     except OSError as error:
+        if error.filename is not None and any(word and word in str(error.filename) for word in given):
+            return _refuse(f"{_short(str(error.filename))}: {error.strerror}; name another file or folder")
         if error.errno not in _NO_OUTPUT or error.filename is not None:
             raise
         _silence()  # what is left of it goes nowhere
@@ -118,6 +120,10 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
             f"cannot write: {error.strerror}; "
             f"{'make room where the output goes' if room else 'send the output elsewhere'}"
         )
+    except UnicodeEncodeError as error:  # a shell passes on any bytes; a file may be named so, nothing else
+        if not any(word in str(error.object) or str(error.object) in word for word in given):
+            raise
+        return _refuse(f"{_short(ascii(error.object))} is no UTF-8 text: give one")
     except Exception as error:
         if broken := _broken_database(error):
             return _refuse(broken)
@@ -174,6 +180,10 @@ def _value_of(error: Exception, given: Sequence[str]) -> str:
         if head in names:
             return f" (given: {tail if equals else value})"
     return ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 def _refuse(message: str) -> int:

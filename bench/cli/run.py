@@ -29,6 +29,7 @@ from bench.settings import Settings, check_cache, experimental_by_environment, l
 from bench.store import check_name, open_store
 
 _MODEL = "all-MiniLM-L6-v2"
+_MOST_SEED = 2**63 - 1  # what the database keeps
 
 
 def run_command(
@@ -105,6 +106,11 @@ def run_command(
 ) -> int:
     """Run models in real browsers and keep every run, the refused and the fallen-back ones too."""
     settings = with_grid(load_settings(), grid)
+    for one in model:
+        if not one.strip() or not one.isprintable():
+            raise InputError(f"--model {one!a}: no name of a model; see bench models list")
+    if abs(seed) > _MOST_SEED:
+        raise InputError(f"--seed {seed}: must be from -{_MOST_SEED} to {_MOST_SEED}")
     axes = {
         "model": list(dict.fromkeys(model)) or [_model_of(weights)],
         "browser": browsers_of(browser, settings),
