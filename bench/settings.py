@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,25 @@ def cache_root() -> Path:
     return Path(override).expanduser() if override else Path(platformdirs.user_cache_dir("webquant-bench"))
 
 
+def check_cache() -> None:
+    """Write into the cache and take it away again, before anything else is begun.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    root = cache_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=root, prefix=".try-") as file:
+            file.write(b"x")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot write into the cache {root}: {reason}; make room or allow it, or name another folder: "
+            "export BENCH_CACHE=DIR"
+        ) from None
+
+
 def load_settings() -> Settings:
     """Read the settings file, if there is one, and lay the environment over it.
 
@@ -151,9 +171,12 @@ def load_settings() -> Settings:
     data: dict[str, dict[str, object]] = {}
     if path.is_file():
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            # Some editors begin a file with a byte order mark.
+            data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(f"settings file {path} is not valid TOML: {error}") from error
+        except OSError as error:
+            raise InputError(f"settings file {path} cannot be read: {error.strerror}") from error
     elif named:
         raise InputError(f"settings file {path} (from BENCH_SETTINGS) does not exist")
     for section, names in _ENVIRONMENT.items():

@@ -174,6 +174,7 @@ def test_what_is_not_typed_stands_in_the_docs_and_has_a_reason():
 
 def test_a_command_that_does_not_do_what_the_page_says_fails(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
     def read(text):
         page = tmp_path / "page.md"

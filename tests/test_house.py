@@ -182,6 +182,7 @@ UNIMPORTED = {
     "hatchling": "builds the wheel of test_the_wheel_holds_everything",
     "pandas-stubs": "types",
     "scipy-stubs": "types",
+    "tzdata": "zoneinfo reads it where the system has no zones",
     "types-psutil": "types",
     "types-tabulate": "types",
     "pytest-timeout": "pytest loads it by itself",

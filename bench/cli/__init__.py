@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from bench import __version__
 from bench.errors import InputError
 
 # A command's module is imported when it is asked for: all of them take a second or two, and a query needs
@@ -39,6 +41,24 @@ _GROUPS = {
     "faults": "faults:faults_app",
 }
 _HIDDEN = ("faults",)
+VERSION = "--version"
+# Whoever reads or keeps our output is gone, or can take no more of it.
+_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+_STREAMS = (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w"))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"webquant-bench {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option(VERSION, callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def application(wanted: str | None = None) -> typer.Typer:
@@ -51,8 +71,8 @@ def application(wanted: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     # One command alone would be taken for the whole program: this keeps its name.
-    app.callback()(lambda: None)
-    one = wanted in _COMMANDS or wanted in _GROUPS
+    app.callback()(_options)
+    one = wanted in _COMMANDS or wanted in _GROUPS or wanted == VERSION
     for name, place in _COMMANDS.items():
         if not one or name == wanted:
             app.command(name)(_named(place))
@@ -75,6 +95,7 @@ def _named(place: str) -> Any:
 
 def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
     """Run a command line of a Typer application; whatever happens becomes an exit code."""
+    open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal gets `\xe9` for what it cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -86,13 +107,23 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:  # the reader of our output, like `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.filename is not None and any(word and word in str(error.filename) for word in given):
+            return _refuse(f"{_short(str(error.filename))}: {error.strerror}; name another file or folder")
+        if error.errno not in _NO_OUTPUT or error.filename is not None:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
-        return _refuse(f"cannot write: {error.strerror}; make room where the output goes")
+        _silence()  # what is left of it goes nowhere
+        room = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        return _refuse(
+            f"cannot write: {error.strerror}; "
+            f"{'make room where the output goes' if room else 'send the output elsewhere'}"
+        )
+    except UnicodeEncodeError as error:  # a shell passes on any bytes; a file may be named so, nothing else
+        if not any(word in str(error.object) or str(error.object) in word for word in given):
+            raise
+        return _refuse(f"{_short(ascii(error.object))} is no UTF-8 text: give one")
     except Exception as error:
         if broken := _broken_database(error):
             return _refuse(broken)
@@ -104,11 +135,41 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
         return _refuse(text + _value_of(error, given))
 
 
+def open_streams() -> None:
+    """Open what the shell closed (`>&-`), to nowhere.
+
+    Without this the next file that is opened, a database say, becomes number 1 or 2: whatever a child or a
+    library prints would be written into it.
+    """
+    for number, (name, flags, mode) in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _silence() -> None:
+    """Let what is still to be printed, by Python's own end too, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _broken_database(error: Exception) -> str | None:
     """What to say where the database broke or went away while it was read."""
     from sqlalchemy.exc import DBAPIError  # loaded by whoever raised it, and slow for those who did not
 
-    return f"the database cannot be read: {error.orig}" if isinstance(error, DBAPIError) else None
+    if not isinstance(error, DBAPIError):
+        return None
+    if "readonly" in str(error.orig):
+        return f"the database cannot be written: {error.orig}; work on a copy: bench db backup FILE"
+    return f"the database cannot be read: {error.orig}"
 
 
 def _value_of(error: Exception, given: Sequence[str]) -> str:
@@ -121,6 +182,11 @@ def _value_of(error: Exception, given: Sequence[str]) -> str:
     return ""
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:99]}…"
+
+
 def _refuse(message: str) -> int:
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it; the exit code says it all the same
+        print("error:", " ".join(message.split()), file=sys.stderr, flush=True)
     return 2

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from bench.browsers import BROWSERS, BrowserMissing, Build, install, parse_browser
 from bench.browsers.base import version_of
-from bench.settings import Settings, load_settings
+from bench.cli.tables import Cell, console, print_table
+from bench.settings import Settings, check_cache, load_settings
 
 browsers_app = typer.Typer(help="Which browsers are on this machine, and how to get those that are not.")
-
-
-def console() -> Console:
-    """stdout; not wrapped where nobody looks at it."""
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 10_000)
 
 
 @browsers_app.command("list")
@@ -33,19 +26,17 @@ def list_command(
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("browser", "version", "source", "where"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("browser", "version", "source"))
+    lines: list[list[Cell]] = []
     for row in rows:
         if row["binary"] is None and row["remedy"]:
-            table.add_row(row["browser"], "", Text("not here", style="yellow"), Text(row["remedy"]))
+            lines.append([row["browser"], "", Text("not here", style="yellow"), row["remedy"]])
             continue
         where = Text(str(row["binary"]))
         where.append(f"\ndriver: {row['driver'] or 'found by Selenium Manager'}", style="dim")
         if row["remedy"]:
             where.append(f"\n{row['remedy']}", style="yellow")
-        table.add_row(row["browser"], row["version"] or "when started", row["source"], where)
-    console().print(table)
+        lines.append([row["browser"], row["version"] or "when started", row["source"], where])
+    print_table(console(), ("browser", "version", "source", "where"), lines)
 
 
 def _rows(name: str, settings: Settings) -> list[dict[str, Any]]:
@@ -91,6 +82,7 @@ def install_command(
     for name in wanted:
         parse_browser(name)  # an unknown one is refused before anything is downloaded
     ours = [name for name in wanted if name in install.INSTALLABLE]
+    check_cache()
     problems = install.install(ours, lambda text: print(text, flush=True)) if ours else {}
     return _report(wanted, problems, settings)
 

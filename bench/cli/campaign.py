@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from bench.browsers import check_browser
-from bench.cli.browsers import console
+from bench.cli.campaign_file import load
 from bench.cli.campaign_view import plan_json, print_plan, print_status, status_json
 from bench.cli.db import Database
 from bench.cli.flags import Grid, with_grid
 from bench.cli.progress import Progress
+from bench.cli.schedule import schedule_command
+from bench.cli.tables import Layout, console, print_table
 from bench.errors import InputError
 from bench.harness.campaign import (
     Policy,
@@ -33,13 +32,14 @@ from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.plan.campaign import CampaignFile, retried
-from bench.plan.cells import Plan, make_plan
+from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
-from bench.plan.reading import read_campaign
 from bench.plan.request import Request
-from bench.settings import Settings, load_settings
+from bench.report import words
+from bench.settings import Settings, check_cache, load_settings
 from bench.store import Campaign, CampaignState, CellState, Store, open_store
 from bench.store.address import parse_url, sqlite_path
+from bench.store.origin import shown
 
 campaign_app = typer.Typer(help="Campaigns from a TOML file: planned, run, resumed, looked at.")
 
@@ -51,30 +51,7 @@ Rename = Annotated[
 ]
 
 
-def load(
-    path: Path, name: str | None = None, grid: str | None = None
-) -> tuple[CampaignFile, list[Request], Plan]:
-    """A campaign file, its arms and its plan.
-
-    Raises:
-        InputError: it cannot be read, or cannot be; one line with the place.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"campaign file {path} cannot be read: {reason}") from None
-    file, arms = read_campaign(text, str(path))
-    if name is not None:
-        file = file.model_copy(update={"name": name})
-    if grid is not None:
-        file = file.model_copy(update={"run": file.run.model_copy(update={"grid": grid})})
-    settings = with_grid(load_settings(), file.run.grid)
-    for browser in dict.fromkeys(arm.browser for arm in arms):
-        check_browser(browser, settings)
-    definition = file.model_dump(mode="json")
-    plan = make_plan(arms, file.run.seed, blocks=file.blocks, twin=file.a_a, definition=definition)
-    return file, arms, plan
+campaign_app.command("schedule")(schedule_command)
 
 
 @campaign_app.command("plan")
@@ -211,6 +188,7 @@ def work(
         grid: whose browsers; else the file's, else that of the settings.
     """
     settings = with_grid(load_settings(), grid or (file.run.grid if file else None))
+    check_cache()
     stop = Stop()
     with stop.signals(), Progress() as progress, Supervisor(settings) as supervisor:
         supervisor.begin()
@@ -219,8 +197,8 @@ def work(
             if source.note:
                 progress.note(source.note)
         stop.check()
-        for words in look(file.checks, sqlite_path(parse_url(db))) if file else []:
-            progress.note(words)
+        for text in look(file.checks, sqlite_path(parse_url(db))) if file else []:
+            progress.note(text)
         supervisor.start()
         with open_store(db, create=create) as store:
             campaign: Campaign = get(store)
@@ -279,20 +257,14 @@ def status_command(name: Name, as_json: AsJson = False, db: Database = None) -> 
 def list_campaigns_command(as_json: AsJson = False, db: Database = None) -> None:
     """List every campaign in the database with its state, and whose results it holds."""
     with open_store(db, create=False) as store:
-        rows = store.campaigns()
+        rows = [{**row, "origin": shown(row)} for row in store.campaigns()]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("id", "name", "origin", "state", "cells", "done", "skipped", "created", "note"):
-        table.add_column(name)
-    for row in rows:
-        numbers = (str(row[name]) for name in ("cells", "done", "skipped"))
-        table.add_row(
-            *(str(row["id"]), Text(row["name"]), row["origin"], row["state"], *numbers),
-            *(row["created_at"], row["note"] or ""),
-        )
-    console().print(table)
+    head = ("id", "name", "origin", "state", "cells", "done", "skipped", "created", "note")
+    keys = ("id", "name", "origin", "state", "cells", "done", "skipped", "created_at", "note")
+    lines = [[words.visible(row[key]) for key in keys] for row in rows]
+    print_table(console(), head, lines, Layout(spare=("created", "skipped", "note"), own=("state",)))
 
 
 @campaign_app.command("cancel")

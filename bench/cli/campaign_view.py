@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from bench.cli.browsers import console
+from bench.cli.tables import Cell, console, print_table, say
 from bench.harness import identity
 from bench.harness.foresight import Foreseen
 from bench.plan.campaign import CampaignFile
@@ -54,30 +51,29 @@ def print_plan(
 ) -> None:
     """The cells in their order, what is known not to run, and the time."""
     out = console()
-    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("cell", "block", "model", "browser", "platform", "bits", "shape", "expected"):
-        table.add_column(name, overflow="fold")
+    lines: list[list[Cell]] = []
     for cell in plan.cells:
         one = cell.request
         expected = foreseen.get((one.browser, one.platform))
         marks = ["mixed"] * one.mixed_precision + ["experimental"] * one.experimental_precision
-        table.add_row(
-            *(str(cell.position), str(cell.block), one.model, one.browser, one.platform),
-            " ".join([str(one.bits), *marks]),
-            f"{one.batch_size}x{one.sequence_length}",
-            Text(expected.outcome.value if expected else "" if cell.role == "arm" else "A/A twin"),
+        lines.append(
+            [
+                *(str(cell.position), str(cell.block), one.model, one.browser, one.platform),
+                " ".join([str(one.bits), *marks]),
+                f"{one.batch_size}x{one.sequence_length}",
+                expected.outcome.value if expected else "" if cell.role == "arm" else "A/A twin",
+            ]
         )
-    out.print(table)
+    print_table(out, ("cell", "block", "model", "browser", "platform", "bits", "shape", "expected"), lines)
     for (browser, platform), one_of in foreseen.items():
-        out.print(Text(f"{browser} {platform}: {one_of.outcome.value}: {one_of.because}", style="yellow"))
+        say(out, f"{browser} {platform}: {one_of.outcome.value}: {one_of.because}", style="yellow")
     twin = " and a hidden A/A twin" if file.a_a else ""
-    out.print(
-        Text(
-            f"campaign {file.name}: {len(arms)} arms{twin} in {file.blocks} blocks, {len(plan.cells)} cells, "
-            f"seed {plan.seed}, plan {plan.hash[:16]}"
-        )
+    say(
+        out,
+        f"campaign {file.name}: {len(arms)} arms{twin} in {file.blocks} blocks, {len(plan.cells)} cells, "
+        f"seed {plan.seed}, plan {plan.hash[:16]}",
     )
-    out.print(Text(_eta(estimate)))
+    say(out, _eta(estimate))
 
 
 def _eta(estimate: Estimate) -> str:

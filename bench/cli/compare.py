@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from bench.cli.db import Database
 from bench.cli.flags import choose
+from bench.cli.tables import WIDE, Layout, print_table, toned
 from bench.errors import InputError
 from bench.metrics import METRICS
 from bench.report.output import write_file
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from bench.report.compare import Table
 
 TIMES = tuple(one.name for one in METRICS if one.unit == "ms" and one.direction == "lower")
+TOO_NOISY = 4
 SIDE = "A campaign's name or number, or a filter: bits=4, browser=firefox, browser_version=153.0.8010.0."
 Where = Annotated[
     str | None, typer.Option("--where", metavar="EXPR", help="Only runs of both sides that meet this.")
@@ -67,7 +67,8 @@ def compare_command(
         typer.Option(
             "--fail-on",
             metavar="slower:PERCENT",
-            help="Exit with 1 where a whole interval says slower by more than this.",
+            help="Exit with 1 where a whole interval says slower by more than this, with 4 where one is too "
+            "noisy to tell.",
         ),
     ] = None,
     output_format: Annotated[Format, typer.Option("--format", help="How it is given.")] = Format.TABLE,
@@ -77,7 +78,9 @@ def compare_command(
     """Compare two sides cell by cell: ratio of times with its 95 % interval over blocks, and a verdict.
 
     Cells meet where they asked for the same in everything but what tells the sides apart. Exit codes: 0
-    compared; 1 `--fail-on` is met; 2 not comparable, or bad input; 3 no cell has both sides.
+    compared; 1 `--fail-on` is met; 2 not comparable, or bad input; 3 no cell has both sides; 4 not met where
+    it can be told, but an interval has the limit of `--fail-on` within it, or there is none: too noisy to
+    tell. As JUnit without `--fail-on` a cell whose verdict is slower has failed.
     """
     choose("--metric", metric, TIMES)
     within = percentage("--margin", margin)
@@ -94,12 +97,20 @@ def compare_command(
     else:
         write_file(output, text.encode())
         typer.echo(str(output))
-    from bench.report.compare_text import exceeds
+    if code := _exit_code(table, above):
+        raise typer.Exit(code)
+
+
+def _exit_code(table: Table, above: float | None) -> int:
+    from bench.report.gate import Gate, count
 
     if table.aggregate.ratio is None:
-        raise typer.Exit(3)
-    if above is not None and any(exceeds(cell, above) for cell in table.cells):
-        raise typer.Exit(1)
+        return 3
+    if above is None:
+        return 0
+    if count(table, above, Gate.EXCEEDED):
+        return 1
+    return TOO_NOISY if count(table, above, Gate.NOISY) else 0
 
 
 def percentage(flag: str, text: str, most: float = 100.0) -> float:
@@ -121,34 +132,31 @@ def _fail_above(text: str | None) -> float | None:
 
 def _text(table: Table, output_format: Format, above: float | None, *, to_file: bool) -> str:
     from bench.report import compare_text as given
+    from bench.report.junit import as_junit
 
     if output_format is Format.JSON:
-        return given.as_json(table)
+        return given.as_json(table, above)
     if output_format is Format.CSV:
         return given.as_csv(table)
     if output_format is Format.MARKDOWN:
         return given.as_markdown(table, above)
     if output_format is Format.JUNIT:
-        return given.as_junit(table, above)
+        return as_junit(table, above)
     shown = as_text(given.headings(table), given.lines(table), plain=to_file or not sys.stdout.isatty())
     return "\n".join([*given.title(table), "", shown, "", *given.summary(table, above), ""])
 
 
 def as_text(head: Sequence[str], body: Sequence[Sequence[str]], *, plain: bool) -> str:
-    """A table for a terminal, folded to its width; in a pipe or a file each line stays whole."""
-    console = Console(file=sys.stdout, width=10_000 if plain else None, no_color=plain)
-    table = RichTable(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    numbers = {"blocks", "BASE ms", "OTHER ms", "bits", "tokens", "runs", "ms"}
-    for name in head:
-        whole = name in numbers or name.startswith("ratio") or name in ("platform", "browser", "verdict")
-        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=whole, overflow="fold")
-    for row in body:
-        table.add_row(*(_toned(value) for value in row))
-    with console.capture() as captured:
-        console.print(table)
+    """A table for a terminal, no wider than that; in a pipe or a file each line stays whole."""
+    out = Console(file=sys.stdout, width=WIDE if plain else None, no_color=plain)
+    with out.capture() as captured:
+        print_table(out, head, [[toned(value, _TONES) for value in row] for row in body], _LAYOUT)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def _toned(value: str) -> Text:
-    tones = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "dim"}
-    return Text(value, style=tones.get(value.partition(" ")[0].rstrip(":"), ""))
+_TONES = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "dim"}
+_LAYOUT = Layout(
+    spare=("BASE ms", "OTHER ms", "blocks", "from", "runs"),
+    own=("ratio [95 %]", "verdict", "now ms", "steps", "blocks"),
+    right=("blocks", "BASE ms", "OTHER ms", "bits", "tokens", "runs", "ms"),
+)

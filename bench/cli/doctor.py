@@ -8,13 +8,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from bench.browsers import BROWSERS, Build, check_browser, parse_browser
-from bench.cli.browsers import console
 from bench.cli.db import Database
 from bench.cli.flags import MAX_SECONDS, positive
+from bench.cli.tables import console, fields, say
 from bench.harness import advice, machine
 from bench.harness.doctor import Examination, examine
 from bench.harness.server import PageServer
@@ -73,7 +72,7 @@ def doctor_command(
         print(json.dumps({"machine": host.as_json(), "browsers": results}, indent=2))
     else:
         out.print()
-        out.print(Text(_verdict(able, len(results)), style="bold"))
+        say(out, _verdict(able, len(results)), style="bold")
     return 0 if able else 3
 
 
@@ -217,16 +216,9 @@ def _size(value: float, name: str) -> str:
 
 def _print_lines(out: Console, lines: list[tuple[str, str]], remedies: list[str], remarks: list[str]) -> None:
     """Labels and values in two columns; foreign words are text, never markup."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, width=20)
-    table.add_column(overflow="fold")
-    for label, value in lines:
-        table.add_row(Text(f"  {label}", style="dim"), Text(value))
-    for text in remarks:
-        table.add_row(Text("  note", style="dim"), Text(text))
-    for text in remedies:
-        table.add_row(Text("  to do", style="yellow"), Text(text, style="yellow"))
-    out.print(table)
+    fields(out, lines, label=18)
+    fields(out, [("note", text) for text in remarks], label=18)
+    fields(out, [("to do", Text(text, style="yellow")) for text in remedies], label=18)
 
 
 def _verdict(able: list[dict[str, Any]], asked: int) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from bench.cli.db import Database
 from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give
+from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words
 from bench.store import open_store
@@ -16,6 +17,7 @@ _COLUMNS = (
     *("count", "outcome", "stage", "category", "name", "message"),
     *("browsers", "first_seen", "last_seen", "run"),
 )
+_LAYOUT = Layout(spare=("last seen", "browsers", "stage"), own=("outcome", "message"))
 _KINDS = dict.fromkeys(_COLUMNS, str) | {"count": int, "run": int}
 
 
@@ -50,4 +52,13 @@ def errors_command(
         for row in rows
     ]
     headings = ("count", "outcome", "stage", "message", "browsers", "last seen", "run")
-    give(rows, _COLUMNS, output_format, output, shown=(headings, shown), kinds=_KINDS, noun="kind")
+    give(
+        rows,
+        _COLUMNS,
+        output_format,
+        output,
+        shown=(headings, shown),
+        kinds=_KINDS,
+        noun="kind",
+        layout=_LAYOUT,
+    )

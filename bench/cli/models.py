@@ -7,14 +7,13 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from bench.bundle import prune
-from bench.cli.browsers import console
+from bench.cli.tables import Cell, console, print_table, say
 from bench.errors import InputError
 from bench.models.catalog import CATALOG, Entry, is_cached, resolve
-from bench.settings import cache_root
+from bench.settings import cache_root, check_cache
 
 models_app = typer.Typer(help="The models known by name, and their weights.")
 
@@ -28,18 +27,15 @@ def list_command(
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("model", "weights", "what it is, and where its weights come from"):
-        table.add_column(name, overflow="fold", no_wrap=name == "model")
+    lines: list[list[Cell]] = []
     for row in rows:
         about = Text(row["description"])
         about.append("\n" + ", else ".join(row["sources"]), style="dim")
         state = "on this machine" if row["cached"] else "not here yet" if row["fetchable"] else "seeded"
-        table.add_row(row["name"], Text(state, style="green" if row["cached"] else ""), about)
-    console().print(table)
-    console().print(
-        Text("Any other BERT-shaped encoder or Whisper: --weights DIR, a Hugging Face folder.", style="dim")
-    )
+        lines.append([row["name"], Text(state, style="green" if row["cached"] else ""), about])
+    out = console()
+    print_table(out, ("model", "weights", "what it is, and where its weights come from"), lines)
+    say(out, "Any other BERT-shaped encoder or Whisper: --weights DIR, a Hugging Face folder.", style="dim")
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -68,6 +64,7 @@ def fetch_command(
     if not _row(entry)["fetchable"]:
         print(f"{name}: nothing to fetch, its weights are seeded and synthetic")
         return 0
+    check_cache()
     before = is_cached(name)
     try:
         source = resolve(name, progress=lambda text: print(text, file=sys.stderr, flush=True))

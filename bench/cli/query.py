@@ -11,6 +11,7 @@ import typer
 from bench.cli.db import Database
 from bench.cli.foreign import query_foreign
 from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give, named_columns, texts
+from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words
 from bench.store import Store, groups, open_store
@@ -86,6 +87,9 @@ def query_command(
     give_runs(rows, names, output_format, output)
 
 
+LAYOUT = Layout(spare=("kernel", "saved", "cosine"), own=("outcome", "ms [95 %]"))
+
+
 def give_runs(
     rows: Sequence[Row],
     names: Sequence[str] | None = None,
@@ -94,8 +98,8 @@ def give_runs(
 ) -> None:
     """Print rows of `run_summary`: for people, without `names`, in the columns that they look at first."""
     kinds = {item.name: item.type.python_type for item in SUMMARY.c}
-    shown = (_HEADINGS, [_short(row) for row in rows]) if names is None else None
-    give(rows, names or list(kinds), output_format, output, shown=shown, kinds=kinds)
+    shown = _shown(rows) if names is None else None
+    give(rows, names or list(kinds), output_format, output, shown=shown, kinds=kinds, layout=LAYOUT)
 
 
 def _groups(
@@ -142,8 +146,24 @@ _HEADINGS = (
 )
 
 
+# Rows of two machines read the same without these; where they do not differ they say nothing.
+_WHERE = {"host": "cpu", "adapter": "adapter"}
+
+
+def _shown(rows: Sequence[Row]) -> tuple[Sequence[str], list[list[str]]]:
+    """Headings and texts for people; host and adapter where rows differ in them."""
+    differ = {
+        title: name
+        for title, name in _WHERE.items()
+        if len({row[name] for row in rows if row[name] is not None}) > 1
+    }
+    lines = [[*_short(row), *(words.visible(row[name]) for name in differ.values())] for row in rows]
+    return (*_HEADINGS, *differ), lines
+
+
 def _short(row: Row) -> list[str]:
-    platform = " ".join(part for part in (words.platform(row), words.options(row)) if part)
+    twin = "A/A twin" if row["role"] == "twin" else ""
+    platform = " ".join(part for part in (words.platform(row), words.options(row), twin) if part)
     return [
         str(row["id"]),
         f"{row['browser']} {words.short_version(row['browser_version'])}".rstrip(),

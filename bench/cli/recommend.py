@@ -9,6 +9,7 @@ import typer
 
 from bench.cli.db import Database
 from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give
+from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words
 from bench.report.board import Board
@@ -23,6 +24,8 @@ _ARM = (
     "cosine_fp32_low",
 )
 _HEADINGS = ("model", "take", "ms [95 %]", "MB", "cosine", "cells", "why")
+
+_LAYOUT = Layout(spare=("MB", "cells"), own=("take", "why"))
 
 
 def recommend_command(
@@ -59,7 +62,7 @@ def recommend_command(
         raise InputError("no runs to recommend from: see what there is with bench query")
     rows = [_row(one) for one in found]
     shown = (_HEADINGS, [_texts(one) for one in found])
-    give(rows, list(rows[0]), output_format, output, shown=shown, noun="model")
+    give(rows, list(rows[0]), output_format, output, shown=shown, noun="model", layout=_LAYOUT)
     if all(one.arm is None for one in found):
         raise typer.Exit(3)
 

@@ -14,9 +14,8 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from bench.cli.tables import WIDE, Layout, console, print_table, say, toned
 from bench.errors import InputError
 from bench.report import words
 from bench.report.output import write_file
@@ -24,7 +23,6 @@ from bench.store.filter import column
 from bench.store.schema import SUMMARY
 
 Row = Mapping[str, Any]
-WIDE = 10_000  # not wrapped where nobody looks at it: a pipe or a file gets each row on one line
 
 Where = Annotated[
     str | None,
@@ -47,7 +45,6 @@ _TONES = {
     "unavailable": "dim",
     "interrupted": "dim",
 }
-_NARROW = {"run", "bits", "outcome", "saved", "kernel", "cosine", "id", "count", "runs", "last seen"}
 
 
 class Format(StrEnum):
@@ -87,6 +84,7 @@ def give(
     kinds: Mapping[str, type] | None = None,
     noun: str = "run",
     notes: Sequence[str] = (),
+    layout: Layout | None = None,
 ) -> None:
     """Print rows, or write them.
 
@@ -99,17 +97,17 @@ def give(
         kinds: column -> int, float, bool or str, for Parquet; what is not named is told from its values.
         noun: what a row is, for the count under a table.
         notes: lines under a table.
+        layout: what a table may do without in a narrow terminal.
     """
     if output_format in (Format.TABLE, Format.MARKDOWN):
         names, lines = shown or (header, [texts(row, header) for row in rows])
         if output_format is Format.MARKDOWN:
             content = _markdown(names, lines) + "".join(f"\n{note}\n" for note in notes)
         elif output is None:
-            _print_table(names, lines, noun, notes)
+            _print_table(console(), names, lines, noun, notes, layout)
             return
         else:
-            console = Console(file=io.StringIO(), width=WIDE)
-            content = _captured(console, names, lines, noun, notes)
+            content = _captured(names, lines, noun, notes)
         data = content.encode()
     else:
         data = _data(rows, header, output_format, kinds or {})
@@ -184,44 +182,26 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], noun: str, notes: Sequence[str]
+    out: Console,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    noun: str,
+    notes: Sequence[str],
+    layout: Layout | None,
 ) -> None:
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE)
-    count = f"{len(rows)} {noun}{'' if len(rows) == 1 else 's'}"
-    hidden = -1
-    if sys.stdout.isatty() and "model" in header:
-        place = list(header).index("model")
-        models = {row[place] for row in rows}
-        if len(models) == 1:  # said once beneath leaves room for the numbers
-            hidden, count = place, f"{count} of {models.pop()}"
+    """The table, how many rows it has, and the notes."""
     if rows:
-        console.print(_table(header, rows, hidden))
-    for line in (count, *notes):
-        console.print(Text(line))
+        place = list(header).index("outcome") if "outcome" in header else -1
+        shown = [
+            [toned(value, _TONES, "red") if at == place else value for at, value in enumerate(row)]
+            for row in rows
+        ]
+        print_table(out, header, shown, layout or Layout(own=("outcome",)))
+    for line in (f"{len(rows)} {noun}{'' if len(rows) == 1 else 's'}", *notes):
+        say(out, line)
 
 
-def _captured(
-    console: Console, header: Sequence[str], rows: Sequence[Sequence[str]], noun: str, notes: Sequence[str]
-) -> str:
-    with console.capture() as captured:
-        if rows:
-            console.print(_table(header, rows, -1))
-        for line in (f"{len(rows)} {noun}{'' if len(rows) == 1 else 's'}", *notes):
-            console.print(Text(line))
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], hidden: int) -> Table:
-    """A table without lines; foreign words are text, never markup."""
-    table = Table(header_style="bold underline", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    kept = [place for place in range(len(header)) if place != hidden]
-    for place in kept:
-        name = header[place]
-        table.add_column(name, overflow="fold", no_wrap=name in _NARROW, min_width=min(8, len(name)))
-    for row in rows:
-        cells = [Text(value) for value in row]
-        if "outcome" in header:
-            place = list(header).index("outcome")
-            cells[place].stylize(_TONES.get(row[place], "red"))
-        table.add_row(*(cells[place] for place in kept))
-    return table
+def _captured(header: Sequence[str], rows: Sequence[Sequence[str]], noun: str, notes: Sequence[str]) -> str:
+    text = io.StringIO()
+    _print_table(Console(file=text, width=WIDE), header, rows, noun, notes, None)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())

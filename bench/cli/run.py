@@ -14,6 +14,7 @@ from bench.cli.db import Database
 from bench.cli.flags import Grid, browsers_of, choose, measuring_of, platforms_of, shape_of, with_grid
 from bench.cli.progress import Progress
 from bench.cli.query import give_runs
+from bench.errors import InputError
 from bench.faults import injection
 from bench.harness.campaign import Policy, Report, Watching, resolve_models, run_campaign
 from bench.harness.outputs import check_output_folder
@@ -24,10 +25,11 @@ from bench.plan import request as words
 from bench.plan.cells import make_plan
 from bench.plan.matrix import expand
 from bench.plan.request import Request
-from bench.settings import Settings, experimental_by_environment, load_settings
+from bench.settings import Settings, check_cache, experimental_by_environment, load_settings
 from bench.store import check_name, open_store
 
 _MODEL = "all-MiniLM-L6-v2"
+_MOST_SEED = 2**63 - 1  # what the database keeps
 
 
 def run_command(
@@ -35,9 +37,14 @@ def run_command(
     browser: Annotated[
         list[str], typer.Option(help="chrome, firefox, webkitgtk, edge, safari, or NAME:/path; repeatable.")
     ] = ["chrome"],  # noqa: B006
-    model: Annotated[list[str], typer.Option(help="A catalog name (`bench models list`); repeatable.")] = [  # noqa: B006
-        _MODEL
-    ],
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help=f"A catalog name (`bench models list`); repeatable; else {_MODEL}, with --weights the "
+            "folder's name.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
     bits: Annotated[list[str], typer.Option(help="16, 8, 4 or 2; repeatable.")] = ["16", "8", "4", "2"],  # noqa: B006
     mixed_precision: Annotated[
         bool,
@@ -101,8 +108,13 @@ def run_command(
 ) -> int:
     """Run models in real browsers and keep every run, the refused and the fallen-back ones too."""
     settings = with_grid(load_settings(), grid)
+    for one in model:
+        if not one.strip() or not one.isprintable():
+            raise InputError(f"--model {one!a}: no name of a model; see bench models list")
+    if abs(seed) > _MOST_SEED:
+        raise InputError(f"--seed {seed}: must be from -{_MOST_SEED} to {_MOST_SEED}")
     axes = {
-        "model": list(dict.fromkeys(model)),
+        "model": list(dict.fromkeys(model)) or [_model_of(weights)],
         "browser": browsers_of(browser, settings),
         "platform": platforms_of(platform),
         "bits": [choose("--bits", value, words.BITS) for value in bits],
@@ -128,6 +140,18 @@ def run_command(
     return report.exit_code
 
 
+def _model_of(weights: Path | None) -> str:
+    """What a run without --model measures, by its name."""
+    if weights is None:
+        return _MODEL
+    name = weights.expanduser().resolve().name
+    if not name or not name.isprintable():
+        raise InputError(
+            f"--weights {str(weights)!a}: the folder has no name to go by; give --model NAME too"
+        )
+    return name
+
+
 def run_requests(
     arms: list[Request],
     settings: Settings,
@@ -146,6 +170,7 @@ def run_requests(
         KeyboardInterrupt: stopped before the first run.
     """
     stop = stop or Stop()
+    check_cache()
     plan = make_plan(arms, seed)
     if name is not None:
         check_name(name)

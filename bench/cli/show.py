@@ -25,19 +25,22 @@ def show_command(
     """Show everything about one run, the browser's words verbatim."""
     with open_store(db, create=False) as store:
         record = store.run(run)
+        [row] = store.rows(f"id = {record.id}")
     if as_json:
         data = record.model_dump(mode="json")
         data["samples"] = [sample.model_dump(mode="json") for sample in record.samples]
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
     else:
-        for line in _describe(record):
+        for line in _describe(record, twin=row["role"] == "twin"):
             typer.echo(line)
 
 
-def _describe(record: RunRecord) -> list[str]:
+def _describe(record: RunRecord, *, twin: bool) -> list[str]:
     """A record in lines: the verdict first, then each part with its fields."""
     asked = record.requested
     lines = [f"run {record.id}: {record.outcome.value}  ({asked.label}, {asked.model})"]
+    if twin:
+        lines.append("A/A twin: the second copy of an arm, which comparisons leave out")
     if record.fallback_reason:
         lines.append(f"fell back because: {words.visible(record.fallback_reason)}")
     if record.error:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,77 +24,25 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.combining import OrTrigger
-from apscheduler.triggers.cron import CronTrigger
 
 from bench.errors import InputError
+from bench.harness.crontab import CronLine
 from bench.harness.supervisor import ROOT
+from bench.harness.zones import host_zone, zone_of
 from bench.store import Store
 
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One line of `bench campaign schedule --list`; times have the host's time zone."""
+    """One line of `bench campaign schedule --list`; `next_run` is in the job's own zone."""
 
     name: str
     cron: str
+    zone: str
     file: str
     next_run: datetime | None
-
-
-def trigger_of(cron: str) -> BaseTrigger:
-    """The times that a crontab line means, in the host's time zone.
-
-    Days of the week are cron's (0 and 7 are Sunday), not APScheduler's; and as in cron, where both a day of
-    the month and a day of the week are given, either will do.
-
-    Raises:
-        InputError: it is no crontab line.
-    """
-    fields = cron.split()
-    if len(fields) != 5:
-        raise InputError(
-            f'--cron "{cron}": {len(fields)} fields; allowed: five, minute hour day month weekday, '
-            'for example "0 3 * * *"'
-        )
-    minute, hour, day, month, weekday = fields
-    times = {"minute": minute, "hour": hour, "month": month}
-    try:
-        named = _weekdays(weekday)
-        if day == "*" or weekday == "*":
-            return CronTrigger(**times, day=day, day_of_week=named)
-        return OrTrigger([CronTrigger(**times, day=day), CronTrigger(**times, day_of_week=named)])
-    except ValueError as error:
-        raise InputError(f'--cron "{cron}": {error}; for example "0 3 * * *"') from None
-
-
-def _weekdays(field: str) -> str:
-    """Cron's numbers as names; a range that ends on Sunday or passes it becomes a list."""
-    found = []
-    for part in field.split(","):
-        span, slash, step = part.partition("/")
-        low, dash, high = span.partition("-")
-        if not dash and not slash:
-            found.append(_DAYS[int(low)] if low.isdecimal() and int(low) <= 7 else low)
-            continue
-        first, last = (0, 6) if low == "*" else (_number(low), _number(high) if dash else 6)
-        every = int(step) if slash else 1
-        if every < 1 or last < first:
-            raise ValueError(f"{part!r} is no range of days")
-        found += [_DAYS[number] for number in range(first, last + 1, every)]
-    return ",".join(found)
-
-
-def _number(day: str) -> int:
-    if day.isdecimal() and int(day) <= 7:
-        return int(day)
-    if day.lower() in _DAYS:
-        return _DAYS.index(day.lower())
-    raise ValueError(f"{day!r} is no day of the week; allowed: 0 to 7, or mon to sun")
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
@@ -116,6 +64,7 @@ def opened(store: Store, *, paused: bool = True) -> Iterator[BackgroundScheduler
         jobstores={"default": SQLAlchemyJobStore(engine=engine)},
         executors={"default": ThreadPoolExecutor(1)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        timezone=UTC,  # each job has its own; left alone it would look for the host's, and fail without one
     )
     scheduler.start(paused=paused)
     try:
@@ -124,20 +73,15 @@ def opened(store: Store, *, paused: bool = True) -> Iterator[BackgroundScheduler
         scheduler.shutdown(wait=not paused)
 
 
-def add(store: Store, name: str, file: Path, cron: str) -> Planned:
-    """Plan a campaign; one of that name is planned anew.
-
-    Raises:
-        InputError: `cron` is no crontab line.
-    """
-    trigger = trigger_of(cron)
+def add(store: Store, name: str, file: Path, line: CronLine) -> Planned:
+    """Plan a campaign; one of that name is planned anew."""
     with opened(store) as scheduler:
         job = scheduler.add_job(
             fire,
-            trigger,
+            line,
             id=name,
             name=name,
-            kwargs={"name": name, "file": str(file.resolve()), "cron": cron},
+            kwargs={"name": name, "file": str(file.resolve()), "cron": line.line, "zone": line.zone},
             replace_existing=True,
         )
         return _planned(job)
@@ -164,12 +108,37 @@ def planned(store: Store) -> list[Planned]:
 
 
 def _planned(job: Any) -> Planned:
-    return Planned(job.id, job.kwargs["cron"], job.kwargs["file"], job.next_run_time)
+    zone = _zone(job)
+    due = job.next_run_time
+    return Planned(
+        job.id, job.kwargs["cron"], zone, job.kwargs["file"], due and due.astimezone(zone_of(zone))
+    )
 
 
-def fire(name: str, file: str, cron: str) -> None:
+def _zone(job: Any) -> str:
+    """The zone that the job was planned in; those of older versions hold it in APScheduler's own triggers."""
+    if isinstance(job.trigger, CronLine):
+        return job.trigger.zone
+    inner = getattr(job.trigger, "triggers", [job.trigger])[0]
+    try:
+        zone_of(str(inner.timezone))
+    except (AttributeError, InputError):
+        return host_zone()
+    return str(inner.timezone)
+
+
+def _renew(scheduler: BackgroundScheduler) -> None:
+    """Give the jobs of older versions times that are cron's; what was missed stays due."""
+    for job in scheduler.get_jobs():
+        if not isinstance(job.trigger, CronLine):
+            line = CronLine(job.kwargs["cron"], _zone(job))
+            job.modify(trigger=line, kwargs={**job.kwargs, "zone": line.zone})
+
+
+def fire(name: str, file: str, cron: str, zone: str = "UTC") -> None:
     """Run the campaign now, under its name and the time; called by the scheduler in a thread."""
-    unique = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    now = datetime.now(zone_of(zone))
+    unique = f"{name}-{now:%Y%m%d-%H%M%S}{'-again' if now.fold else ''}"  # an hour may come twice
     print(f"{unique}: begins ({file}, {cron})", flush=True)
     command = [sys.executable, "-P", "-m", "bench", "campaign", "run", file, "--name", unique]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -198,6 +167,8 @@ def serve(store: Store) -> None:
 
     before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        with opened(store) as scheduler:
+            _renew(scheduler)
         with opened(store, paused=False):
             while not ended.wait(1.0):
                 pass

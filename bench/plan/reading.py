@@ -33,7 +33,7 @@ def read_campaign(text: str, where: str) -> tuple[CampaignFile, list[Request]]:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"campaign file {where} is not valid TOML: {error}") from None
     try:
         file = CampaignFile.model_validate(data)

@@ -7,9 +7,8 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
 
-from bench.report import words
+from bench.report import gate, words
 from bench.report.compare import AXES, KERNELS, Matched, Side, Table, Twins
 from bench.stats.blocks import Comparison
 from bench.stats.verdict import Verdict
@@ -154,8 +153,7 @@ def summary(table: Table, fail_above: float | None = None) -> list[str]:
     if unpaired:
         found.append(f"{unpaired} session{_s(unpaired)} left out: the block has no session of the other arm")
     if fail_above is not None:
-        bad = sum(exceeds(cell, fail_above) for cell in table.cells)
-        found.append(f"slower by more than {100 * fail_above:g} %, interval and all: {bad} cell{_s(bad)}")
+        found += gate.in_words(table, fail_above)
     return found
 
 
@@ -192,12 +190,6 @@ def title(table: Table) -> list[str]:
     ]
 
 
-def exceeds(cell: Matched, above: float) -> bool:
-    """Whether the whole interval says slower by more than this part; a lone ratio never does."""
-    found = cell.comparison
-    return found is not None and found.low is not None and found.low > 1 + above
-
-
 def record(cell: Matched) -> dict[str, Any]:
     """One cell with everything, flat but for outcomes and runs; None where there is nothing."""
     found, said = cell.comparison, cell.judgement
@@ -232,8 +224,8 @@ def _side(side: Side) -> dict[str, Any]:
     return {"outcomes": dict(side.outcomes), "runs": list(side.runs), "device": side.device or None}
 
 
-def as_json(table: Table) -> str:
-    """Everything, for programs."""
+def as_json(table: Table, fail_above: float | None = None) -> str:
+    """Everything, for programs; with a limit, also how each cell meets it."""
     data = {
         "base": table.base,
         "other": table.other,
@@ -262,6 +254,9 @@ def as_json(table: Table) -> str:
         ],
         "cells": [record(cell) for cell in table.cells],
     }
+    if fail_above is not None:
+        data["fail_above"] = fail_above
+        data["gate"] = [met and met.value for met in (gate.of(cell, fail_above) for cell in table.cells)]
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -307,33 +302,3 @@ def markdown_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[s
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def as_junit(table: Table, fail_above: float | None = None) -> str:
-    """A test case a cell: failed where `fail_above` says so, skipped where there is no verdict."""
-    cases = []
-    for cell in table.cells:
-        case = ElementTree.Element("testcase", name=arm_name(cell.arm) or "all", classname="bench.compare")
-        text = " ".join(filter(None, [ratio(cell), verdict(cell)]))
-        if fail_above is not None and exceeds(cell, fail_above):
-            failed = ElementTree.SubElement(
-                case, "failure", message=f"slower by more than {100 * fail_above:g} %"
-            )
-            failed.text = text
-        elif cell.judgement is None or cell.judgement.verdict is Verdict.INCONCLUSIVE:
-            why = cell.judgement.why if cell.judgement else ""
-            ElementTree.SubElement(case, "skipped", message="; ".join(filter(None, [text, why])))
-        else:
-            ElementTree.SubElement(case, "system-out").text = text
-        cases.append(case)
-    suite = ElementTree.Element(
-        "testsuite",
-        name=words.visible(f"{table.base} against {table.other}: {table.metric}"),
-        tests=str(len(cases)),
-        failures=str(sum(case.find("failure") is not None for case in cases)),
-        skipped=str(sum(case.find("skipped") is not None for case in cases)),
-    )
-    suite.extend(cases)
-    ElementTree.SubElement(suite, "system-out").text = "\n".join([*title(table), *summary(table, fail_above)])
-    ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.errors import StoreError
-from bench.store.address import one_line, parse_url, shown, sqlite_path
+from bench.store.address import one_line, parse_url, reading, shown, sqlite_path
 from bench.store.schema import OUR_TABLES
 
 
@@ -39,7 +39,9 @@ def backup(url: str | None = None, target: Path | None = None) -> Path:
         raise StoreError(f"{copy} is there already: name a new file for the backup")
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(copy)) as made:
+        uri = reading(source)
+        opened = sqlite3.connect(uri or str(source), uri=uri is not None)
+        with closing(opened) as original, closing(sqlite3.connect(copy)) as made:
             original.backup(made, pages=4096)
             problem = _difference(original, made)
             # One file that can be read where nothing may be written; a campaign on it switches back.

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from bench.errors import StoreError
 from bench.store import revision
-from bench.store.address import cannot_open, make_engine, one_line, parse_url, shown, sqlite_path
+from bench.store.address import cannot_open, make_engine, one_line, parse_url, reads_only, shown, sqlite_path
 from bench.store.backup import backup
 from bench.store.revision import State
 from bench.store.schema import OUR_TABLES, SUMMARY
@@ -48,7 +48,7 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
     """
     address = parse_url(url)
     _look_at_path(address, create=create)
-    engine = make_engine(address)
+    engine = make_engine(address, reads=not create)
     try:
         with _one_line_errors(address):
             _accept(engine, address, create=create)
@@ -126,7 +126,7 @@ def check(url: str | None = None) -> CheckReport:
     """
     address = parse_url(url)
     _look_at_path(address, create=False)
-    engine = make_engine(address)
+    engine = make_engine(address, reads=True)
     try:
         with _one_line_errors(address), engine.connect() as connection:
             found, stored = revision.state(connection), revision.current(connection)
@@ -174,6 +174,8 @@ def _sqlite_problems(connection: sa.Connection) -> list[str]:
 def _look_at_path(address: URL, *, create: bool) -> None:
     """Say what is wrong with an SQLite file before SQLite would make an empty one of it."""
     path = sqlite_path(address)
+    if create and reads_only(address):
+        raise StoreError(f"{shown(address)} may only be read (mode=ro): leave that out to write into it")
     if path is None:
         return
     try:

@@ -13,6 +13,7 @@ from bench.metrics import METRICS
 from bench.plan.request import Request
 from bench.record import Effective, ErrorInfo, RunRecord, Sample
 from bench.store.filter import Condition, column, compile_filter, nearest
+from bench.store.origin import unmarked
 from bench.store.schema import (
     OWN,
     SUMMARY,
@@ -142,7 +143,7 @@ def campaign(engine: sa.Engine, key: int | str) -> Campaign:
             Cell(cell.id, cell.position, cell.block, Request.model_validate(cell.arm), cell.role)
             for cell in cells
         ],
-        row.settings,
+        unmarked(row.settings),
         row.definition,
         row.plan_hash,
         CampaignState(row.state),

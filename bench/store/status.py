@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 from bench.harness.outcome import Outcome
 from bench.plan.request import Request
 from bench.store.leases import Lease, held
+from bench.store.origin import imported
 from bench.store.reading import find_campaign
 from bench.store.schema import CampaignRow, CampaignState, CellRow, CellState, RunRow
 
@@ -104,7 +105,7 @@ def listing(engine: sa.Engine) -> list[dict[str, Any]]:
     query = (
         sa.select(
             *(CampaignRow.id, CampaignRow.name, CampaignRow.state, CampaignRow.note),
-            *(CampaignRow.created_at, CampaignRow.origin),
+            *(CampaignRow.created_at, CampaignRow.origin, CampaignRow.settings),
             sa.func.count(CellRow.id).label("cells"),
             sa.func.count(sa.case((CellRow.state == CellState.DONE.value, 1))).label("done"),
             sa.func.count(sa.case((CellRow.state == CellState.SKIPPED.value, 1))).label("skipped"),
@@ -114,7 +115,10 @@ def listing(engine: sa.Engine) -> list[dict[str, Any]]:
         .order_by(CampaignRow.id)
     )
     with engine.connect() as connection:
-        return [dict(row._mapping) for row in connection.execute(query)]
+        rows = [dict(row._mapping) for row in connection.execute(query)]
+    for row in rows:
+        row["imported"] = imported(row.pop("settings"))
+    return rows
 
 
 def durations(engine: sa.Engine, campaign_id: int | None, limit: int) -> list[tuple[Request, float]]:

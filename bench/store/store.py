@@ -147,7 +147,10 @@ class Store:
         return status.status(self.engine, key)
 
     def campaigns(self) -> list[Row]:
-        """Every campaign: id, name, state, note, created_at, origin, and its cells, done, skipped."""
+        """Every campaign: id, name, state, note, created_at, origin, imported, and its cells, done, skipped.
+
+        `origin` is `own` or another tool; `imported` is the export it came in, or None.
+        """
         return status.listing(self.engine)
 
     def durations(self, campaign_id: int | None = None, *, limit: int = 2000) -> list[tuple[Request, float]]:

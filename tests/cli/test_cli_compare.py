@@ -80,12 +80,44 @@ def test_a_difference_too_small_to_matter(bench):
         (("monday", "tuesday", "--fail-on", "slower:5%"), 1),
         (("monday", "tuesday", "--fail-on", "slower: 25"), 0),
         (("tuesday", "monday", "--fail-on", "slower:5%"), 0),
-        (("monday", "single", "--fail-on", "slower:0.001%"), 0),  # a lone ratio proves nothing
+        (("monday", "single", "--fail-on", "slower:0.001%"), 4),  # a lone ratio proves nothing
         (("bits=16", "bits=2", "--campaign", "monday"), 3),
     ],
 )
 def test_exit_codes(bench, arguments, code):
     assert bench("compare", *arguments)[0] == code
+
+
+def test_junit_without_a_limit_fails_what_is_slower_and_skips_what_cannot_be_told(bench):
+    code, out, _ = bench("compare", "monday", "tuesday", "--format", "junit")
+    suite = ElementTree.fromstring(out)
+    assert code == 0 and (suite.get("failures"), suite.get("errors"), suite.get("skipped")) == ("3", "0", "1")
+    assert suite.find("testcase/failure").get("message") == "slower"
+    _, out, _ = bench("compare", "monday", "single", "--format", "junit")
+    skipped = ElementTree.fromstring(out).findall("testcase/skipped")
+    assert any(one.get("message").startswith("too noisy to tell; ") for one in skipped)
+
+
+def test_a_limit_within_an_interval_cannot_be_told(bench):
+    _, out, _ = bench("compare", "bits=16", "bits=4", "--campaign", "monday", "--format", "json")
+    low, high = (100 * (json.loads(out)["cells"][0][name] - 1) for name in ("low", "high"))
+    assert high > 0
+    codes = [
+        bench("compare", "bits=16", "bits=4", "--campaign", "monday", "--fail-on", f"slower:{limit:.4f}")[0]
+        for limit in (high * 0.9, high * 1.1)
+    ]
+    assert codes == [4 if low < high * 0.9 else 1, 0]
+
+
+def test_a_gate_too_noisy_to_see_its_limit_says_so(bench):
+    code, out, _ = bench("compare", "monday", "single", "--fail-on", "slower:5%")
+    assert code == 4 and "too noisy to tell whether slower by more than 5 %" in out
+    code, out, _ = bench("compare", "monday", "single", "--fail-on", "slower:5%", "--format", "junit")
+    suite = ElementTree.fromstring(out)
+    assert code == 4 and suite.get("failures") == "0" and int(suite.get("errors")) >= 1
+    assert suite.find("testcase/error").get("message") == "too noisy to tell: slower by more than 5 %?"
+    code, out, _ = bench("compare", "monday", "single", "--fail-on", "slower:5%", "--format", "json")
+    assert code == 4 and set(json.loads(out)["gate"]) <= {"too noisy to tell", None}
 
 
 def test_json(bench):

@@ -39,6 +39,7 @@ from bench.store.exchange.layout import (
     file_name,
 )
 from bench.store.filter import compile_filter
+from bench.store.origin import unmarked
 from bench.store.reading import find_campaign
 from bench.store.schema import (
     OWN,
@@ -194,6 +195,8 @@ class _Writing:
         row = dict(campaign._mapping)
         if row["state"] == CampaignState.RUNNING.value:
             row |= {"state": CampaignState.INTERRUPTED.value, "note": RUNNING_NOTE}
+        # Where it came from is of this database, and not of the campaign.
+        row["settings"] = unmarked(row["settings"])
         self._write(CAMPAIGNS, row)
         if row["origin"] != OWN:
             self._foreign(campaign.id, campaign.uuid)

@@ -11,6 +11,7 @@ from bench.store.exchange import check
 from bench.store.exchange.encoding import Placed, Row, chunks
 from bench.store.exchange.inbox import Inbox
 from bench.store.exchange.layout import CAMPAIGNS, CELLS, refused
+from bench.store.origin import marked
 from bench.store.schema import OWN, CampaignRow, CampaignState, CellRow, CellState, RunRow
 
 _CELLS_GO = (CellState.PLANNED.value, CellState.SKIPPED.value, CellState.DONE.value)
@@ -102,7 +103,8 @@ class Plans:
             self._inbox.done.notes.append(
                 f"another campaign here is named {row['name']!r}: the imported one is {name!r}"
             )
-        self._inbox.insert(CampaignRow, [(place, {**row, "name": name})])
+        settings = marked(row["settings"], self._inbox.export.folder.resolve().name)
+        self._inbox.insert(CampaignRow, [(place, {**row, "name": name, "settings": settings})])
         made = sa.select(CampaignRow.id).where(CampaignRow.uuid == row["uuid"])
         number = self._inbox.connection.execute(made).scalar_one()
         return Arrived(number, new=True, closed=False, origin=row["origin"])
