@@ -34,6 +34,7 @@ from bench.models.catalog import ModelSource
 from bench.models.fetch import Progress
 from bench.models.files import file_sha256
 from bench.models.graph import Graph
+from bench.models.speech import CLIP, WORDS
 from bench.plan.request import Scheme
 from bench.quantize.methods import Quantized, dequantize, quantize
 from bench.quantize.packing import pack, pack_f16, to_f16, unpack, unpack_f16
@@ -133,7 +134,7 @@ def make(
     plan = plan_bits(graph, bits, mixed)
     table = _quantization(graph, plan, group_size, scheme)
     weights_key = _hash(source.sha256, [[w.name, w.shape, w.role] for w in graph.weights], table)
-    text_key = _hash(source.sha256, graph.to_json(), _tokenizer_digest(source))
+    text_key = _hash(source.sha256, graph.to_json(), _speech_digest(source))
     key = _hash(weights_key, text_key)
 
     def write_weights(folder: Path) -> None:
@@ -343,9 +344,9 @@ def _hash(*parts: Any) -> str:
     return hashlib.sha256(json.dumps([FORMAT, *parts], sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _tokenizer_digest(source: ModelSource) -> list[str]:
-    names = ("tokenizer.json", "vocab.txt", "tokenizer_config.json", "speech.wav", "speech.txt")
-    files = [source.folder / name for name in names] if source.folder is not None else []
+def _speech_digest(source: ModelSource) -> list[str]:
+    """Of what is heard and said; the tokenizer is part of the model's identity."""
+    files = [source.root / name for name in (CLIP, WORDS)] if source.root is not None else []
     return [file_sha256(file) for file in files if file.is_file()]
 
 

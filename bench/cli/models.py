@@ -80,7 +80,7 @@ def fetch_command(
     tensors = len(source.tensors)
     pinned = "as pinned" if entry.weights_sha256 else "not pinned"
     state = "already here" if before else "fetched"
-    print(f"{name}: {state}, {tensors} tensors, sha256 {source.sha256} ({pinned})\n{source.folder}")
+    print(f"{name}: {state}, {tensors} tensors, sha256 {source.weights_sha256} ({pinned})\n{source.folder}")
     return 0
 
 

@@ -214,6 +214,9 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             **({"roofline": found.ceilings} if found.ceilings else {}),
             **({"grid": grid.evidence(attempt.grid, found.capabilities)} if attempt.grid else {}),
             "model_note": source.note if source else None,
+            "unused_tensors": source.unused_tensors if source else None,
+            "made_up_inputs": source.made_up_inputs if source else None,
+            "weights_sha256": source.weights_sha256 if source else None,
         },
         samples=samples,
     )

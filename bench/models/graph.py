@@ -13,7 +13,8 @@ Operators (inputs -> output; weights; attrs):
 | add            | a, b -> same shape            |                   |                                       |
 | layer_norm     | x [R,H] -> [R,H]              | gamma [H], beta   | epsilon                               |
 | linear         | x [R,K] -> [R,N]              | W [N,K], (bias N) |                                       |
-| activation     | x -> same shape               |                   | kind: gelu, gelu_tanh, relu, tanh     |
+| activation     | x -> same shape               |                   | kind: gelu, gelu_tanh, relu, tanh,    |
+|                |                               |                   | sigmoid                               |
 | attention      | q [B*T,H], k, v [B*S,H],      |                   | heads, scale, batch, sequence (T),    |
 |                | (mask [B,S])                  |                   | (keys: S, else T), (causal: 0 or 1)   |
 | unfold         | x [B*S,C] -> [B*T,C*kernel]   |                   | kernel, stride, padding, batch,       |

@@ -12,7 +12,7 @@ import { ROW_KERNEL_MAX_ROWS, SOFTWARE_PREFETCH, SOFTWARE_THREADS, attentionTile
  */
 
 /** @type {Record<string, number>} */
-export const ACTIVATIONS = { none: 0, gelu: 1, gelu_tanh: 2, relu: 3, tanh: 4 };
+export const ACTIVATIONS = { none: 0, gelu: 1, gelu_tanh: 2, relu: 3, tanh: 4, sigmoid: 5 };
 const MAX_GROUPS = 65535;
 
 /** @param {number} a @param {number} b */
