@@ -185,6 +185,11 @@ class _Builder(Builder):
         )
         x = self.activation("head.activation", x, activation)
         labels = self._labels(classifier)
+        if labels == 1 and self.geometry.problem == "single_label_classification":
+            raise InputError(
+                f"{self.where}: problem_type 'single_label_classification' needs more than the 1 label of "
+                f"{classifier}.weight; allowed: regression, multi_label_classification, null"
+            )
         logits = self.linear("head.classifier", x, classifier, labels, "head", output="logits")
         # As the text classification pipeline of the transformers library decides.
         if self.geometry.problem == "regression":

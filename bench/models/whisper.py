@@ -272,7 +272,8 @@ class _Builder(Builder):
             self.take(f"{base}{name}.bias", (hidden,), "vector"),
         )
         out = self.node("linear", f"encoder.{name}", (windows,), (self.batch * after, hidden), weights)
-        return self.activation(f"encoder.{name}.activation", out, self.geometry.activation)
+        # Always the exact one: activation_function is of the layers alone.
+        return self.activation(f"encoder.{name}.activation", out, "gelu")
 
     def _attention(
         self,

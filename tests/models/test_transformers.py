@@ -33,15 +33,25 @@ with warnings.catch_warnings():
     )
     transformers = pytest.importorskip("transformers")
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     torch.set_num_threads(1)
 
 LIMIT = 1e-4
-HEADS = ["Model", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM"]
+HEADS = ("Model", "ForMaskedLM")
+HEADS += ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+    "Model",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMaskedLM",
+]
 pytestmark = pytest.mark.filterwarnings("ignore")
 many = settings(
-    max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], derandomize=True
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    derandomize=True,
 )
-more = settings(many, max_examples=400)
+more = settings(many, max_examples=250)
 
 
 @st.composite
@@ -57,13 +67,15 @@ def bert_configs(draw, model_type):
         "max_position_embeddings": draw(st.integers(pad + 2, 20)),
         "tie_word_embeddings": draw(st.booleans()),
         "problem_type": draw(
-            st.sampled_from(
-                [None, "regression", "single_label_classification", "multi_label_classification"]
-            )
+            st.sampled_from([None, "regression", "single_label_classification", "multi_label_classification"])
         ),
         "id2label": {str(i): f"L{i}" for i in range(draw(st.integers(1, 4)))},
     }
+    if config["architectures"][0].endswith("ForQuestionAnswering"):
+        config["id2label"] = {"0": "begin", "1": "end"}  # the library's own default; it takes no other
     config["label2id"] = {name: int(i) for i, name in config["id2label"].items()}
+    if config["problem_type"] == "single_label_classification" and len(config["id2label"]) == 1:
+        config["problem_type"] = None  # refused by the library, and by us
     if KINDS[model_type].positions_after_padding or draw(st.booleans()):
         config["pad_token_id"] = pad
     activation = draw(
@@ -152,9 +164,9 @@ def encoder_case(config, sequence, seed, pooling=None):
             outputs["logits"] = torch.stack([answer.start_logits, answer.end_logits], dim=-1)
         elif "logits" in answer:
             outputs["logits"] = answer.logits
-            chance = probabilities(config, answer.logits)
-            if config["architectures"][0].endswith("SequenceClassification") and chance is not None:
-                outputs["probabilities"] = chance
+            of_sequences = config["architectures"][0].endswith("SequenceClassification")
+            if of_sequences and config["problem_type"] != "regression":
+                outputs["probabilities"] = probabilities(config, answer.logits)
         elif answer.get("pooler_output") is not None:
             outputs["pooler_output"] = answer.pooler_output
         compare(source, outputs, inputs, graph)
@@ -165,8 +177,6 @@ def probabilities(config, logits):
     made = transformers.AutoConfig.for_model(**config)
     pipeline = object.__new__(transformers.TextClassificationPipeline)
     pipeline.model = type("Model", (), {"config": made})()
-    if config["problem_type"] == "regression":
-        return None
     rows = []
     for row in logits:
         scores = pipeline.postprocess({"logits": row[None]}, top_k=None, _legacy=False)
@@ -223,7 +233,7 @@ def whisper_configs(draw):
         "max_target_positions": draw(st.integers(1, 9)),
         "activation_function": draw(st.sampled_from(["gelu", "gelu_new", "gelu_fast", "relu"])),
         "tie_word_embeddings": draw(st.booleans()),
-        "scale_embedding": draw(st.sampled_from([False, None])),
+        "scale_embedding": False,
     }
     for side in ("encoder", "decoder"):
         config[f"{side}_layers"] = draw(st.integers(1, 2))
