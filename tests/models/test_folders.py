@@ -202,8 +202,8 @@ def test_a_tensor_inside_the_encoder_that_nobody_knows(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("labels", "problem", "sums"),
-    [(1, None, None), (1, "multi_label_classification", None), (3, None, 1), (3, "multi_label_classification", None),
-     (3, "single_label_classification", 1), (1, "regression", 0), (3, "regression", 0)],
+    [(1, None, None), (1, "multi_label_classification", None), (3, "multi_label_classification", None),
+     (3, None, 1), (3, "single_label_classification", 1), (1, "regression", 0), (3, "regression", 0)],
 )  # fmt: skip
 def test_what_is_made_of_logits_follows_labels_and_problem(tmp_path, labels, problem, sums):
     config = {**CONFIG, "architectures": ["BertForSequenceClassification"], "problem_type": problem}
@@ -254,7 +254,7 @@ def test_pooling_by_name(tmp_path, config, mode):
     [
         ({"pooling_mode": "lasttoken"}, "pooling lasttoken is not supported; allowed: one of mean, cls"),
         ({"pooling_mode": ["mean", "max"]}, "pooling mean, max is not"),
-        ({"pooling_mode": "mean", "pooling_mode_cls_token": True}, "pooling mean, pooling_mode_cls_token is not"),
+        ({"pooling_mode": "mean", "pooling_mode_cls_token": True}, "mean, pooling_mode_cls_token is not"),
         ({"pooling_mode_max_tokens": True}, "pooling pooling_mode_max_tokens is not"),
         ({"pooling_mode": 7}, "pooling 7 is not"),
         ({}, "pooling of no mode is not"),

@@ -86,7 +86,7 @@ def test_a_single_number_has_no_measure_that_cannot_fail(off):
 
 
 def test_every_input_set_counts_once():
-    """What the measurement gave last is of set 0 again: it may fail the kernel, but costs no precision twice."""
+    """What the measurement gave last is of set 0 again: it may fail the kernel, but counts once."""
     good = outputs(EMBEDDING.outputs, [[1.0, 0.0]], [[1.0, 0.0]])
     bad = outputs(EMBEDDING.outputs, [[1.0, 0.0]], [[0.0, 1.0]])
     once = compare.quality(EMBEDDING, [good, bad], [good, bad], [good, good])

@@ -1,6 +1,9 @@
 /** @import {GraphNode} from "../runtime/types.d.ts" */
 /** @import {WebNnWeights} from "./weights.js" */
 
+/** Nearly the largest float32; its negative stands for a score that does not count. */
+const LOWEST = 3e38;
+
 /**
  * One function an operator of the graph: operands in, operand out. Activations are float32 [rows, features].
  * @typedef {{b: any, w: WebNnWeights, get: (name: string) => MLOperand, node: GraphNode}} Step
@@ -53,16 +56,24 @@ export const OPERATORS = {
     const k = split(node.inputs[1], keys, [0, 2, 3, 1]);
     const v = split(node.inputs[2], keys, [0, 2, 1, 3]);
     let scores = b.mul(b.matmul(q, k), number(Number(node.attrs.scale)));
-    // 0 where a key counts, -1e9 where it is padding or comes later: exp gives exactly 0 there.
+    // 1 where a key counts, 0 where it is padding or comes later.
+    let counts = null;
     if (node.inputs.length > 3) {
-      const mask = b.reshape(b.cast(get(node.inputs[3]), "float32"), [batch, 1, 1, keys]);
-      scores = b.add(scores, b.mul(b.sub(mask, number(1)), number(1e9)));
+      counts = b.reshape(b.cast(get(node.inputs[3]), "float32"), [batch, 1, 1, keys]);
     }
     if (node.attrs.causal === 1) {
-      const later = Float32Array.from({ length: sequence * keys }, (_, i) => (i % keys > Math.floor(i / keys) ? -1e9 : 0));
-      scores = b.add(scores, b.constant({ dataType: "float32", shape: [1, 1, sequence, keys] }, later));
+      const earlier = Float32Array.from({ length: sequence * keys }, (_, i) => (i % keys > Math.floor(i / keys) ? 0 : 1));
+      const causal = b.constant({ dataType: "float32", shape: [1, 1, sequence, keys] }, earlier);
+      counts = counts ? b.mul(counts, causal) : causal;
     }
-    const mixed = b.matmul(b.softmax(scores, 3), v);
+    // What does not count takes the lowest score there is, whatever it scored, so that exp gives exactly 0; and its
+    // value is no part of the sum, which is all that is left where no key counts.
+    if (counts) {
+      scores = b.add(b.mul(scores, counts), b.mul(b.sub(counts, number(1)), number(LOWEST)));
+    }
+    let shares = b.softmax(scores, 3);
+    if (counts && node.inputs.length > 3) shares = b.mul(shares, counts);
+    const mixed = b.matmul(shares, v);
     return b.reshape(b.transpose(mixed, { permutation: [0, 2, 1, 3] }), node.shape);
   },
 
@@ -74,7 +85,9 @@ export const OPERATORS = {
     const padded = b.pad(x, [0, padding, 0], [0, padding, 0]);
     // Each row of the window is a strided slice; side by side in a new last axis they are the columns.
     const shifted = Array.from({ length: kernel }, (_, i) => {
-      const taken = b.slice(padded, [0, i, 0], [batch, (rows - 1) * stride + 1, channels], { strides: [1, stride, 1] });
+      // A stride may not be longer than what is taken.
+      const strides = [1, rows > 1 ? stride : 1, 1];
+      const taken = b.slice(padded, [0, i, 0], [batch, (rows - 1) * stride + 1, channels], { strides });
       return b.reshape(taken, [batch * rows, channels, 1]);
     });
     return b.reshape(b.concat(shifted, 2), node.shape);
@@ -103,7 +116,11 @@ export const OPERATORS = {
     return b.div(x, b.max(length, b.reshape(w.number(Number(node.attrs.epsilon)), [1, 1])));
   },
 
-  softmax({ b, get, node }) {
-    return b.softmax(get(node.inputs[0]), 1);
+  softmax({ b, w, get, node }) {
+    // A row of nothing but -inf becomes zeros: what is below the lowest number counts as that, and for nothing.
+    const number = (/** @type {number} */ value) => b.reshape(w.number(value), [1, 1]);
+    const x = b.max(get(node.inputs[0]), number(-LOWEST));
+    const counts = b.cast(b.greater(x, number(-LOWEST)), "float32");
+    return b.mul(b.softmax(x, 1), counts);
   },
 };
