@@ -21,7 +21,11 @@ export const OPERATORS = {
 
   layer_norm({ b, w, get, node }) {
     const [scale, bias] = node.weights.map((name) => w.vector(name));
-    return b.layerNormalization(get(node.inputs[0]), { scale, bias, axes: [1], epsilon: node.attrs.epsilon });
+    const x = get(node.inputs[0]);
+    // Told from the row's first value, as in layer_norm.wgsl: the rounding of a mean is else all that is left of
+    // equal values, divided by its own size.
+    const told = b.sub(x, b.slice(x, [0, 0], [node.shape[0], 1]));
+    return b.layerNormalization(told, { scale, bias, axes: [1], epsilon: node.attrs.epsilon });
   },
 
   linear({ b, w, get, node }) {
