@@ -24,9 +24,9 @@ Operators (inputs -> output; weights; attrs):
 | l2_normalize   | x [R,H] -> [R,H]              |                   | epsilon                               |
 | softmax        | x [R,H] -> [R,H] (last axis)  |                   |                                       |
 
-Every backend gives the same at the edges: a query of whose keys none counts (padding, or later ones under
-`causal`) gets zeros, however large the scores of those that do not count; so does a softmax of nothing but -inf,
-a mean over no token, and `l2_normalize` of a row shorter than epsilon is the row divided by epsilon. A
+Every backend gives the same at the edges. A query of whose keys none counts (padding, or later ones under
+`causal`) gets zeros, however large the scores of those that do not count. So do a softmax of nothing but -inf
+and a mean over no token. `l2_normalize` of a row shorter than epsilon is the row divided by epsilon, a
 `layer_norm` of equal values is beta. Values whose squares leave float32 (beyond 1e18) are out of every bound.
 
 `unfold` lays the windows of a one-dimensional convolution side by side, column c * kernel + i being channel c

@@ -8,12 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.bundle import _pack_weights, _quantization
 from bench.harness.lab import encode, value
 from bench.models.graph import Graph, Input, Node, Weight
-from bench.quantize.packing import to_f16
+from bench.quantize.methods import Quantized, dequantize
+from bench.quantize.packing import to_f16, unpack, unpack_f16
 from bench.reference.execute import run
 
 pytestmark = pytest.mark.browser
+LONG = pytest.mark.long  # what `make test-long` adds
 RNG = np.random.default_rng(8)
 
 
@@ -210,3 +213,68 @@ def test_windows_of_the_shortest_clip(everywhere, sequence, kernel, stride, padd
     rows = 2 * ((sequence + 2 * padding - kernel) // stride + 1)
     attrs = {"kernel": kernel, "stride": stride, "padding": padding, "batch": 2, "sequence": sequence}
     same(everywhere(one("unfold", {"x": x}, (rows, 3 * kernel), **attrs), {"x": x}), everywhere.half)
+
+
+class Source:
+    """What `_pack_weights` reads of a model: its weights."""
+
+    folder, name = None, "edge"
+
+    def __init__(self, weights):
+        self.load = weights.__getitem__
+
+
+@pytest.mark.parametrize("size", [1e-6, pytest.param(1e-3, marks=LONG), pytest.param(1.0, marks=LONG), 6e4])
+@pytest.mark.parametrize(
+    ("bits", "scheme"), [(16, "symmetric"), *((b, s) for b in (8, 4, 2) for s in ("symmetric", "asymmetric"))]
+)
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=LONG), 9])
+def test_weights_of_any_magnitude(everywhere, size, bits, scheme, rows):
+    """A table, a linear layer of it, and three that the planner joins, each with an exponent of its own."""
+    if everywhere.platform == "webnn" and bits == 2:
+        pytest.skip("no browser has int2: standard mode runs 2 bits as 8")
+    if everywhere.half and size > 1:
+        pytest.skip("products of weights of 6e4 are no float16")
+    h, sizes = 40, {"W": size, "q": size, "k": 1.0, "v": size}
+    weights = {n: (RNG.normal(0, 0.3, (40, h)) * s).astype(np.float32) for n, s in sizes.items()}
+    weights["W"][3] *= 1e-2
+    ids = np.arange(rows, dtype=np.int32)[None]
+    declared = tuple(Weight(n, w.shape, "embedding" if n == "W" else "attention") for n, w in weights.items())
+    shape = (rows, h)
+    attrs = {"heads": 2, "scale": 0.2, "batch": 1, "sequence": rows}
+    nodes = (
+        Node("embedding", "e", ("ids",), "e", shape, ("W",)),
+        Node("linear", "tied", ("x",), "logits", (rows, 40), ("W",)),
+        *(Node("linear", n, ("x",), n, shape, (n,)) for n in "qkv"),
+        Node("attention", "a", ("q", "k", "v"), "context", shape, (), attrs),
+    )
+    items = (Input("ids", ids.shape, 40), Input("x", shape, 0, "float32"))
+    graph = Graph("edge", "test", items, declared, nodes, ("e", "logits", "context"))
+    table = _quantization(graph, dict.fromkeys(weights, bits), 32, scheme)
+    tensors, exponents = _pack_weights(Source(weights), graph, table)
+    quantization = {n: {**how, "exponent": exponents.get(n, 0)} for n, how in table.items()}
+    values = {n: unpacked(tensors, n, quantization[n]) for n in weights}
+    if bits >= 8:
+        for name, w in weights.items():
+            assert np.linalg.norm(values[name] - w) <= 2e-2 * np.linalg.norm(w)
+    inputs = {"ids": ids, "x": floats(*shape)}
+    got, want = everywhere(graph, inputs, {n: encode(t) for n, t in tensors.items()}, values, quantization)
+    for name in want:
+        scale = np.linalg.norm(want[name])
+        if everywhere.half and scale < 0.1:
+            continue  # below what float16 activations hold
+        assert np.linalg.norm(got[name] - want[name]) <= (5e-3 if everywhere.half else 1e-4) * scale, name
+
+
+def unpacked(tensors, name, how):
+    """The values of a packed matrix, exactly as NumPy's reference takes them."""
+    codes = tensors[f"{name}.codes"]
+    if how["bits"] == 16:
+        return np.ldexp(unpack_f16(codes, how["k"]).astype(np.float32), how["exponent"])
+    scales = tensors[f"{name}.scales"]
+    zeros = tensors.get(f"{name}.zeros")
+    zeros = None if zeros is None else unpack(zeros, how["bits"], scales.shape[1])
+    whole = unpack(codes, how["bits"], how["kp"])
+    return dequantize(
+        Quantized(whole, scales, zeros, how["bits"], how["group_size"], how["k"], how["exponent"])
+    )
