@@ -61,23 +61,22 @@ export const OPERATORS = {
     const v = split(node.inputs[2], keys, [0, 2, 1, 3]);
     let scores = b.mul(b.matmul(q, k), number(Number(node.attrs.scale)));
     // 1 where a key counts, 0 where it is padding or comes later.
-    let counts = null;
-    if (node.inputs.length > 3) {
-      counts = b.reshape(b.cast(get(node.inputs[3]), "float32"), [batch, 1, 1, keys]);
-    }
+    const padding =
+      node.inputs.length > 3 ? b.reshape(b.cast(get(node.inputs[3]), "float32"), [batch, 1, 1, keys]) : null;
+    let causal = null;
     if (node.attrs.causal === 1) {
       const earlier = Float32Array.from({ length: sequence * keys }, (_, i) => (i % keys > Math.floor(i / keys) ? 0 : 1));
-      const causal = b.constant({ dataType: "float32", shape: [1, 1, sequence, keys] }, earlier);
-      counts = counts ? b.mul(counts, causal) : causal;
+      causal = b.constant({ dataType: "float32", shape: [1, 1, sequence, keys] }, earlier);
     }
-    // What does not count takes the lowest score there is, whatever it scored, so that exp gives exactly 0; and its
-    // value is no part of the sum, which is all that is left where no key counts.
-    if (counts) {
-      scores = b.add(b.mul(scores, counts), b.mul(b.sub(counts, number(1)), number(LOWEST)));
-    }
+    const counts = padding && causal ? b.mul(padding, causal) : (padding ?? causal);
+    // Beside nearly the largest number there is no score is seen: all that do not count are as low, and exp gives
+    // exactly 0. Where no key counts at all they share alike: those shares are taken away again.
+    if (counts) scores = b.add(scores, b.mul(b.sub(counts, number(1)), number(LOWEST)));
     let shares = b.softmax(scores, 3);
-    if (counts && node.inputs.length > 3) shares = b.mul(shares, counts);
-    const mixed = b.matmul(shares, v);
+    let values = v;
+    if (padding && causal) shares = b.mul(shares, counts);
+    else if (padding) values = b.mul(v, b.reshape(padding, [batch, 1, keys, 1])); // as good, and much smaller
+    const mixed = b.matmul(shares, values);
     return b.reshape(b.transpose(mixed, { permutation: [0, 2, 1, 3] }), node.shape);
   },
 
