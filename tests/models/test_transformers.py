@@ -14,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_folders
 import tiny_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.models.audio import log_mel, synthetic_speech
 from bench.models.bert_config import KINDS
 from bench.models.catalog import resolve
+from bench.models.tokenize import open_tokenizer
 from bench.reference.compare import rel_l2
 from bench.reference.execute import run
 
@@ -269,3 +272,19 @@ def whisper(config, seed):
             )
         outputs = {"logits": answer.logits, "encoder_hidden_state": answer.encoder_last_hidden_state}
         compare(source, outputs, inputs, graph)
+
+
+def test_pairs_of_bytes(tmp_path):
+    folder = test_folders.roberta(tmp_path)
+    test_folders.byte_level(folder)
+    theirs, ours = transformers.RobertaTokenizer.from_pretrained(folder), open_tokenizer(folder)
+    for text in ("The bridge opens at noon.", "<s> The", "", "  nets, bets.  ", "Zürich 4471"):
+        assert ours.encode(text).ids == theirs(text)["input_ids"]
+
+
+@pytest.mark.parametrize("mels", [80, 128])
+def test_the_spectrogram(mels):
+    samples = synthetic_speech(np.random.default_rng(3), 2 * 16_000)
+    theirs = transformers.WhisperFeatureExtractor(feature_size=mels, chunk_length=2)
+    want = theirs(samples, sampling_rate=16_000, return_tensors="np")["input_features"][0].T
+    assert rel_l2(log_mel(samples, mels), want) <= LIMIT
