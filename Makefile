@@ -16,6 +16,7 @@ PIP := $(BIN)/pip install --no-input --disable-pip-version-check --no-compile --
 # Of pip's many words: each package as it comes, and that it now installs them.
 PIP_LINES := s/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing/p
 PYTEST := $(BIN)/pytest -q
+TORCH_CPU := torch==2.13.0+cpu
 PARALLEL := -n auto --maxprocesses 8
 # A browser spends half of a test in waiting: two at a time, a file of tests staying with one.
 TWO := -n 2 --dist loadfile
@@ -27,7 +28,7 @@ say = @printf '\n== %s\n' "$(1)"
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help demo test test-long lint format types docs site notebooks venv browsers postgresql benchmark clean
+.PHONY: help demo test test-long lint format types docs site notebooks venv browsers postgresql reference benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,10 +48,10 @@ both = @status=0; \
 	$(PYTEST) $(TWO) -m "browser$(1)" || status=$$?; \
 	exit $$status
 
-test: lint types browsers postgresql ## everything a change must pass, within 12 minutes on 2 cores
+test: lint types browsers postgresql $(VENV)/.reference ## everything a change must pass, within 12 minutes on 2 cores
 	$(call both, and not long)
 
-test-long: lint types browsers postgresql ## the same with the long form of every test
+test-long: lint types browsers postgresql reference ## the same with the long form of every test
 	$(call both,)
 
 lint: $(VENV)/.dev ## ruff and mypy
@@ -107,6 +108,18 @@ $(VENV)/.dev: $(VENV)/.run
 	$(call say,tools for development)
 	@$(PIP) -e '.[dev]' | sed -un '$(PIP_LINES)'
 	@touch $@
+
+# PyTorch from the registry brings gigabytes of CUDA; the build for processors alone, where pip is set to find
+# it, takes seconds. Without it those tests are skipped, unless `make reference` is typed.
+$(VENV)/.reference: $(VENV)/.dev
+	$(call say,PyTorch and transformers: what the reference is compared with)
+	@if $(PIP) --quiet '$(TORCH_CPU)' >/dev/null 2>&1; then \
+	$(PIP) -e '.[reference]' | sed -un '$(PIP_LINES)'; \
+	else echo 'no $(TORCH_CPU) here: its tests are skipped; make reference installs the default build'; fi
+	@touch $@
+
+reference: $(VENV)/.reference ## the same whatever it takes: the default build of PyTorch where there is no smaller one
+	@$(BIN)/python -c 'import transformers, torch' 2>/dev/null || $(PIP) -e '.[reference]' | sed -un '$(PIP_LINES)'
 
 node_modules/.stamp: package.json package-lock.json
 	$(call say,TypeScript and the WebGPU types)

@@ -5,7 +5,9 @@ whole, so that two processes may make the same bundle at once:
 
 - `weights-KEY/weights.safetensors`: for a quantized matrix W `W.codes` uint32 [N, Kp * bits / 32], `W.scales`
   float16 [N, G], for the asymmetric scheme `W.zeros` uint32 [N, ceil(G * bits / 32)]; for a 16-bit matrix
-  `W.codes` uint32 [N, ceil(K / 2)], two halves a word; for a vector `W` float16. No batch or sequence in it.
+  `W.codes` uint32 [N, ceil(K / 2)], two halves a word; for a vector `W` float16. Its metadata `exponents` is
+  a JSON object: matrix -> exponent of the power of two that all its values are multiplied with, where it is
+  not 0. No batch or sequence in it.
 - `shape-KEY/graph.json, inputs.safetensors, reference.safetensors`: one batch size and sequence length.
 - `fp32-KEY/outputs.safetensors`: the unquantized model's outputs, shared by all precisions.
 """
@@ -34,14 +36,15 @@ from bench.models.catalog import ModelSource
 from bench.models.fetch import Progress
 from bench.models.files import file_sha256
 from bench.models.graph import Graph
+from bench.models.speech import CLIP, WORDS
 from bench.plan.request import Scheme
 from bench.quantize.methods import Quantized, dequantize, quantize
-from bench.quantize.packing import pack, pack_f16, to_f16, unpack, unpack_f16
+from bench.quantize.packing import f16_exponent, pack, pack_f16, to_f16, unpack, unpack_f16
 from bench.quantize.policy import bits_mean, matrices, plan_bits
 from bench.reference.execute import run
 from bench.settings import cache_root
 
-FORMAT = "webquant.bundle/1"  # part of every key: another quantizer, reference or layout is another format
+FORMAT = "webquant.bundle/2"  # part of every key: another quantizer, reference or layout is another format
 INPUT_SETS = 2
 MAX_BYTES = 8 << 30
 _FRESH_SECONDS = 3600.0  # a folder used so recently may be another process's
@@ -58,7 +61,7 @@ class Bundle:
         key: hash of everything that determines the bundle.
         graph: the graph, as in `graph_path`.
         graph_path: `graph.json`: the graph and `quantization`, weight name -> bits, group_size, scheme, k,
-            kp.
+            kp, exponent.
         weights_path: `weights.safetensors`.
         inputs_path: `inputs.safetensors`: `0.input_ids`, `1.input_ids`, ... int32 [B, T], or
             float32 features.
@@ -133,12 +136,14 @@ def make(
     plan = plan_bits(graph, bits, mixed)
     table = _quantization(graph, plan, group_size, scheme)
     weights_key = _hash(source.sha256, [[w.name, w.shape, w.role] for w in graph.weights], table)
-    text_key = _hash(source.sha256, graph.to_json(), _tokenizer_digest(source))
+    text_key = _hash(source.sha256, graph.to_json(), _speech_digest(source))
     key = _hash(weights_key, text_key)
 
     def write_weights(folder: Path) -> None:
         say(f"quantizing {source.name} to {bits} bits")
-        save_file(_pack_weights(source, graph, table), folder / "weights.safetensors")
+        tensors, exponents = _pack_weights(source, graph, table)
+        metadata = {"exponents": json.dumps(exponents)}
+        save_file(tensors, folder / "weights.safetensors", metadata=metadata)
 
     def write_fp32(folder: Path) -> None:
         say(f"running {source.name} unquantized in NumPy")
@@ -152,7 +157,9 @@ def make(
         say(f"running {source.name} at {bits} bits in NumPy")
         with _PackedWeights(weights, graph, table) as packed:
             outputs = _execute(source, graph, packed, batch, sequence)
-        described = {**graph.to_json(), "quantization": table}
+            exponents = packed.exponents
+        stored = {name: {**how, "exponent": exponents.get(name, 0)} for name, how in table.items()}
+        described = {**graph.to_json(), "quantization": stored}
         (folder / "graph.json").write_text(json.dumps(described), encoding="utf-8")
         inputs = _join([source.inputs(graph, batch, seed) for seed in range(INPUT_SETS)])
         save_file(inputs, folder / "inputs.safetensors")
@@ -226,8 +233,12 @@ def _quantization(
     return table
 
 
-def _pack_weights(source: ModelSource, graph: Graph, table: Mapping[str, Mapping[str, Any]]) -> Tensors:
+def _pack_weights(
+    source: ModelSource, graph: Graph, table: Mapping[str, Mapping[str, Any]]
+) -> tuple[Tensors, dict[str, int]]:
+    """The tensors of `weights.safetensors`, and the exponents that are not 0."""
     tensors: Tensors = {}
+    exponents: dict[str, int] = {}
     for weight in graph.weights:
         name, how = weight.name, table.get(weight.name)
         values = source.load(name).reshape(weight.shape)  # a convolution's has an axis more in the file
@@ -235,16 +246,18 @@ def _pack_weights(source: ModelSource, graph: Graph, table: Mapping[str, Mapping
             if how is None:
                 tensors[name] = to_f16(values)
             elif how["bits"] == 16:
-                tensors[f"{name}.codes"] = pack_f16(values)
+                exponents[name] = f16_exponent(values)
+                tensors[f"{name}.codes"] = pack_f16(np.ldexp(values, -exponents[name]))
             else:
                 q = quantize(values, how["bits"], how["group_size"], how["scheme"])
+                exponents[name] = q.exponent
                 tensors[f"{name}.codes"] = pack(q.codes, q.bits)
                 tensors[f"{name}.scales"] = q.scales
                 if q.zeros is not None:
                     tensors[f"{name}.zeros"] = pack(q.zeros, q.bits)
         except ValueError as error:
             raise InputError(f"{source.folder or source.name}: tensor {name}: {error}") from error
-    return tensors
+    return tensors, {name: exponent for name, exponent in exponents.items() if exponent}
 
 
 class _Lazy(Mapping[str, NDArray[np.float32]]):
@@ -273,6 +286,7 @@ class _PackedWeights(_Lazy):
 
     def __enter__(self) -> _PackedWeights:
         self._stream = self._file.__enter__()
+        self.exponents: dict[str, int] = json.loads(self._stream.metadata()["exponents"])
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -283,15 +297,15 @@ class _PackedWeights(_Lazy):
         if how is None:
             return np.asarray(self._stream.get_tensor(name)).astype(np.float32)
         words = self._stream.get_tensor(f"{name}.codes")
-        bits, k = how["bits"], how["k"]
+        bits, k, exponent = how["bits"], how["k"], self.exponents.get(name, 0)
         if bits == 16:
-            return unpack_f16(words, k).astype(np.float32)
+            return np.ldexp(unpack_f16(words, k).astype(np.float32), exponent)
         scales = self._stream.get_tensor(f"{name}.scales")
         zeros = None
         if how["scheme"] == "asymmetric":
             zeros = unpack(self._stream.get_tensor(f"{name}.zeros"), bits, scales.shape[1])
         return dequantize(
-            Quantized(unpack(words, bits, how["kp"]), scales, zeros, bits, how["group_size"], k)
+            Quantized(unpack(words, bits, how["kp"]), scales, zeros, bits, how["group_size"], k, exponent)
         )
 
 
@@ -343,9 +357,9 @@ def _hash(*parts: Any) -> str:
     return hashlib.sha256(json.dumps([FORMAT, *parts], sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _tokenizer_digest(source: ModelSource) -> list[str]:
-    names = ("tokenizer.json", "vocab.txt", "tokenizer_config.json", "speech.wav", "speech.txt")
-    files = [source.folder / name for name in names] if source.folder is not None else []
+def _speech_digest(source: ModelSource) -> list[str]:
+    """Of what is heard and said; the tokenizer is part of the model's identity."""
+    files = [source.root / name for name in (CLIP, WORDS)] if source.root is not None else []
     return [file_sha256(file) for file in files if file.is_file()]
 
 

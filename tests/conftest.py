@@ -1,8 +1,13 @@
 """Fixtures shared by all rooms' tests."""
 
+import os
+
 import postgres
 import pytest
 from hypothesis import settings
+
+# The extra `reference` brings a client of the hub, which no test may ask: nor may what a test starts.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 # A loaded machine is slow now and then; pytest-timeout catches what hangs.
 settings.register_profile("bench", deadline=None)

@@ -212,7 +212,7 @@ def imported_packages() -> set[str]:
                     found |= {alias.name.split(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:
                     found.add(node.module.split(".")[0])
-            found |= set(re.findall(r"import_module\(\"(\w+)", text))
+            found |= set(re.findall(r"import(?:_module|orskip)\(\s*\"(\w+)", text))
     return found
 
 

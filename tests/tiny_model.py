@@ -66,3 +66,14 @@ def write(folder, config=CONFIG, weights=None, *, vocabulary=True, pooling=None,
 
 MEAN = {"word_embedding_dimension": 24, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
 CLS = {"word_embedding_dimension": 24, "pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+
+
+def add_pooling(folder, mode, normalize):
+    """The modules around an encoder that lies there, in the form of sentence-transformers 5.4."""
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    kinds += [("2_Normalize", "Normalize")] if normalize else []
+    modules = [{"path": p, "type": f"sentence_transformers.models.{kind}"} for p, kind in kinds]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    config = {"embedding_dimension": 24, "pooling_mode": mode, "include_prompt": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(config))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,7 @@ from bench.cli.tables import WIDE, Layout, print_table, toned
 from bench.errors import InputError
 from bench.metrics import METRICS
 from bench.report.output import write_file
-from bench.store import open_store
+from bench.store import Store, open_store
 
 if TYPE_CHECKING:
     from bench.report.compare import Table
@@ -90,7 +91,8 @@ def compare_command(
     with open_store(db, create=False) as store:
         columns = [*NEEDED, metric]
         sides = [store.side(text, columns, where=where, campaign=campaign) for text in (base, other)]
-    table = compare(sides[0], sides[1], (base, other), metric, within, force=force)
+        table = compare(sides[0], sides[1], (base, other), metric, within, force=force)
+        table = replace(table, adapters=_adapters(store, table))
     text = _text(table, output_format, above, to_file=output is not None)
     if output is None:
         typer.echo(text, nl=False)
@@ -99,6 +101,17 @@ def compare_command(
         typer.echo(str(output))
     if code := _exit_code(table, above):
         raise typer.Exit(code)
+
+
+def _adapters(store: Store, table: Table) -> list[str]:
+    """How the adapters of two browsers differ, by a run of each; nothing where they have one browser."""
+    from bench.report.alike import adapters_differ
+
+    cell = next((cell for cell in table.cells if cell.base.runs and cell.other.runs), None)
+    if cell is None or "requested_browser" not in table.varied:
+        return []
+    base, other = (store.run(side.runs[0]).environment.adapter for side in (cell.base, cell.other))
+    return adapters_differ(base, other)
 
 
 def _exit_code(table: Table, above: float | None) -> int:

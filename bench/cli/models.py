@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,9 @@ from rich.text import Text
 from bench.bundle import prune
 from bench.cli.tables import Cell, console, print_table, say
 from bench.errors import InputError
-from bench.models.catalog import CATALOG, Entry, is_cached, resolve
+from bench.models import bert_config
+from bench.models.catalog import CATALOG, Entry, ModelSource, is_cached, resolve
+from bench.models.families import family_of
 from bench.settings import cache_root, check_cache
 
 models_app = typer.Typer(help="The models known by name, and their weights.")
@@ -77,8 +80,49 @@ def fetch_command(
     tensors = len(source.tensors)
     pinned = "as pinned" if entry.weights_sha256 else "not pinned"
     state = "already here" if before else "fetched"
-    print(f"{name}: {state}, {tensors} tensors, sha256 {source.sha256} ({pinned})\n{source.folder}")
+    print(f"{name}: {state}, {tensors} tensors, sha256 {source.weights_sha256} ({pinned})\n{source.folder}")
     return 0
+
+
+@models_app.command("inspect")
+def inspect_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A Hugging Face folder.", show_default=False)],
+) -> None:
+    """Say what of a folder would run, what would not, and why; exit code 2 where none of it would.
+
+    Nothing is downloaded, run or written. `bench run --weights DIR` takes the same folders.
+    """
+    source = resolve(folder.resolve().name, folder)
+    graph = source.graph(1, 1)
+    read = {weight.name for weight in graph.weights}
+    unused = source.unused_tensors
+    shown = ", ".join(unused[:4]) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
+    architecture = (source.config.get("architectures") or ["no architecture named"])[0]
+    head = f"pooling {source.pooling.mode}" if source.pooling else architecture
+    tokens = ", ".join(path.name for path in source.tokenizer_files)
+    made_up = source.made_up_inputs
+    lines = {
+        "folder": str(source.folder),
+        "model": f"{source.config['model_type']} ({architecture}), runs as {graph.family}: {head}",
+        "outputs": ", ".join(graph.outputs),
+        "weights": f"{graph.parameters:,} parameters in {len(read)} tensors",
+        "not run": shown or "nothing: every tensor is read",
+        "why": "the outputs above do not depend on them" if unused else "",
+        "inputs": f"seeded random ones: {made_up}" if made_up else f"real ones, by {tokens}",
+        "longest": _longest(source),
+        "identity": source.sha256,
+    }
+    for name, words in lines.items():
+        if words:
+            print(f"{name:9} {words}")
+
+
+def _longest(source: ModelSource) -> str:
+    geometry = family_of(source.config).check(source.config)
+    if isinstance(geometry, bert_config.Geometry):
+        return f"{geometry.max_sequence} tokens a sequence"
+    positions = source.config["max_source_positions"]
+    return f"{positions} audio positions of 20 ms a clip"
 
 
 @models_app.command("clear")

@@ -49,6 +49,7 @@ def packed(name: str, quantized: Quantized) -> tuple[dict[str, str], dict[str, A
         "scheme": quantized.scheme,
         "k": quantized.k,
         "kp": quantized.codes.shape[1],
+        "exponent": quantized.exponent,
     }
 
 

@@ -218,6 +218,9 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             **({"roofline": found.ceilings} if found.ceilings else {}),
             **({"grid": grid.evidence(attempt.grid, found.capabilities)} if attempt.grid else {}),
             "model_note": source.note if source else None,
+            "unused_tensors": source.unused_tensors if source else None,
+            "made_up_inputs": source.made_up_inputs if source else None,
+            "weights_sha256": source.weights_sha256 if source else None,
         },
         samples=samples,
     )
@@ -319,18 +322,19 @@ def _metrics(attempt: Attempt, found: Findings, samples: list[Sample], outcome: 
 
 
 def _quality(attempt: Attempt, found: Findings) -> Quality:
-    """Over every input set that was verified, the last outputs of the measurement included."""
+    """Over every input set that was verified; the kernel's also over the last outputs of the measurement."""
     if attempt.bundle is None or not found.outputs:
         return Quality()
-    index = {name: 0 if name == "last" else int(name) for name in found.outputs}
+    sets = {int(name): outputs for name, outputs in found.outputs.items() if name != "last"}
+    last = found.outputs.get("last")  # of set 0, which counts once in what the precision costs
     reference, fp32 = attempt.bundle.reference(), attempt.bundle.fp32()
-    got = [found.outputs[name] for name in index]
     return finite(
         compare.quality(
             attempt.bundle.graph,
-            got,
-            [reference[i] for i in index.values()],
-            [fp32[i] for i in index.values()],
+            list(sets.values()),
+            [reference[i] for i in sets],
+            [fp32[i] for i in sets],
+            [(last, reference[0])] if last is not None else [],
         )
     )
 

@@ -1,8 +1,11 @@
 """The BERT family: any encoder of that shape from a Hugging Face `config.json` and its tensors.
 
-With or without the checkpoint's prefix (`bert.`), a pooler, a classification head, or the `gamma` and `beta`
-of TensorFlow days. Sources: Devlin et al. 2018 (arXiv 1810.04805), section 3; Liu et al. 2019
-(arXiv 1907.11692); Sanh et al. 2019 (arXiv 1910.01108); names as in the transformers library.
+With or without the checkpoint's prefix (`bert.`), a pooler, a head (a classifier of sequences or of tokens,
+question answering, the masked language model's), or the `gamma` and `beta` of TensorFlow days. Which head
+runs is what the config's architecture says; sentence-transformers' pooling takes the place of any.
+
+Sources: Devlin et al. 2018 (arXiv 1810.04805), section 3; Liu et al. 2019 (arXiv 1907.11692); Sanh et al.
+2019 (arXiv 1910.01108); names as in the transformers library.
 
 Weights keep the names they have in the file, so whoever loads one needs no table; nodes have the names of
 `BertModel` whatever the file.
@@ -20,6 +23,9 @@ from bench.errors import InputError
 from bench.models.bert_config import KINDS, Geometry, Pooling, read_geometry
 from bench.models.builder import Builder, Shapes
 from bench.models.graph import Graph, Input, Op
+
+_WORDS = "embeddings.word_embeddings.weight"
+COPIES = tuple((f"{kind.masked[2]}.weight", _WORDS) for kind in KINDS.values())
 
 
 def build(
@@ -44,13 +50,15 @@ def build(
         where: the weights file, for error messages.
 
     Returns:
-        A graph whose outputs are `last_hidden_state` [B*T, H] and then `sentence_embedding` [B, H], or
-        `logits` and `probabilities` [B, labels], or `pooler_output` [B, H], or nothing more.
+        A graph whose outputs are `last_hidden_state` [B*T, H] and then `sentence_embedding` [B, H], or of a
+        head `logits` [B, labels] (with `probabilities`, but for a regression), [B*T, labels], [B*T, 2] (start
+        and end of an answer) or [B*T, vocab], or `pooler_output` [B, H], or nothing more.
 
     Raises:
-        InputError: an unsupported config, or one that contradicts the tensors or the sequence length.
+        InputError: an unsupported config, one that contradicts the tensors or the sequence length, or tensors
+            that change the answer and that nothing here reads.
     """
-    geometry = read_geometry(config)
+    geometry = read_geometry(config if pooling is None else {**config, "architectures": None})
     if sequence > geometry.max_sequence:
         raise InputError(
             f"sequence length {sequence} exceeds the {geometry.max_sequence} positions of {name}"
@@ -62,13 +70,14 @@ def build(
         raise InputError(f"{where}: {surplus} is beyond the {geometry.layers} layers of config.json")
     hidden = builder.encoder()
     outputs = (hidden, *builder.head(hidden, pooling))
+    builder.refuse_unread(pooling is not None)
     return builder.graph(name, "bert", builder.inputs(), outputs)
 
 
 def layout(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor of an encoder with a pooler, as a checkpoint of that config has them."""
     # A classifier's labels stand in its tensors only, so there is no layout of one.
-    geometry = replace(read_geometry(config), classifier=False)
+    geometry = replace(read_geometry(config), head="none")
     builder = _Builder(geometry, None, 1, 1, "")
     builder.head(builder.encoder(), None)
     return builder.layout()
@@ -86,8 +95,7 @@ class _Builder(Builder):
         self.batch = batch
         self.sequence = sequence
         self.rows = batch * sequence
-        table = "embeddings.word_embeddings.weight"
-        has_prefix = tensors is not None and self.kind.prefix + table in tensors
+        has_prefix = tensors is not None and self.kind.prefix + _WORDS in tensors
         self.prefix = self.kind.prefix if has_prefix else ""
 
     def inputs(self) -> tuple[Input, ...]:
@@ -118,24 +126,99 @@ class _Builder(Builder):
 
     def head(self, hidden: str, pooling: Pooling | None) -> tuple[str, ...]:
         """What follows the encoder; the names of its outputs."""
-        before, activation, classifier = self.kind.head
         if pooling is not None:
             return (self._pool(hidden, pooling),)
-        if self.geometry.classifier:
-            x = self.node("first_token", "first_token", (hidden,), self._cls_shape, attrs=self._shape_attrs)
-            x = self.linear("head.dense", x, self._head_name(before), self.geometry.hidden, "head")
-            x = self.activation("head.activation", x, activation)
-            labels = self._labels(classifier)
-            logits = self.linear("head.classifier", x, classifier, labels, "head", output="logits")
-            shape = (self.batch, labels)
-            return logits, self.node("softmax", "head.softmax", (logits,), shape, output="probabilities")
-        if self.kind.head[0] == "pooler.dense" and self._exists("pooler.dense.weight"):
-            x = self.node("first_token", "first_token", (hidden,), self._cls_shape, attrs=self._shape_attrs)
-            x = self.linear("pooler.dense", x, self.prefix + "pooler.dense", self.geometry.hidden, "head")
+        match self.geometry.head:
+            case "sequence":
+                return self._classify(hidden)
+            case "tokens":
+                return (self._label(hidden, "classifier", self._labels("classifier")),)
+            case "question":
+                return (self._label(hidden, "qa_outputs", 2),)
+            case "masked":
+                return (self._predict(hidden),)
+        if self.kind.pooler and self._exists("pooler.dense.weight"):
+            x = self.linear(
+                "pooler.dense",
+                self._first(hidden),
+                self.prefix + "pooler.dense",
+                self.geometry.hidden,
+                "head",
+            )
             return (self.activation("pooler.activation", x, "tanh", output="pooler_output"),)
         return ()
 
+    def refuse_unread(self, pooled: bool) -> None:
+        """Refuse what would be dropped though it changes the answer.
+
+        A head that the config does not name (sentence-transformers leaves one aside too), and whatever stands
+        inside the encoder without being of one: adapters, relative positions, another model's layers.
+        """
+        roots = ("embeddings.", self.kind.names["layer"].partition(".")[0] + ".", "pooler.")
+        for name in self.tensors or ():
+            if name in self.weights or name.endswith("position_ids"):
+                continue
+            inside = name.startswith(self.prefix) if self.prefix else name.startswith(roots)
+            if inside and not name.removeprefix(self.prefix).startswith("pooler."):
+                raise InputError(
+                    f"{self.where}: tensor {name} is of no {self.geometry.model_type} encoder that is known "
+                    "here, and may change its answers"
+                )
+            if not inside and not pooled and self.geometry.head == "none":
+                named = f"{self.kind.model}Model" if self.geometry.named else "none"
+                raise InputError(
+                    f"{self.where}: tensor {name} is of a head, but the architecture in config.json is "
+                    f"{named}; name the head's there, like {self.kind.model}ForMaskedLM, or leave its "
+                    "tensors out"
+                )
+
     # --- pieces
+
+    def _first(self, hidden: str) -> str:
+        return self.node("first_token", "first_token", (hidden,), self._cls_shape, attrs=self._shape_attrs)
+
+    def _classify(self, hidden: str) -> tuple[str, ...]:
+        """A classifier of sequences over the first token, and what a pipeline makes of its logits."""
+        before, activation, classifier = self.kind.sequence
+        x = self.linear(
+            "head.dense", self._first(hidden), self._head_name(before), self.geometry.hidden, "head"
+        )
+        x = self.activation("head.activation", x, activation)
+        labels = self._labels(classifier)
+        if labels == 1 and self.geometry.problem == "single_label_classification":
+            raise InputError(
+                f"{self.where}: problem_type 'single_label_classification' needs more than the 1 label of "
+                f"{classifier}.weight; allowed: regression, multi_label_classification, null"
+            )
+        logits = self.linear("head.classifier", x, classifier, labels, "head", output="logits")
+        # As the text classification pipeline of the transformers library decides.
+        if self.geometry.problem == "regression":
+            return (logits,)
+        if self.geometry.problem == "multi_label_classification" or labels == 1:
+            return logits, self.activation("head.sigmoid", logits, "sigmoid", output="probabilities")
+        shape = (self.batch, labels)
+        return logits, self.node("softmax", "head.softmax", (logits,), shape, output="probabilities")
+
+    def _label(self, hidden: str, name: str, labels: int) -> str:
+        """A row of logits for every token."""
+        return self.linear("head.classifier", hidden, name, labels, "head", output="logits")
+
+    def _predict(self, hidden: str) -> str:
+        """The masked language model's logits over the vocabulary."""
+        g = self.geometry
+        dense, norm, projection, bias = self.kind.masked
+        x = self.linear("head.dense", hidden, dense, g.hidden, "head")
+        # RoBERTa's head has gelu whatever the layers have.
+        kind = "gelu" if dense.startswith("lm_head") else g.activation
+        x = self.norm("head.norm", self.activation("head.activation", x, kind), norm, g.epsilon)
+        words = f"{self.prefix}{_WORDS}"
+        if not g.tied or f"{projection}.weight" in (self.tensors or {}):
+            words = self.take(f"{projection}.weight", (g.vocab, g.hidden), "head")
+        # Only an untied projection may have a bias of its own beside the head's.
+        own = f"{projection}.bias" in (self.tensors or {})
+        bias = self.take(f"{projection}.bias" if own else bias, (g.vocab,), "vector")
+        shape = (self.rows, g.vocab)
+        return self.node("linear", "head.projection", (x,), shape, (words, bias), output="logits")
 
     @property
     def _cls_shape(self) -> tuple[int, int]:
@@ -199,6 +282,11 @@ class _Builder(Builder):
         shape = (self.tensors or {}).get(f"{classifier}.weight")
         if shape is None or len(shape) != 2:
             raise InputError(f"{self.where}: tensor {classifier}.weight is missing or is not a matrix")
+        if self.geometry.labels not in (None, shape[0]):
+            raise InputError(
+                f"{self.where}: tensor {classifier}.weight has {shape[0]} labels, "
+                f"but config.json has {self.geometry.labels}"
+            )
         return shape[0]
 
     def _embedding(self, name: str, ids: str, count: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ from numpy.typing import NDArray
 from bench.errors import InputError
 from bench.models import fetch
 from bench.models.bert_config import Pooling
+from bench.models.config_keys import decisive
 from bench.models.families import family_of
 from bench.models.fetch import FetchError, Package, Progress, Speech
+from bench.models.files import file_sha256
 from bench.models.graph import Graph
 from bench.models.synthetic import GEOMETRIES, SyntheticModel
+from bench.models.tokenize import tokenizer_files
 from bench.models.weights import ModelFolder, open_folder
 from bench.record import WeightSource
 from bench.settings import cache_root
@@ -35,6 +40,7 @@ class Entry:
         hub: repository, tried where huggingface_hub is installed and reaches it.
         synthetic: whether seeded weights may stand in.
         speech: a recorded clip for a model that hears.
+        architecture: what of the checkpoint runs, where that is less than it holds.
     """
 
     name: str
@@ -44,6 +50,7 @@ class Entry:
     hub: str | None = None
     synthetic: bool = False
     speech: Speech | None = None
+    architecture: str | None = None
 
 
 # The packages hold byte-identical weights, those of the hub: one that vanishes costs nothing.
@@ -86,6 +93,7 @@ CATALOG = {
             "12 layers of 768; from the hub, else seeded synthetic weights",
             hub="google-bert/bert-base-uncased",
             synthetic=True,
+            architecture="BertModel",
         ),
         Entry(
             "whisper-tiny.en",
@@ -148,8 +156,45 @@ class ModelSource:
 
     @property
     def sha256(self) -> str:
-        """Of the weights as loaded; for synthetic ones, of what determines them."""
+        """Of all that decides the answers: weights, config, tokenizer, pooling, and the family's graph.
+
+        Keys of the config without bearing on a forward pass are no part of it, nor is the name.
+        """
+        graph = {**self.graph(1, 1).to_json(), "name": None}
+        tokenizer = [[path.name, file_sha256(path)] for path in self.tokenizer_files]
+        pooling = self.pooling and [self.pooling.mode, self.pooling.normalize]
+        parts = [self.weights_sha256, decisive(self.config), tokenizer, pooling, graph]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the weights files alone; for synthetic weights, of what determines them."""
         return self.model.sha256
+
+    @property
+    def root(self) -> Path | None:
+        """Where tokenizer and speech lie; None for synthetic weights."""
+        return self.model.root if isinstance(self.model, ModelFolder) else None
+
+    @property
+    def tokenizer_files(self) -> list[Path]:
+        """The files that decide how text becomes tokens; none where inputs are made up."""
+        return tokenizer_files(self.root) if self.root is not None else []
+
+    @property
+    def made_up_inputs(self) -> str | None:
+        """Why inputs are seeded random ones, in a few words; None where they are text or speech."""
+        if self.root is None:
+            return "synthetic weights have no tokenizer"
+        return family_of(self.config).made_up(self.root)
+
+    @property
+    def unused_tensors(self) -> list[str]:
+        """Tensors of the files that the graph does not read, sorted."""
+        if not isinstance(self.model, ModelFolder):
+            return []
+        read = {weight.name for weight in self.graph(1, 1).weights}
+        return sorted(set(self.model.stored) - read)
 
     def load(self, name: str) -> NDArray[np.float32]:
         """One tensor as float32."""
@@ -157,7 +202,10 @@ class ModelSource:
 
     def graph(self, batch: int, sequence: int) -> Graph:
         """The graph at one shape; InputError where config, weights and shape contradict each other."""
-        where = str(self.folder / "model.safetensors") if self.folder else self.name
+        where = self.name
+        if isinstance(self.model, ModelFolder):
+            files = self.model.files
+            where = str(files[0] if len(files) == 1 else self.model.root)
         return family_of(self.config).build(
             self.config,
             self.tensors,
@@ -170,7 +218,7 @@ class ModelSource:
 
     def inputs(self, graph: Graph, batch: int, seed: int) -> dict[str, NDArray[Any]]:
         """Inputs of `graph` at that batch, by name: sentences or speech where the folder has them."""
-        return dict(family_of(self.config).inputs(self.config, self.folder, graph, batch, seed))
+        return dict(family_of(self.config).inputs(self.config, self.root, graph, batch, seed))
 
 
 def resolve(
@@ -191,8 +239,7 @@ def resolve(
         InputError: an unknown name, a folder that cannot be used, or no source gave the weights.
     """
     if weights_dir is not None:
-        opened = open_folder(Path(weights_dir))
-        return ModelSource(name, "local", opened.path, None, opened)
+        return _checked(ModelSource(name, "local", Path(weights_dir), None, open_folder(Path(weights_dir))))
     if name not in CATALOG:
         raise InputError(
             f"unknown model {name!r}; allowed: {', '.join(CATALOG)}, "
@@ -205,12 +252,47 @@ def resolve(
     if opened_or_none is None and _fetch(entry, target, progress or (lambda _: None), reasons):
         opened_or_none = open_folder(target)
     if opened_or_none is not None:
-        return ModelSource(name, "hub", target, None, opened_or_none)
+        return _checked(ModelSource(name, "hub", target, None, _asked(entry, opened_or_none)))
     if not entry.synthetic:
         raise InputError(f"no source gave the weights of {name}: {'; '.join(reasons)}; or pass --weights DIR")
     because = f" ({'; '.join(reasons)})" if reasons else ""
     note = f"{name}: SYNTHETIC weights, seeded; its speed is real, its accuracy means nothing{because}"
     return ModelSource(name, "synthetic", None, note, SyntheticModel(GEOMETRIES[name]))
+
+
+def _asked(entry: Entry, folder: ModelFolder) -> ModelFolder:
+    """The folder as the catalog promises it: an encoder alone, where it is one."""
+    if entry.architecture is None:
+        return folder
+    tensors = {n: s for n, s in folder.tensors.items() if not n.startswith("cls.")}
+    config = {**folder.config, "architectures": [entry.architecture]}
+    return replace(folder, config=config, tensors=tensors)
+
+
+def _checked(source: ModelSource) -> ModelSource:
+    """The source with what must be said of it, once nothing about it can fail a run.
+
+    Raises:
+        InputError: config and tensors contradict each other, a weight is not finite, or the tokenizer cannot
+            be read or knows more tokens than the model.
+    """
+    graph = source.graph(1, 1)
+    for weight in graph.weights:
+        if isinstance(source.model, ModelFolder) and not source.model.is_finite(weight.name):
+            file = source.model.stored[weight.name].file
+            raise InputError(f"{file}: tensor {weight.name} is not finite: it holds NaN or infinity")
+    source.inputs(graph, 1, 0)
+    told = []
+    if source.made_up_inputs:
+        told.append(f"inputs are seeded random ones, no real text or speech: {source.made_up_inputs}")
+    # The row names them all; aloud only what somebody may miss.
+    quiet = ("_ids", "pooler.dense.weight", "pooler.dense.bias")
+    unused = [name for name in source.unused_tensors if not name.endswith(quiet)]
+    if unused:
+        more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+        told.append(f"tensors that do not run: {', '.join(unused[:3])}{more}")
+    note = f"{source.name}: {'; '.join(told)}" if told else None
+    return replace(source, note=note)
 
 
 def is_cached(name: str, cache: Path | None = None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,22 +55,40 @@ class Family:
         build: the graph at one shape.
         layout: name -> shape of every tensor, as a checkpoint of that config has them.
         inputs: inputs of a graph by name, chosen by a seed; real text or speech where the folder has it.
+        copies: a projection onto the vocabulary, and how the table ends that it may be a copy of.
+        made_up: why the inputs of a folder are seeded random ones, or None where they are real.
     """
 
     check: _Check
     build: _Build
     layout: _Layout
     inputs: _Inputs
+    copies: tuple[tuple[str, str], ...]
+    made_up: Callable[[Path], str | None]
 
 
-_BERT = Family(bert_config.read_geometry, bert.build, bert.layout, tokenize.text_inputs)
-_WHISPER = Family(whisper.read_geometry, whisper.build, whisper.layout, speech.speech_inputs)
+_BERT = Family(
+    bert_config.read_geometry,
+    bert.build,
+    bert.layout,
+    tokenize.text_inputs,
+    bert.COPIES,
+    tokenize.without_tokenizer,
+)
+_WHISPER = Family(
+    whisper.read_geometry,
+    whisper.build,
+    whisper.layout,
+    speech.speech_inputs,
+    whisper.COPIES,
+    speech.without_speech,
+)
 FAMILIES = {**dict.fromkeys(bert_config.MODEL_TYPES, _BERT), whisper.MODEL_TYPE: _WHISPER}
 
 
 def family_of(config: Config, file: str = "config.json") -> Family:
     """The family of a config; InputError, one line naming `file`, where it is of none."""
     kind = config.get("model_type")
-    if kind not in FAMILIES:
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise InputError(f"{file}: model_type {kind!r} is not supported; allowed: {', '.join(FAMILIES)}")
     return FAMILIES[kind]

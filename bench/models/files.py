@@ -11,18 +11,41 @@ from typing import Any
 
 from bench.errors import InputError
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; InputError, one line that names the file."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; expected a JSON object") from error
-    except ValueError as error:  # also UnicodeDecodeError
-        raise InputError(f"{path} is not JSON: {error}") from error
+    data = read_any_json(path)
     if not isinstance(data, dict):
         raise InputError(f"{path} must hold a JSON object, not {type(data).__name__}")
     return data
+
+
+def read_any_json(path: Path) -> Any:
+    """JSON from a file, with or without a byte order mark; InputError, one line that names the file."""
+    try:
+        refuse_pointer(path)
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; expected a JSON object") from error
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError
+        raise InputError(f"{path} is not JSON: {error}") from error
+
+
+def refuse_pointer(path: Path) -> None:
+    """Refuse what Git LFS leaves in the place of a file that it did not fetch.
+
+    Raises:
+        InputError: one line that says what the file is and what to type.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            raise InputError(
+                f"{path} is a Git LFS pointer of {path.stat().st_size} bytes, not the file itself; "
+                f"type: git -C {path.parent} lfs pull"
+            )
 
 
 def file_sha256(path: Path) -> str:

@@ -13,7 +13,8 @@ Operators (inputs -> output; weights; attrs):
 | add            | a, b -> same shape            |                   |                                       |
 | layer_norm     | x [R,H] -> [R,H]              | gamma [H], beta   | epsilon                               |
 | linear         | x [R,K] -> [R,N]              | W [N,K], (bias N) |                                       |
-| activation     | x -> same shape               |                   | kind: gelu, gelu_tanh, relu, tanh     |
+| activation     | x -> same shape               |                   | kind: gelu, gelu_tanh, relu, tanh,    |
+|                |                               |                   | sigmoid                               |
 | attention      | q [B*T,H], k, v [B*S,H],      |                   | heads, scale, batch, sequence (T),    |
 |                | (mask [B,S])                  |                   | (keys: S, else T), (causal: 0 or 1)   |
 | unfold         | x [B*S,C] -> [B*T,C*kernel]   |                   | kernel, stride, padding, batch,       |
@@ -22,6 +23,11 @@ Operators (inputs -> output; weights; attrs):
 | first_token    | x [B*T,H] -> [B,H]            |                   | batch, sequence                       |
 | l2_normalize   | x [R,H] -> [R,H]              |                   | epsilon                               |
 | softmax        | x [R,H] -> [R,H] (last axis)  |                   |                                       |
+
+Every backend gives the same at the edges. A query of whose keys none counts (padding, or later ones under
+`causal`) gets zeros, however large the scores of those that do not count. So do a softmax of nothing but -inf
+and a mean over no token. `l2_normalize` of a row shorter than epsilon is the row divided by epsilon, a
+`layer_norm` of equal values is beta. Values whose squares leave float32 (beyond 1e18) are out of every bound.
 
 `unfold` lays the windows of a one-dimensional convolution side by side, column c * kernel + i being channel c
 of the window's i-th row: followed by `linear` it is the convolution, with the weight [N, C, kernel] read as

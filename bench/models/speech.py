@@ -20,6 +20,12 @@ WORDS = "speech.txt"
 _LEAD_SECONDS = 0.06  # each clip begins so much later than the one before, so that no two inputs are alike
 
 
+def without_speech(folder: Path) -> str | None:
+    """Why a folder's inputs are made up, in a few words; None where it has speech."""
+    missing = [name for name in (CLIP, WORDS, "tokenizer.json") if not (folder / name).is_file()]
+    return f"the folder has no {' and no '.join(missing)}" if missing else None
+
+
 def speech_inputs(
     config: Mapping[str, Any], folder: Path | None, graph: Graph, batch: int, seed: int
 ) -> dict[str, NDArray[Any]]:
@@ -43,7 +49,7 @@ def speech_inputs(
     frames = items["input_features"].shape[0] // batch
     tokens = items["decoder_input_ids"].shape[1]
     rng = np.random.default_rng([0x77717562, seed])
-    has_speech = folder is not None and all((folder / name).is_file() for name in (CLIP, WORDS))
+    has_speech = folder is not None and without_speech(folder) is None
     tokenizer = open_tokenizer(folder) if folder is not None and has_speech else None
     clips, rows = [], []
     for row in range(batch):

@@ -8,24 +8,61 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import BertWordPieceTokenizer, Tokenizer
+from tokenizers import BertWordPieceTokenizer, ByteLevelBPETokenizer, Tokenizer
+from tokenizers.processors import RobertaProcessing
 
 from bench.errors import InputError
 from bench.models.bert_config import read_geometry
-from bench.models.files import read_json
+from bench.models.files import read_json, refuse_pointer
 from bench.models.graph import Graph
 from bench.models.sentences import SENTENCES
 
 I32 = NDArray[np.int32]
 
 
+_WHOLE, _PIECES, _MERGES, _WORDS = "tokenizer.json", "vocab.json", "merges.txt", "vocab.txt"
+_SETTINGS = "tokenizer_config.json"
+_SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "sentencepiece.model", "tokenizer.model")
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a folder that decide how it makes tokens of text, as `open_tokenizer` reads them."""
+    if (folder / _WHOLE).exists():
+        return [folder / _WHOLE]
+    forms = [_PIECES, _MERGES] if _is_byte_level(folder) else [_WORDS]
+    if not (folder / forms[0]).exists():
+        return []
+    return [folder / name for name in (*forms, _SETTINGS) if (folder / name).exists()]
+
+
+def without_tokenizer(folder: Path) -> str | None:
+    """Why a folder's inputs are random token ids, in a few words; None where it has a tokenizer."""
+    if tokenizer_files(folder):
+        return None
+    for name in _SENTENCEPIECE:
+        if (folder / name).exists():
+            return (
+                f"{name} alone is no tokenizer that is read here (make a {_WHOLE} of it with transformers: "
+                "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))"
+            )
+    if (folder / _PIECES).exists():
+        return f"{_PIECES} without {_MERGES} is no tokenizer"
+    return "the folder has no tokenizer"
+
+
+def _is_byte_level(folder: Path) -> bool:
+    return (folder / _PIECES).exists() and (folder / _MERGES).exists()
+
+
 def open_tokenizer(folder: Path) -> Any | None:
     """The folder's tokenizer without its own truncation and padding, or None where there is none.
 
     Raises:
-        InputError: `tokenizer.json` or `vocab.txt` cannot be read.
+        InputError: a file of it cannot be read.
     """
-    whole, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
+    for file in tokenizer_files(folder):
+        refuse_pointer(file)
+    whole, vocabulary = folder / _WHOLE, folder / _WORDS
     if whole.exists():
         try:
             tokenizer = Tokenizer.from_file(str(whole))
@@ -34,14 +71,36 @@ def open_tokenizer(folder: Path) -> Any | None:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
+    settings = read_json(folder / _SETTINGS) if (folder / _SETTINGS).exists() else {}
+    if _is_byte_level(folder):
+        return _byte_level(folder, settings)
     if vocabulary.exists():
-        settings = folder / "tokenizer_config.json"
-        lower = read_json(settings).get("do_lower_case", True) if settings.exists() else True
         try:
-            return BertWordPieceTokenizer(str(vocabulary), lowercase=bool(lower))
+            return BertWordPieceTokenizer(
+                str(vocabulary), lowercase=bool(settings.get("do_lower_case", True))
+            )
         except Exception as error:
             raise InputError(f"{vocabulary} is not a WordPiece vocabulary: {error}") from error
     return None
+
+
+def _byte_level(folder: Path, settings: Mapping[str, Any]) -> Any:
+    """RoBERTa's: byte-level pairs, between its tokens for begin and end."""
+    spaced = bool(settings.get("add_prefix_space", False))
+    try:
+        tokenizer = ByteLevelBPETokenizer(
+            str(folder / _PIECES), str(folder / _MERGES), add_prefix_space=spaced
+        )
+        begin, end = "<s>", "</s>"
+        ids = [tokenizer.token_to_id(mark) for mark in (end, begin)]
+        if None not in ids:
+            tokenizer.add_special_tokens([begin, end])
+            tokenizer.post_processor = RobertaProcessing(
+                (end, ids[0]), (begin, ids[1]), add_prefix_space=spaced
+            )
+    except Exception as error:  # the library raises bare Exception
+        raise InputError(f"{folder / _PIECES} and {_MERGES} are not a tokenizer: {error}") from error
+    return tokenizer
 
 
 def encode(tokenizer: Any, texts: list[str], sequence: int, pad_id: int) -> tuple[I32, I32, I32]:

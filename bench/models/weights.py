@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,33 @@ from safetensors import SafetensorError, safe_open
 from bench.errors import InputError
 from bench.models.bert_config import Pooling
 from bench.models.families import family_of
-from bench.models.files import file_sha256, read_json
+from bench.models.files import file_sha256, read_json, refuse_pointer
+from bench.models.sentence_modules import read_modules
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _DTYPES = ("F64", "F32", "F16", "BF16")
+# What wrapped a model when it was saved; every tensor then begins so.
+_WRAPPERS = ("_orig_mod.", "module.", "auto_model.")
+# Weights in other forms, and what makes ours of them.
+_OTHER_FORMS = {
+    "pytorch_model*.bin*": "load it with transformers and save_pretrained(DIR), which writes safetensors",
+    "tf_model.h5": "load it with transformers (from_tf=True) and save_pretrained(DIR)",
+    "flax_model.msgpack": "load it with transformers (from_flax=True) and save_pretrained(DIR)",
+    "*.gguf": "take the original checkpoint",
+    "*.onnx": "take the original checkpoint",
+    "adapter_model.*": "it holds an adapter alone: merge it into its model (peft's merge_and_unload)",
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor as a file has it: `name` in the file (a wrapper's prefix included), type and shape."""
+
+    file: Path
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -31,25 +54,35 @@ class ModelFolder:
 
     Attributes:
         path: the folder.
+        root: where in it the encoder and its tokenizer lie; mostly `path` itself.
         config: parsed `config.json`, of a supported model type.
-        tensors: name -> shape, of floating point tensors.
+        stored: every tensor of the files, by its name without a wrapper's prefix.
+        tensors: name -> shape of those that a graph may use: floating point, and no copies of others.
         pooling: what sentence-transformers appends to the encoder, or None.
     """
 
     path: Path
+    root: Path
     config: dict[str, Any]
+    stored: dict[str, Stored] = field(repr=False)
     tensors: dict[str, tuple[int, ...]]
     pooling: Pooling | None
-    _files: dict[str, Path] = field(repr=False)
 
     def load(self, name: str) -> NDArray[np.float32]:
         """One tensor as float32; KeyError for a name that is not there."""
-        return _read(self._files[name], name)
+        found = self.stored[name]
+        return _read(found.file, found.name)
+
+    def is_finite(self, name: str) -> bool:
+        """Whether a tensor holds no infinity and no NaN; remembered within the process."""
+        found = self.stored[name]
+        stat = found.file.stat()
+        return _finite(found, stat.st_mtime_ns, stat.st_size)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The weights files, sorted by name."""
-        return tuple(sorted(set(self._files.values())))
+        return tuple(sorted({one.file for one in self.stored.values()}))
 
     @property
     def sha256(self) -> str:
@@ -59,7 +92,7 @@ class ModelFolder:
 
 
 def open_folder(path: Path | str) -> ModelFolder:
-    """Open a folder with `config.json` and `model.safetensors` (or its shards' index).
+    """Open a folder with `config.json` and safetensors (`model.safetensors`, its shards, or one other).
 
     Raises:
         InputError: something is missing, truncated, malformed or of an unsupported model type; one line that
@@ -68,51 +101,123 @@ def open_folder(path: Path | str) -> ModelFolder:
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; expected one with config.json and {SINGLE}")
-    config = read_json(folder / "config.json")
-    place = str(folder / "config.json")
-    family_of(config, place).check(config, place)
-    tensors: dict[str, tuple[int, ...]] = {}
-    files: dict[str, Path] = {}
-    for file in _weight_files(folder):
-        for name, shape in _shapes(file).items():
-            tensors[name], files[name] = shape, file
-    return ModelFolder(folder, config, tensors, _read_pooling(folder), files)
+    root, pooling = read_modules(folder)
+    place = root / "config.json"
+    config = read_json(place)
+    family = family_of(config, str(place))
+    # Pooling takes the place of the head, whatever architecture the encoder was saved with.
+    family.check(config if pooling is None else {**config, "architectures": None}, str(place))
+    if (root / "adapter_config.json").exists():
+        raise InputError(
+            f"{root / 'adapter_config.json'}: an adapter belongs to this model, and would be left out; "
+            "merge it (peft's merge_and_unload), or take its files out of a copy of the folder"
+        )
+    stored: dict[str, Stored] = {}
+    for file in _weight_files(root):
+        stored |= {name: Stored(file, name, *what) for name, what in _listed(file).items()}
+    stored = _unwrapped(stored)
+    for name, one in stored.items():
+        # Checkpoints also carry integer buffers (position_ids); no graph has a use for them.
+        if one.dtype not in _DTYPES and not name.endswith("_ids"):
+            raise InputError(
+                f"{one.file}: tensor {one.name} is stored as {one.dtype}, as another tool quantized it; take "
+                f"the original checkpoint (allowed: {', '.join(_DTYPES)})"
+            )
+    opened = ModelFolder(folder, root, config, stored, {}, pooling)
+    copies = _copies(opened, family.copies)
+    if copies:
+        config["tie_word_embeddings"] = True  # whatever it says: the two tables are one
+    opened.tensors.update(
+        (name, one.shape) for name, one in stored.items() if name not in copies and one.dtype in _DTYPES
+    )
+    return opened
 
 
 def _weight_files(folder: Path) -> list[Path]:
     if (folder / SINGLE).exists():
         return [folder / SINGLE]
-    if not (folder / INDEX).exists():
-        raise InputError(f"{folder / SINGLE} is missing; expected it or {INDEX} beside config.json")
-    table = read_json(folder / INDEX).get("weight_map")
+    indices = sorted(folder.glob("*.safetensors.index*.json"))
+    if not indices:
+        return [_only(folder)]
+    if len(indices) > 1 and folder / INDEX not in indices:
+        raise InputError(f"{folder} has several indices: {_names(indices)}; keep one, as {INDEX}")
+    index = folder / INDEX if folder / INDEX in indices else indices[0]
+    table = read_json(index).get("weight_map")
     if not isinstance(table, dict) or not table:
-        raise InputError(f"{folder / INDEX} has no weight_map; expected tensor names and their files")
+        raise InputError(f"{index} has no weight_map; expected tensor names and their files")
     names = sorted({str(name) for name in table.values()})
     for name in names:
         # A shard stands beside its index; an index that points elsewhere is not followed.
         if Path(name).name != name or not (folder / name).is_file():
-            raise InputError(f"{folder / name} is missing; {INDEX} names it")
+            raise InputError(f"{folder / name} is missing; {index.name} names it")
     return [folder / name for name in names]
+
+
+def _only(folder: Path) -> Path:
+    """The one safetensors file under another name (`model.fp16.safetensors`)."""
+    found = sorted(p for p in folder.glob("*.safetensors") if not p.name.startswith("adapter_"))
+    if len(found) == 1:
+        return found[0]
+    missing = f"{folder / SINGLE} is missing; expected it or {INDEX} beside config.json"
+    if found:
+        raise InputError(f"{missing}, and there are several others: {_names(found)}; rename the one to use")
+    for pattern, remedy in _OTHER_FORMS.items():
+        for other in sorted(folder.glob(pattern)):
+            raise InputError(f"{missing}; {other.name} is there: {remedy}")
+    raise InputError(missing)
+
+
+def _names(paths: list[Path]) -> str:
+    return ", ".join(path.name for path in paths)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
+        refuse_pointer(path)
         with safe_open(str(path), framework="numpy") as stream:
             yield stream
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a whole safetensors file: {error}") from error
 
 
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def _listed(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name -> type and shape."""
     found = {}
     with _opened(path) as stream:
         for name in stream.keys():  # noqa: SIM118 - not a mapping
             part = stream.get_slice(name)
-            # Checkpoints also carry integer buffers (position_ids); no graph has a use for them.
-            if part.get_dtype() in _DTYPES:
-                found[name] = tuple(part.get_shape())
+            found[name] = (str(part.get_dtype()), tuple(part.get_shape()))
     return found
+
+
+def _unwrapped(stored: dict[str, Stored]) -> dict[str, Stored]:
+    """The same without the prefix that a wrapper gave to every name."""
+    while stored:
+        prefix = next((p for p in _WRAPPERS if all(name.startswith(p) for name in stored)), None)
+        if prefix is None:
+            break
+        stored = {name.removeprefix(prefix): one for name, one in stored.items()}
+    return stored
+
+
+def _copies(folder: ModelFolder, pairs: tuple[tuple[str, str], ...]) -> set[str]:
+    """Projections that hold the very numbers of the table that they may be tied to."""
+    found = set()
+    for copy, ending in pairs:
+        table = next((name for name in folder.stored if name.endswith(ending)), None)
+        if table is None or copy not in folder.stored:
+            continue
+        one, other = folder.stored[copy], folder.stored[table]
+        floats = one.dtype in _DTYPES and other.dtype in _DTYPES
+        if floats and one.shape == other.shape and np.array_equal(folder.load(copy), folder.load(table)):
+            found.add(copy)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _finite(stored: Stored, _mtime_ns: int, _size: int) -> bool:
+    return bool(np.isfinite(_read(stored.file, stored.name)).all())
 
 
 def _read(path: Path, name: str) -> NDArray[np.float32]:
@@ -133,33 +238,3 @@ def _read_bf16(path: Path, name: str, shape: tuple[int, ...]) -> NDArray[np.floa
         stream.seek(8 + length + begin)
         bits = np.frombuffer(stream.read(end - begin), "<u2")
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32).reshape(shape)
-
-
-def _read_pooling(folder: Path) -> Pooling | None:
-    """Read `modules.json` and the pooling module's config, where the folder has them."""
-    listing = folder / "modules.json"
-    if not listing.exists():
-        return None
-    try:
-        modules = json.loads(listing.read_text(encoding="utf-8"))
-        kinds = {str(m["type"]).rpartition(".")[2]: str(m["path"]) for m in modules}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{listing} is not a list of sentence-transformers modules: {error!r}") from error
-    unknown = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
-    if unknown:
-        raise InputError(
-            f"{listing}: module {unknown[0]} is not supported; allowed: Transformer, Pooling, Normalize"
-        )
-    if "Pooling" not in kinds:
-        return None
-    place = folder / kinds["Pooling"] / "config.json"
-    return Pooling(_pooling_mode(read_json(place), place), "Normalize" in kinds)
-
-
-def _pooling_mode(config: Mapping[str, Any], place: Path) -> str:
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
-    if chosen == ["pooling_mode_mean_tokens"]:
-        return "mean"
-    if chosen == ["pooling_mode_cls_token"]:
-        return "cls"
-    raise InputError(f"{place}: pooling {chosen} is not supported; allowed: mean tokens, cls token")

@@ -18,6 +18,7 @@ from typing import Any
 from bench.errors import InputError
 from bench.models.bert_config import Pooling
 from bench.models.builder import Builder, Shapes
+from bench.models.config_keys import audit, flag, one_of, without_aliases
 from bench.models.files import whole_number
 from bench.models.graph import Graph, Input
 
@@ -27,7 +28,30 @@ _KERNEL = 3
 _EPSILON = 1e-5  # nn.LayerNorm's own; the config has no key for it
 _PROMPT_TOKENS = 4
 _POSITIONS_A_TOKEN = 12.5  # four tokens a second: brisk English speech
-_ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu"}
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "relu": "relu",
+}
+COPIES = (("proj_out.weight", "decoder.embed_tokens.weight"),)
+_ARCHITECTURES = ("WhisperForConditionalGeneration", "WhisperModel")
+# Other names that the transformers library takes for a key.
+_ALIASES = {
+    "hidden_size": "d_model",
+    "num_hidden_layers": "encoder_layers",
+    "num_attention_heads": "encoder_attention_heads",
+    "num_key_value_heads": "encoder_attention_heads",
+}
+_READ = (
+    *("model_type", "architectures", "d_model", "num_mel_bins", "vocab_size", "activation_function"),
+    *("encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "decoder_layers"),
+    *("decoder_attention_heads", "decoder_ffn_dim", "max_source_positions", "max_target_positions"),
+    *("decoder_start_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings", "is_encoder_decoder"),
+    *("id2label", "num_labels"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,28 +72,34 @@ class Geometry:
     activation: str
     start_id: int
     end_id: int
+    tied: bool
 
 
 def read_geometry(config: Mapping[str, Any], file: str = "config.json") -> Geometry:
     """Check a config; InputError, one line naming `file`, the key, its value and what is allowed."""
 
+    audit(config, file, (*_READ, *_ALIASES))
+    config = without_aliases(config, file, _ALIASES)
     number = partial(whole_number, config, file)
     hidden = number("d_model")
     heads = {side: number(f"{side}_attention_heads") for side in ("encoder", "decoder")}
     for side, count in heads.items():
         if hidden % count:
             raise InputError(f"{file}: {count} {side}_attention_heads do not divide d_model {hidden}")
-    activation = config.get("activation_function", "gelu")
-    if activation not in _ACTIVATIONS:
+    activation = one_of(config, file, "activation_function", _ACTIVATIONS, "gelu")
+    names = config.get("architectures") or [_ARCHITECTURES[0]]
+    if not isinstance(names, list) or len(names) != 1 or names[0] not in _ARCHITECTURES:
         raise InputError(
-            f"{file}: activation_function {activation!r} is not supported; allowed: {', '.join(_ACTIVATIONS)}"
+            f"{file}: architectures {names!r} are not supported; allowed: {', '.join(_ARCHITECTURES)}"
         )
-    if config.get("scale_embedding"):
-        raise InputError(f"{file}: scale_embedding must be false, as in every published Whisper")
+    if not flag(config, file, "is_encoder_decoder", True):
+        raise InputError(f"{file}: is_encoder_decoder must be true: a Whisper has both")
     vocab = number("vocab_size")
-    start, end = number("decoder_start_token_id", 0), number("eos_token_id", 0)
-    if max(start, end) >= vocab:
-        raise InputError(f"{file}: token {max(start, end)} is beyond the vocab_size {vocab}")
+    start, end = number("decoder_start_token_id", 0, 0), _end(config, file)
+    pad = number("pad_token_id", 0, 0)
+    for token in (start, end, pad):
+        if token >= vocab:
+            raise InputError(f"{file}: token {token} is beyond the vocab_size {vocab}")
     return Geometry(
         hidden=hidden,
         mels=number("num_mel_bins"),
@@ -85,7 +115,15 @@ def read_geometry(config: Mapping[str, Any], file: str = "config.json") -> Geome
         activation=_ACTIVATIONS[activation],
         start_id=start,
         end_id=end,
+        tied=flag(config, file, "tie_word_embeddings", True),
     )
+
+
+def _end(config: Mapping[str, Any], file: str) -> int:
+    """The token that ends a text; the first where a config lists several."""
+    given = config.get("eos_token_id")
+    first = given[0] if isinstance(given, list) and given else given
+    return whole_number({"eos_token_id": first}, file, "eos_token_id", 0, 0)
 
 
 def decoder_tokens(geometry: Geometry, sequence: int) -> int:
@@ -133,6 +171,11 @@ def build(
             raise InputError(f"{where}: {surplus} is beyond the {layers} {side}_layers of config.json")
     audio = builder.encoder()
     logits = builder.decoder(audio)
+    unread = next((t for t in tensors if t not in builder.weights), None)
+    if unread:
+        raise InputError(
+            f"{where}: tensor {unread} is of no Whisper that is known here; it may change answers"
+        )
     return builder.graph(name, "whisper", builder.inputs(), (logits, audio))
 
 
@@ -212,7 +255,9 @@ class _Builder(Builder):
             )
             x = self._feed_forward(node, tensor, x, g.decoder_intermediate)
         x = self.norm("decoder.layer_norm", x, f"{base}layer_norm", _EPSILON)
-        # The projection is the embedding table again (tied weights).
+        # The projection is the embedding table again (tied weights), unless the file has one of its own.
+        if not g.tied or "proj_out.weight" in (self.tensors or {}):
+            words = self.take("proj_out.weight", (g.vocab, g.hidden), "head")
         return self.node("linear", "decoder.projection", (x,), (rows, g.vocab), (words,), output="logits")
 
     def _convolution(self, name: str, x: str, base: str, channels: int, rows: int, stride: int) -> str:
@@ -227,7 +272,8 @@ class _Builder(Builder):
             self.take(f"{base}{name}.bias", (hidden,), "vector"),
         )
         out = self.node("linear", f"encoder.{name}", (windows,), (self.batch * after, hidden), weights)
-        return self.activation(f"encoder.{name}.activation", out, self.geometry.activation)
+        # Always the exact one: activation_function is of the layers alone.
+        return self.activation(f"encoder.{name}.activation", out, "gelu")
 
     def _attention(
         self,

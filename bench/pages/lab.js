@@ -1,15 +1,18 @@
+import { WebGpuBackend } from "./webgpu/backend.js";
 import { guarded, openDevice } from "./webgpu/device.js";
 import * as kernels from "./webgpu/kernels.js";
 import { Memory } from "./webgpu/memory.js";
 import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
 import { settle } from "./webgpu/waiting.js";
 import { SOFTWARE_TILE, TILES, turnOf } from "./webgpu/tuning.js";
+import { WebNnBackend } from "./webnn/backend.js";
 import { words } from "./runtime/errors.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
 /** @import {Dispatch} from "./webgpu/kernels.js" */
 /** @import {Variant} from "./webgpu/pipelines.js" */
 /** @import {Pace} from "./webgpu/waiting.js" */
+/** @import {Graph, Task} from "./runtime/types.d.ts" */
 
 /**
  * One kernel with its data. Weights are parts by key (`W.codes`, bias by its bare name) in base64; values are float or
@@ -141,6 +144,41 @@ async function runCase(given) {
     const shown = given.take ? Float32Array.from(given.take, (i) => values[i]) : values;
     return { output: base64(shown), f16: gpu.f16, shader: dispatch.variant.shader };
   });
+}
+
+/**
+ * Run a whole graph on either platform; its outputs in base64 float32.
+ * @param {{platform: "webgpu" | "webnn", f16: boolean, graph: Graph, tensors: Record<string, string>,
+ *   inputs: Record<string, {dtype: "f32" | "i32", data: string}>}} given
+ */
+async function runGraph(given) {
+  const { graph } = given;
+  const tensors = new Map(
+    Object.entries(given.tensors).map(([name, data]) => [name, { dtype: "", shape: [], bytes: bytes(data) }]),
+  );
+  const task = /** @type {Task} */ (/** @type {unknown} */ ({ device: "auto", tuning: {} }));
+  const backend =
+    given.platform === "webnn"
+      ? await WebNnBackend.open(graph, tensors, task)
+      : new WebGpuBackend(await openDevice({ f16: given.f16 }), graph, tensors, await shaders(), task);
+  try {
+    await backend.build();
+    await backend.compile();
+    await backend.setInputs(
+      new Map(
+        Object.entries(given.inputs).map(([name, { dtype, data }]) => {
+          const { buffer } = bytes(data).slice();
+          return [name, dtype === "i32" ? new Int32Array(buffer) : new Float32Array(buffer)];
+        }),
+      ),
+    );
+    await backend.poison();
+    await backend.run(1, "verify");
+    const outputs = await backend.read();
+    return { outputs: Object.fromEntries([...outputs].map(([name, values]) => [name, base64(values)])) };
+  } finally {
+    backend.destroy();
+  }
 }
 
 /** Times passes by the GPU's own clock. @param {Gpu} gpu */
@@ -322,7 +360,7 @@ async function waits(given) {
   return { times, adapter: [info.vendor, info.architecture, info.description].filter(Boolean).join(" ") };
 }
 
-const commands = { run: runCase, time: timeCase, compile: compileAll, waits };
+const commands = { run: runCase, graph: runGraph, time: timeCase, compile: compileAll, waits };
 
 /**
  * What the tests call. The argument is fetched, for WebDriver takes no long ones; the answer is JSON.

@@ -1,9 +1,11 @@
 """Group-wise quantization along K: which codes, which scales.
 
-    value = (code - zero) * float32(scale),   0 <= code < 2**bits
+    value = (code - zero) * float32(scale) * 2**exponent,   0 <= code < 2**bits
 
 Symmetric: `zero` is `2**(bits - 1)` and not stored. Asymmetric: an integer zero point a group. Scales are
-float16 and rounded before the codes are chosen, so the codes make good what the rounding lost.
+float16 and rounded before the codes are chosen, so the codes make good what the rounding lost. The exponent
+is one for the whole matrix and mostly 0: it brings the scales of tiny or enormous weights into what float16
+holds with all its digits.
 
 At 4 and 2 bits the scale is searched: of a handful of candidates around amax the one with the least squared
 error is kept and refined by alternating least squares (codes for a scale, the best scale for those codes; the
@@ -20,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.plan.request import GROUP_SIZES, SCHEMES, Scheme
-from bench.quantize.packing import F16_MAX, PACKED_BITS
+from bench.quantize.packing import F16_MAX, PACKED_BITS, best_exponent
 
 F32 = NDArray[np.float32]
 
@@ -56,6 +58,7 @@ class Quantized:
         bits: 2, 4 or 8.
         group_size: weights that share a scale.
         k: columns of the matrix.
+        exponent: of the power of two that all values are multiplied with.
     """
 
     codes: NDArray[np.uint8]
@@ -64,6 +67,7 @@ class Quantized:
     bits: int
     group_size: int
     k: int
+    exponent: int = 0
 
     @property
     def scheme(self) -> Scheme:
@@ -74,7 +78,8 @@ class Quantized:
 def quantize(w: F32, bits: int, group_size: int, scheme: Scheme) -> Quantized:
     """Quantize `w` float32 [N, K].
 
-    Groups whose largest magnitude lies below half of the least normal float16 become zero, with scale 1.
+    Groups whose scale would lie 2**29 times or more below the largest of the matrix may become zero, with
+    scale 1.
 
     Raises:
         ValueError: an unknown bits, group size or scheme, not a matrix, or a weight that is not finite.
@@ -87,6 +92,7 @@ def quantize(w: F32, bits: int, group_size: int, scheme: Scheme) -> Quantized:
     if w.ndim != 2 or 0 in w.shape:
         raise ValueError(f"a matrix [N, K] is needed, not {w.shape}")
     rows, k = w.shape
+    exponent = group_exponent(w, bits, group_size, scheme)
     groups = -(-k // group_size)
     codes = np.empty((rows, groups * group_size), np.uint8)
     scales = np.empty((rows, groups), np.float16)
@@ -96,17 +102,30 @@ def quantize(w: F32, bits: int, group_size: int, scheme: Scheme) -> Quantized:
         part = slice(start, min(rows, start + step))
         count = part.stop - start
         padded = np.zeros((count, groups * group_size), np.float32)
-        padded[:, :k] = w[part]
+        padded[:, :k] = np.ldexp(w[part], -exponent)
         found = _Search(padded.reshape(-1, group_size), bits).run(scheme)
         codes[part] = found[0].reshape(count, -1)
         scales[part] = found[1].reshape(count, groups)
         if zeros is not None:
             zeros[part] = found[2].reshape(count, groups)
-    return Quantized(codes, scales, zeros, bits, group_size, k)
+    return Quantized(codes, scales, zeros, bits, group_size, k, exponent)
+
+
+def group_exponent(w: F32, bits: int, group_size: int, scheme: Scheme) -> int:
+    """The exponent nearest to 0 with which every group's scale is a normal, finite float16.
+
+    Where the groups of a matrix lie too far apart for any, the largest is served.
+    """
+    padded = np.zeros((w.shape[0], -(-w.shape[1] // group_size) * group_size), np.float32)
+    padded[:, : w.shape[1]] = np.abs(w)
+    largest = padded.reshape(-1, group_size).max(axis=1)
+    divisors = (_SYMMETRIC if scheme == "symmetric" else _ASYMMETRIC)[bits]
+    # A range from -amax to amax is twice as wide as amax: no scale is larger, at any divisor.
+    return best_exponent(largest, SCALE_MIN * max(divisors), F16_MAX / 2)
 
 
 def dequantize(q: Quantized) -> F32:
-    """The values that the kernels use, float32 [N, K]: `(code - zero) * float32(scale)`, exact in float32."""
+    """The values that the kernels use, float32 [N, K], exact: `(code - zero) * scale * 2**exponent`."""
     rows, groups = q.scales.shape
     values = q.codes.reshape(rows, groups, q.group_size).astype(np.float32)
     if q.zeros is None:
@@ -114,6 +133,8 @@ def dequantize(q: Quantized) -> F32:
     else:
         values -= q.zeros[:, :, None].astype(np.float32)
     values *= q.scales[:, :, None].astype(np.float32)
+    if q.exponent:
+        values = np.ldexp(values, q.exponent)
     return np.ascontiguousarray(values.reshape(rows, -1)[:, : q.k])
 
 

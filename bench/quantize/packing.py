@@ -6,11 +6,14 @@ where `per = 32 / bits`. Every row starts on a word of its own; its tail is fill
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 PACKED_BITS = (2, 4, 8)
 F16_MAX = 65504.0
+_ROW_LEAST = 2.0**-8  # 64 times the least normal float16
 
 
 def words_per_row(k: int, bits: int) -> int:
@@ -79,6 +82,29 @@ def pack_f16(values: ArrayLike) -> NDArray[np.uint32]:
     padded = np.zeros((half.shape[0], words_per_row(half.shape[1], 16) * 2), np.dtype("<f2"))
     padded[:, : half.shape[1]] = half
     return padded.view("<u4").astype(np.uint32, copy=False)
+
+
+def f16_exponent(values: NDArray[np.float32]) -> int:
+    """The exponent e with which the rows of a matrix / 2**e keep float16's digits; mostly 0.
+
+    A row's largest magnitude then is far enough above the subnormals that what falls there does not count.
+    """
+    return best_exponent(np.abs(values).max(axis=1), _ROW_LEAST, F16_MAX)
+
+
+def best_exponent(largest: NDArray[np.float32], least: float, most: float) -> int:
+    """The e nearest to 0 with least <= magnitude / 2**e <= most for all magnitudes but 0.
+
+    Where there is none, the one that serves the largest; where one is not finite, 0.
+    """
+    some = largest[largest > 0]
+    if not some.size or not np.isfinite(some).all():
+        return 0
+    low, high = float(some.min()), float(some.max())
+    at_least = math.ceil(math.log2(high / most))  # less would be infinite
+    at_most = math.floor(math.log2(low / least))  # more would be subnormal
+    # What is left of both ends of float32 keeps the factor itself a normal float32.
+    return max(-120, min(120, max(at_least, min(at_most, 0))))
 
 
 def unpack_f16(words: NDArray[np.uint32], k: int) -> NDArray[np.float16]:

@@ -50,9 +50,14 @@ def kernel_rel_l2(graph: Graph, got: Sequence[Outputs], reference: Sequence[Outp
     )
 
 
-def cosine_fp32(graph: Graph, got: Sequence[Outputs], fp32: Sequence[Outputs]) -> float:
-    """Mean over rows of the cosine between the chosen output and the unquantized model's."""
+def cosine_fp32(graph: Graph, got: Sequence[Outputs], fp32: Sequence[Outputs]) -> float | None:
+    """Mean over rows of the cosine between the chosen output and the unquantized model's.
+
+    None where a row is a single number: that has no direction, and its cosine could only tell a sign.
+    """
     y, truth = _rows(graph, got), _rows(graph, fp32)
+    if y.shape[1] == 1:
+        return None
     product = np.linalg.norm(y, axis=1) * np.linalg.norm(truth, axis=1)
     return float(np.mean((y * truth).sum(axis=1) / np.where(product > 0, product, 1)))
 
@@ -68,19 +73,39 @@ def max_abs_fp32(graph: Graph, got: Sequence[Outputs], fp32: Sequence[Outputs]) 
 
 
 def top1_agreement(graph: Graph, got: Sequence[Outputs], fp32: Sequence[Outputs]) -> float | None:
-    """Share of rows whose largest logit is the unquantized model's; None for a graph without `logits`."""
+    """Share of rows whose largest logit is the unquantized model's.
+
+    None for a graph without `logits`, and where each row has one: it is always the largest.
+    """
     if "logits" not in graph.outputs:
         return None
     y, truth = _rows(graph, got), _rows(graph, fp32)
+    if y.shape[1] == 1:
+        return None
     return float(np.mean(y.argmax(axis=1) == truth.argmax(axis=1)))
 
 
 def quality(
-    graph: Graph, got: Sequence[Outputs], reference: Sequence[Outputs], fp32: Sequence[Outputs]
+    graph: Graph,
+    got: Sequence[Outputs],
+    reference: Sequence[Outputs],
+    fp32: Sequence[Outputs],
+    again: Sequence[tuple[Outputs, Outputs]] = (),
 ) -> Quality:
-    """All of the above; only `kernel_rel_l2` (infinite) where an output is missing or not finite."""
-    kernel = kernel_rel_l2(graph, got, reference)
-    if math.isinf(kernel):
+    """All of the above; only `kernel_rel_l2` (infinite) where an output is missing or not finite.
+
+    Args:
+        graph: what ran.
+        got: what it gave, once for each input set.
+        reference: from the same quantized weights.
+        fp32: from the unquantized ones.
+        again: what it gave once more for a set, with that set's reference. Whether the kernel is right is
+            asked of these too; what the precision costs weighs every input set once.
+    """
+    kernel = kernel_rel_l2(
+        graph, [*got, *(one for one, _ in again)], [*reference, *(truth for _, truth in again)]
+    )
+    if math.isinf(kernel) or not got:
         return Quality(kernel_rel_l2=kernel)
     return Quality(
         kernel_rel_l2=kernel,

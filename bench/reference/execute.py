@@ -212,6 +212,7 @@ _ACTIVATIONS: dict[str, Callable[[F32], NDArray[Any]]] = {
     "gelu_tanh": _gelu_tanh,
     "relu": lambda x: np.maximum(x, 0),
     "tanh": lambda x: np.tanh(x.astype(np.float64)),
+    "sigmoid": lambda x: 0.5 * (1 + np.tanh(0.5 * x.astype(np.float64))),
 }
 _OPERATORS: dict[str, Callable[[Node, list[NDArray[Any]], list[F32]], F32]] = {
     "embedding": _embedding,

@@ -129,7 +129,9 @@ def _why_none(speedy: Sequence[words.Row], kept: Sequence[words.Row], limits: _L
     if not speedy:
         return "no arm ran as requested with a right result"
     if not kept:
-        return "no arm has a cosine to the unquantized model"
+        return (
+            "no arm has a cosine to the unquantized model (a single number has none: rel_l2_fp32 says more)"
+        )
     close = max(kept, key=lambda arm: (limits.fits(arm), arm["cosine_fp32_low"]))
     size = ""
     if limits.most_bytes is not None:

@@ -104,6 +104,7 @@ class Table:
     forced: bool
     verdicts: Mapping[Verdict, int] = field(default_factory=dict)
     twins: Sequence[Twins] = ()
+    adapters: Sequence[str] = ()  # how those of two browsers differ
 
     @property
     def separate(self) -> bool:

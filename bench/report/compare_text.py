@@ -143,6 +143,7 @@ def summary(table: Table, fail_above: float | None = None) -> list[str]:
     found += [
         f"beside: {words.visible(text)} ({count} cell{_s(count)})" for text, count in table.beside.items()
     ]
+    found += [f"beside: {words.visible(text)}" for text in table.adapters]
     found += [_of_twins(one) for one in table.twins]
     timed = sum(cell.timed for cell in table.cells)
     if timed:

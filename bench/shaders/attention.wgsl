@@ -122,8 +122,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
   }
   if (t < T) {
+    // No key counts: zeros.
+    let share = select(1.0 / weight, 0.0, weight == 0.0);
 //#for i 0 ${D / LANES}
-    out[(first + t) * O_STRIDE + head + lane + ${i}u * LANES] = scalar(o_${i} / weight);
+    out[(first + t) * O_STRIDE + head + lane + ${i}u * LANES] = scalar(o_${i} * share);
 //#endfor
   }
 }

@@ -33,7 +33,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   }
   let entry = min(u32(max(ids[row], 0)), V - 1u);
 //#if BITS == 16
+//#if FACTORS
+  put(row, unit * 4u, half4(entry, unit) * factor_of(entry));
+//#else
   put(row, unit * 4u, half4(entry, unit));
+//#endif
 //#else
   let word = codes[entry * WORDS + unit];
   let scale = scale_of(entry, unit);

@@ -126,6 +126,9 @@ fn main(
     for (var p = 0u; p < parts; p++) {
       sum += partial[p * ROWS + thread];
     }
+//#if FACTORS && BITS == 16
+    sum *= factor_of(n);
+//#endif
 //#if BIAS
     sum += unpack2x16float(bias[n >> 1u])[n & 1u];
 //#endif

@@ -44,7 +44,11 @@ fn keep_w(column: u32, k4: u32, w: Unit) {
 //#else
 fn load_w(row: u32, unit: u32) -> vec4<f32> {
   if (row < N && unit < UNITS) {
+//#if FACTORS
+    return half4(row, unit) * factor_of(row);
+//#else
     return half4(row, unit);
+//#endif
   }
   return vec4<f32>();
 }

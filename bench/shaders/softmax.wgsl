@@ -36,7 +36,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
   }
-  let scale = 1.0 / values[0];
+  // A row of nothing but -inf: zeros.
+  let scale = select(1.0 / values[0], 0.0, values[0] == 0.0);
   for (var i = thread; i < H; i += THREADS) {
     out[base + i] = scalar(exp(f32(x[base + i]) - largest) * scale);
   }

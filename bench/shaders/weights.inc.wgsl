@@ -26,10 +26,25 @@ override GROUPS: u32 = KP / GROUP;
 //#endif
 override UNITS: u32 = (WORDS + UNIT_WORDS - 1u) / UNIT_WORDS;
 
+//#if FACTORS
+// A power of two for each of up to three joined matrices of PART rows: what f16 cannot reach of their scales.
+override PART: u32;
+override FACTOR_0: f32;
+override FACTOR_1: f32;
+override FACTOR_2: f32;
+fn factor_of(row: u32) -> f32 {
+  return select(select(FACTOR_2, FACTOR_1, row < 2u * PART), FACTOR_0, row < PART);
+}
+//#endif
 //#if BITS < 16
 fn scale_of(row: u32, unit: u32) -> f32 {
   let index = row * GROUPS + unit * UNIT / GROUP;
-  return unpack2x16float(scales[index >> 1u])[index & 1u];
+  let scale = unpack2x16float(scales[index >> 1u])[index & 1u];
+//#if FACTORS
+  return scale * factor_of(row);
+//#else
+  return scale;
+//#endif
 }
 
 fn zero_of(row: u32, unit: u32) -> f32 {

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from one_gpu import H100, two_browsers
 from records import environment, record, request
 
 from bench.cli import main
@@ -229,3 +230,19 @@ def test_a_database_that_is_not_there_is_not_made(capsys, tmp_path, monkeypatch,
     monkeypatch.delenv("BENCH_DB", raising=False)
     assert main(list(command)) == 2 and "bench run" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_browsers_on_one_gpu_are_compared_without_force(tmp_path, capsys):
+    """Firefox names no adapter: the host's own GPUs say what it can only have been."""
+    for gpus, code in ((H100, 0), (f"{H100}; {H100}", 2)):
+        url = f"sqlite:///{tmp_path}/{code}.sqlite"
+        with open_store(url) as store:
+            two_browsers(store, gpus=gpus)
+        assert main(["compare", "browser=chrome", "browser=firefox", "--db", url]) == code
+        said = capsys.readouterr()
+        if code:
+            assert said.err.count("\n") == 1 and "adapters NVIDIA H100" in said.err and "--force" in said.err
+        else:
+            assert f"this host has no other than {H100}" in said.out
+            assert "features of BASE alone: subgroups" in said.out
+            assert "limits: maxBufferSize 4e+09 and 1e+09" in said.out

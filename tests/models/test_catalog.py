@@ -61,7 +61,7 @@ def test_first_package_then_cache(shelf, tmp_path):
     assert not is_cached("toy", tmp_path)
     source = resolve("toy", cache=tmp_path, progress=said.append)
     assert (source.weights, source.note, source.folder) == ("hub", None, tmp_path / "models/toy")
-    assert source.sha256 == CATALOG["toy"].weights_sha256
+    assert source.weights_sha256 == CATALOG["toy"].weights_sha256
     assert source.graph(1, 4).outputs[-1] == "sentence_embedding"
     assert said[0] == "downloading first==1.0 with pip"
     assert resolve("toy", cache=tmp_path).sha256 == source.sha256

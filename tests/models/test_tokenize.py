@@ -94,7 +94,7 @@ def test_a_tokenizer_larger_than_the_model(folder):
 
 
 def test_roberta_positions():
-    config = {**CONFIG, "model_type": "roberta", "pad_token_id": 1}
+    config = {**CONFIG, "model_type": "roberta", "architectures": ["RobertaModel"], "pad_token_id": 1}
     found = make_inputs(None, graph(2, 8, config), 0, pad_id=1, first_position=2)
     mask = found["attention_mask"]
     assert (found["position_ids"][mask == 0] == 1).all()

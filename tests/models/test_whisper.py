@@ -48,7 +48,7 @@ def test_decoder_tokens_grow_with_the_audio(sequence):
         ({"d_model": "24"}, "d_model must be a whole number"),
         ({"encoder_attention_heads": 5}, "5 encoder_attention_heads do not divide d_model 24"),
         ({"activation_function": "swish"}, "activation_function 'swish' is not supported; allowed: gelu"),
-        ({"scale_embedding": True}, "scale_embedding must be false"),
+        ({"scale_embedding": True}, "scale_embedding True is not supported; allowed: false, null"),
         ({"decoder_start_token_id": 61}, "token 61 is beyond the vocab_size 61"),
         ({"num_mel_bins": None}, "num_mel_bins must be a whole number of at least 1, not None"),
         ({"decoder_layers": 2}, "tensor model.decoder.layers.1.self_attn_layer_norm.weight of shape [24]"),

@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.quantize.methods import SCALE_MIN, dequantize, quantize
-from bench.quantize.packing import pack
+from bench.quantize.packing import f16_exponent, pack, pack_f16, unpack_f16
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 150))
 BITS = st.sampled_from([8, 4, 2])
@@ -18,7 +18,9 @@ def matrix(seed, shape, sigma=0.04, shift=0.0):
 
 
 def spread(q, per_group):
-    """[N, G] repeated along K to [N, k]."""
+    """[N, G] repeated along K to [N, k]; scales with the matrix's power of two."""
+    if per_group is q.scales:
+        per_group = np.ldexp(per_group.astype(np.float64), q.exponent)
     return np.repeat(per_group.astype(np.float64), q.group_size, axis=1)[:, : q.k]
 
 
@@ -163,3 +165,58 @@ def test_refusals():
         quantize(w[0], 4, 32, "symmetric")
     with pytest.raises(ValueError, match="N, K"):
         quantize(w[:0], 4, 32, "symmetric")
+
+
+# Of weights as pretrained models have them, at magnitudes that no pretrained model has.
+MAGNITUDES = st.floats(-6, np.log10(6e4)).map(lambda power: 10.0**power)
+
+
+@given(seed=SEEDS, shape=SHAPES, bits=BITS, group=GROUPS, scheme=SCHEMES, size=MAGNITUDES)
+@example(seed=1, shape=(3, 100), bits=8, group=32, scheme="symmetric", size=1e-3)
+@example(seed=1, shape=(3, 100), bits=8, group=32, scheme="asymmetric", size=1e-6)
+@example(seed=1, shape=(3, 100), bits=2, group=32, scheme="asymmetric", size=6e4)
+def test_a_magnitude_changes_no_digit(seed, shape, bits, group, scheme, size):
+    """The error of weights of any size is that of the same weights near 1, in proportion."""
+    w = matrix(seed, shape, sigma=0.5)
+    plain = dequantize(quantize(w, bits, group, scheme)).astype(np.float64)
+    small = (w * np.float32(size)).astype(np.float32)
+    found = dequantize(quantize(small, bits, group, scheme)).astype(np.float64)
+    error, usual = np.linalg.norm(found - small), np.linalg.norm(plain - w) * size
+    assert error <= usual * 1.02 + np.linalg.norm(small) * 1e-3
+    assert (quantize(small, bits, group, scheme).scales >= SCALE_MIN).all()
+
+
+@given(seed=SEEDS, powers=st.lists(st.integers(-6, 4), min_size=2, max_size=5), bits=BITS, scheme=SCHEMES)
+def test_each_row_keeps_its_digits_beside_any_other(seed, powers, bits, scheme):
+    """Rows of a matrix that lie up to six powers of ten apart: each is as exact as it is alone."""
+    floor = max(powers) - 6
+    sizes = np.array([10.0 ** max(power, floor) for power in powers], np.float32)[:, None]
+    w = matrix(seed, (len(powers), 64), sigma=0.5) * sizes
+    together = dequantize(quantize(w, bits, 32, scheme))
+    for row, alone in enumerate(w):
+        single = dequantize(quantize(alone[None], bits, 32, scheme))[0]
+        lost = np.linalg.norm(together[row].astype(np.float64) - alone)
+        assert lost <= np.linalg.norm(single.astype(np.float64) - alone) * 1.02 + np.linalg.norm(alone) * 1e-3
+
+
+@given(seed=SEEDS, shape=SHAPES, size=MAGNITUDES)
+@example(seed=0, shape=(4, 150), size=1e-6)
+@example(seed=0, shape=(4, 150), size=6e4)
+def test_sixteen_bits_keep_float16s_digits(seed, shape, size):
+    w = (np.clip(matrix(seed, shape, sigma=0.3), -1, 1) * np.float32(size)).astype(np.float32)
+    exponent = f16_exponent(w)
+    found = np.ldexp(unpack_f16(pack_f16(np.ldexp(w, -exponent)), w.shape[1]).astype(np.float32), exponent)
+    rows = np.abs(w).max(axis=1, keepdims=True)
+    assert (np.abs(found - w) <= np.maximum(np.abs(w) * 2.0**-11, rows * 2.0**-17)).all()
+
+
+@pytest.mark.parametrize("size", [1e-38, 1e-30, 1e30, 1e37])
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_the_ends_of_float32(size, bits):
+    w = matrix(3, (4, 64), sigma=0.5) * np.float32(size)
+    found = dequantize(quantize(w, bits, 32, "symmetric")).astype(np.float64)
+    assert np.isfinite(found).all()
+    if size != 1e-38:  # which is where float32's own digits end
+        plain = matrix(3, (4, 64), sigma=0.5)
+        usual = np.linalg.norm(dequantize(quantize(plain, bits, 32, "symmetric")) - plain)
+        assert np.linalg.norm(found / size - w / np.float64(size)) <= usual * 1.02

@@ -71,3 +71,28 @@ def test_top1_of_logits():
     got = outputs(LOGITS.outputs, [[0.0]], [[1.0, 2.0], [0.0, 3.0]], [[0.0, 1.0], [1.0, 0.0]])
     assert compare.top1_agreement(LOGITS, [truth, got], [truth, truth]) == 0.75
     assert compare.quality(LOGITS, [truth], [truth], [truth]).top1_agreement == 1.0
+
+
+@pytest.mark.parametrize("off", [0.84, -3.0, 1e6])
+def test_a_single_number_has_no_measure_that_cannot_fail(off):
+    """A reranker's logit, however far off, has a cosine of 1 to another and is the largest of one."""
+    truth = outputs(LOGITS.outputs, [[0.0]], [[2.0], [0.5]], [[0.9], [0.6]])
+    got = outputs(LOGITS.outputs, [[0.0]], [[2.0 * (1 + off)], [0.5]], [[0.9], [0.6]])
+    found = compare.quality(LOGITS, [got], [got], [truth])
+    assert found.cosine_fp32 is None
+    assert found.top1_agreement is None
+    assert found.rel_l2_fp32 == pytest.approx(abs(2 * off) / math.hypot(2, 0.5))
+    assert found.max_abs_fp32 == pytest.approx(abs(2 * off))
+
+
+def test_every_input_set_counts_once():
+    """What the measurement gave last is of set 0 again: it may fail the kernel, but counts once."""
+    good = outputs(EMBEDDING.outputs, [[1.0, 0.0]], [[1.0, 0.0]])
+    bad = outputs(EMBEDDING.outputs, [[1.0, 0.0]], [[0.0, 1.0]])
+    once = compare.quality(EMBEDDING, [good, bad], [good, bad], [good, good])
+    more = compare.quality(EMBEDDING, [good, bad], [good, bad], [good, good], [(good, good)] * 3)
+    assert once == more
+    assert once.cosine_fp32 == 0.5
+    wrong = compare.quality(EMBEDDING, [good, bad], [good, bad], [good, good], [(bad, good)])
+    assert wrong.kernel_rel_l2 > 1
+    assert wrong.cosine_fp32 == 0.5

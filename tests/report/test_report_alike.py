@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from compared import bits, campaign
-from records import environment, record, request
+from one_gpu import H100, effective, two_browsers
+from records import request
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
-from bench.record import Effective
 from bench.report import compare_text
 from bench.report.alike import adapters_differ, code
 from bench.report.board import Board
@@ -19,49 +19,12 @@ from bench.report.history import history
 from bench.store import open_store
 
 METRIC = "latency_ms_median"
-H100 = "NVIDIA H100 80GB HBM3"
 
 
 @pytest.fixture
 def store():
     with open_store("sqlite://") as store:
         yield store
-
-
-def effective(asked, kernels="a" * 16, **changes):
-    return Effective(
-        platform=asked.platform, bits=asked.bits, bits_mean=float(asked.bits), device="gpu", engine="native",
-        engine_version="0.1.0", kernels=kernels, activations="f32", wait="eager", **changes,
-    )  # fmt: skip
-
-
-def two_browsers(store, *, gpus=H100, fallback=False, ticks=400.0, activations=("f32", "f32")):
-    """Ten blocks of Chromium and Firefox: one names its adapter and has the finer clock."""
-    adapters = {
-        "chrome": {"name": H100, "is_fallback_adapter": fallback, "features": ["shader-f16", "subgroups"],
-                   "limits": {"maxBufferSize": 4_000_000_000}},
-        "firefox": {"name": "adapter that firefox does not name", "is_fallback_adapter": fallback,
-                    "features": ["shader-f16"], "limits": {"maxBufferSize": 1_000_000_000}},
-    }  # fmt: skip
-    steps, kinds = (
-        {"chrome": 5.0, "firefox": 20.0},
-        dict(zip(("chrome", "firefox"), activations, strict=True)),
-    )
-    asked = [request(browser=name, bits=16) for name in adapters]
-    planned = store.create_campaign("two", [asked[(b + i) % 2] for b in range(10) for i in range(2)], seed=1,
-                                    settings={}, blocks=[b for b in range(10) for _ in range(2)])  # fmt: skip
-    for cell in planned.cells:
-        name = cell.request.browser
-        found = record(
-            cell.request,
-            median=20.0 + cell.block / 100,
-            effective=effective(cell.request).model_copy(update={"activations": kinds[name]}),
-            environment=environment(
-                name, adapter=adapters[name], timer_resolution_us=steps[name], host_gpus=gpus
-            ),
-        )
-        found.metrics.sample_ticks = ticks
-        store.record(cell.id, found)
 
 
 def compared(store, base="browser=chrome", other="browser=firefox", **more):

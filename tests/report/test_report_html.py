@@ -287,3 +287,14 @@ def test_one_session_below_the_limit_loses_the_choice(store):
         store.record(cell.id, record(cell.request, median=median, quality=fine))
     [best] = choices(Board.load(store).arms)
     assert best.arm["requested_bits"] == 16 and best.why.startswith("the only arm")
+
+
+def test_no_choice_without_a_measure_that_could_fail(store):
+    """A reranker's single logit has no cosine: nothing is recommended on its account."""
+    none = record().quality.model_copy(update={"cosine_fp32": None, "top1_agreement": None})
+    planned = store.create_campaign("one", [request(bits=width) for width in (16, 2)], seed=1, settings={})
+    for cell in planned.cells:
+        store.record(cell.id, record(cell.request, median=5.0, quality=none))
+    [one] = choices(Board.load(store).arms)
+    assert one.arm is None and "a single number has none" in one.why
+    assert [answer.take for answer in make_report(store).facts["answers"]] == ["no choice"]

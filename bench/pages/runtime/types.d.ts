@@ -29,6 +29,8 @@ export interface Quantization {
   scheme: "symmetric" | "asymmetric";
   k: number;
   kp: number;
+  /** All values are multiplied with 2 to the power of it; 0 where it is absent. */
+  exponent?: number;
 }
 
 /** A tensor out of a safetensors file; `bytes` is a view, not a copy. */

@@ -12,7 +12,7 @@ import { ROW_KERNEL_MAX_ROWS, SOFTWARE_PREFETCH, SOFTWARE_THREADS, attentionTile
  */
 
 /** @type {Record<string, number>} */
-export const ACTIVATIONS = { none: 0, gelu: 1, gelu_tanh: 2, relu: 3, tanh: 4 };
+export const ACTIVATIONS = { none: 0, gelu: 1, gelu_tanh: 2, relu: 3, tanh: 4, sigmoid: 5 };
 const MAX_GROUPS = 65535;
 
 /** @param {number} a @param {number} b */
@@ -36,6 +36,19 @@ function weightValues(quant) {
     GROUP: quant.group_size,
     ASYMMETRIC: quant.bits < 16 && quant.scheme === "asymmetric" ? 1 : 0,
   };
+}
+
+/**
+ * Constants of the powers of two that joined matrices, `rows` in all, are multiplied with; none where all are 1.
+ * @param {number[]} exponents
+ * @param {number} rows
+ * @returns {{values: Record<string, number>, constants: Record<string, number>}}
+ */
+function factors(exponents, rows) {
+  if (!exponents.some((e) => e !== 0)) return { values: {}, constants: {} };
+  const [a, b, c] = [0, 1, 2].map((i) => 2 ** (exponents[i] ?? 0));
+  const constants = { PART: rows / exponents.length, FACTOR_0: a, FACTOR_1: b, FACTOR_2: c };
+  return { values: { FACTORS: 1 }, constants };
 }
 
 /**
@@ -63,20 +76,22 @@ export function packedBytes(q, rows) {
  * out[m, n] = act(a[m, k] W^T + bias).
  * @param {Gpu} gpu
  * @param {{name: string, m: number, n: number, quant: Quantization, weights: string[], bias: string[] | null,
- *   act: string, input: string, output: string, tuning: Record<string, number>}} spec
+ *   exponents?: number[], act: string, input: string, output: string, tuning: Record<string, number>}} spec
  * @returns {Dispatch}
  */
 export function matmul(gpu, spec) {
   const { m, n, quant } = spec;
   const k = quant.k;
   const byRow = spec.tuning.ROW_KERNEL !== undefined ? spec.tuning.ROW_KERNEL === 1 : m <= ROW_KERNEL_MAX_ROWS;
+  const powers = factors(spec.exponents ?? [quant.exponent ?? 0], n);
   const shared = {
     ...weightValues(quant),
+    ...powers.values,
     BIAS: spec.bias ? 1 : 0,
     ACT: ACTIVATIONS[spec.act],
     KVEC: k % 4 === 0 ? 1 : 0,
   };
-  const constants = { M: m, N: n, K: k, KP: quant.kp };
+  const constants = { M: m, N: n, K: k, KP: quant.kp, ...powers.constants };
   /** @type {Variant} */
   let variant;
   /** @type {[number, number, number]} */
@@ -118,8 +133,9 @@ export function matmul(gpu, spec) {
 export function embedding(gpu, spec) {
   const { rows, quant } = spec;
   const units = quant.bits === 16 ? blocks(quant.k, 4) : (quant.kp * quant.bits) / 32;
-  const values = { ...weightValues(quant), ADD: spec.other ? 1 : 0 };
-  const constants = { R: rows, H: quant.k, V: spec.vocab, KP: quant.kp };
+  const powers = factors([quant.exponent ?? 0], spec.vocab);
+  const values = { ...weightValues(quant), ...powers.values, ADD: spec.other ? 1 : 0 };
+  const constants = { R: rows, H: quant.k, V: spec.vocab, KP: quant.kp, ...powers.constants };
   const bindings = weightBindings(spec.weights, quant);
   bindings.push([3, { value: spec.ids }]);
   if (spec.other) bindings.push([4, { value: spec.other }]);

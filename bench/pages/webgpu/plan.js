@@ -166,8 +166,9 @@ class Planner {
   siblings(node) {
     const target = this.onlyUser(node, "attention");
     if (!target) return [node];
+    // Exponents may differ: the kernel takes one for each.
     const key = (/** @type {GraphNode} */ n) =>
-      JSON.stringify([n.inputs, n.shape, n.weights.length, this.graph.quantization[n.weights[0]]]);
+      JSON.stringify([n.inputs, n.shape, n.weights.length, { ...this.graph.quantization[n.weights[0]], exponent: 0 }]);
     const wanted = target.inputs.slice(0, 3);
     const nodes = this.graph.nodes.filter(
       (n) => n.op === "linear" && wanted.includes(n.output) && key(n) === key(node) && this.onlyUser(n, "attention"),
@@ -199,6 +200,7 @@ class Planner {
       n: width * nodes.length,
       quant: this.graph.quantization[node.weights[0]],
       weights: nodes.map((n) => n.weights[0]),
+      exponents: nodes.map((n) => this.graph.quantization[n.weights[0]].exponent ?? 0),
       bias: node.weights.length > 1 ? nodes.map((n) => n.weights[1]) : null,
       act: next ? String(next.attrs.kind) : "none",
       input: node.inputs[0],

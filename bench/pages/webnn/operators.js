@@ -1,6 +1,9 @@
 /** @import {GraphNode} from "../runtime/types.d.ts" */
 /** @import {WebNnWeights} from "./weights.js" */
 
+/** Nearly the largest float32; its negative stands for a score that does not count. */
+const LOWEST = 3e38;
+
 /**
  * One function an operator of the graph: operands in, operand out. Activations are float32 [rows, features].
  * @typedef {{b: any, w: WebNnWeights, get: (name: string) => MLOperand, node: GraphNode}} Step
@@ -18,7 +21,11 @@ export const OPERATORS = {
 
   layer_norm({ b, w, get, node }) {
     const [scale, bias] = node.weights.map((name) => w.vector(name));
-    return b.layerNormalization(get(node.inputs[0]), { scale, bias, axes: [1], epsilon: node.attrs.epsilon });
+    const x = get(node.inputs[0]);
+    // Told from the row's first value, as in layer_norm.wgsl: the rounding of a mean is else all that is left of
+    // equal values, divided by its own size.
+    const told = b.sub(x, b.slice(x, [0, 0], [node.shape[0], 1]));
+    return b.layerNormalization(told, { scale, bias, axes: [1], epsilon: node.attrs.epsilon });
   },
 
   linear({ b, w, get, node }) {
@@ -53,16 +60,23 @@ export const OPERATORS = {
     const k = split(node.inputs[1], keys, [0, 2, 3, 1]);
     const v = split(node.inputs[2], keys, [0, 2, 1, 3]);
     let scores = b.mul(b.matmul(q, k), number(Number(node.attrs.scale)));
-    // 0 where a key counts, -1e9 where it is padding or comes later: exp gives exactly 0 there.
-    if (node.inputs.length > 3) {
-      const mask = b.reshape(b.cast(get(node.inputs[3]), "float32"), [batch, 1, 1, keys]);
-      scores = b.add(scores, b.mul(b.sub(mask, number(1)), number(1e9)));
-    }
+    // 1 where a key counts, 0 where it is padding or comes later.
+    const padding =
+      node.inputs.length > 3 ? b.reshape(b.cast(get(node.inputs[3]), "float32"), [batch, 1, 1, keys]) : null;
+    let causal = null;
     if (node.attrs.causal === 1) {
-      const later = Float32Array.from({ length: sequence * keys }, (_, i) => (i % keys > Math.floor(i / keys) ? -1e9 : 0));
-      scores = b.add(scores, b.constant({ dataType: "float32", shape: [1, 1, sequence, keys] }, later));
+      const earlier = Float32Array.from({ length: sequence * keys }, (_, i) => (i % keys > Math.floor(i / keys) ? 0 : 1));
+      causal = b.constant({ dataType: "float32", shape: [1, 1, sequence, keys] }, earlier);
     }
-    const mixed = b.matmul(b.softmax(scores, 3), v);
+    const counts = padding && causal ? b.mul(padding, causal) : (padding ?? causal);
+    // Beside nearly the largest number there is no score is seen: all that do not count are as low, and exp gives
+    // exactly 0. Where no key counts at all they share alike: those shares are taken away again.
+    if (counts) scores = b.add(scores, b.mul(b.sub(counts, number(1)), number(LOWEST)));
+    let shares = b.softmax(scores, 3);
+    let values = v;
+    if (padding && causal) shares = b.mul(shares, counts);
+    else if (padding) values = b.mul(v, b.reshape(padding, [batch, 1, keys, 1])); // as good, and much smaller
+    const mixed = b.matmul(shares, values);
     return b.reshape(b.transpose(mixed, { permutation: [0, 2, 1, 3] }), node.shape);
   },
 
@@ -74,7 +88,9 @@ export const OPERATORS = {
     const padded = b.pad(x, [0, padding, 0], [0, padding, 0]);
     // Each row of the window is a strided slice; side by side in a new last axis they are the columns.
     const shifted = Array.from({ length: kernel }, (_, i) => {
-      const taken = b.slice(padded, [0, i, 0], [batch, (rows - 1) * stride + 1, channels], { strides: [1, stride, 1] });
+      // A stride may not be longer than what is taken.
+      const strides = [1, rows > 1 ? stride : 1, 1];
+      const taken = b.slice(padded, [0, i, 0], [batch, (rows - 1) * stride + 1, channels], { strides });
       return b.reshape(taken, [batch * rows, channels, 1]);
     });
     return b.reshape(b.concat(shifted, 2), node.shape);
@@ -103,7 +119,11 @@ export const OPERATORS = {
     return b.div(x, b.max(length, b.reshape(w.number(Number(node.attrs.epsilon)), [1, 1])));
   },
 
-  softmax({ b, get, node }) {
-    return b.softmax(get(node.inputs[0]), 1);
+  softmax({ b, w, get, node }) {
+    // A row of nothing but -inf becomes zeros: what is below the lowest number counts as that, and for nothing.
+    const number = (/** @type {number} */ value) => b.reshape(w.number(value), [1, 1]);
+    const x = b.max(get(node.inputs[0]), number(-LOWEST));
+    const counts = b.cast(b.greater(x, number(-LOWEST)), "float32");
+    return b.mul(b.softmax(x, 1), counts);
   },
 };

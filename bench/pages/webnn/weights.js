@@ -67,7 +67,8 @@ export class WebNnWeights {
     const { rows, quant } = this.layout(name);
     if (quant.bits === 16) {
       this.paths.add("float16 constant, cast to float32");
-      return this.builder.cast(this.once(`${name}:half`, () => this.half(name, rows, quant.k)), "float32");
+      const half = this.once(`${name}:half`, () => this.half(name, rows, quant.k));
+      return this.powered(this.builder.cast(half, "float32"), quant);
     }
     const shape = [rows, quant.kp / quant.group_size, quant.group_size];
     return this.scaled(this.codes(name, shape, quant), this.scales(name, rows, quant), name, rows, quant, null);
@@ -78,7 +79,8 @@ export class WebNnWeights {
     const { rows, quant } = this.layout(name);
     const { builder } = this;
     if (quant.bits === 16) {
-      return builder.cast(builder.gather(this.once(`${name}:half`, () => this.half(name, rows, quant.k)), ids), "float32");
+      const half = this.once(`${name}:half`, () => this.half(name, rows, quant.k));
+      return this.powered(builder.cast(builder.gather(half, ids), "float32"), quant);
     }
     const groups = quant.kp / quant.group_size;
     const shape = [r, groups, quant.group_size];
@@ -105,6 +107,12 @@ export class WebNnWeights {
   /** @param {number} value */
   number(value) {
     return this.builder.constant({ dataType: "float32", shape: [1, 1, 1] }, new Float32Array([value]));
+  }
+
+  /** Times 2 to the matrix's exponent. @param {MLOperand} values [r, c] @param {Quantization} quant */
+  powered(values, quant) {
+    if (!quant.exponent) return values;
+    return this.builder.mul(values, this.builder.reshape(this.number(2 ** quant.exponent), [1, 1]));
   }
 
   /** @param {string} name @param {number} rows @param {number} k */
@@ -175,7 +183,7 @@ export class WebNnWeights {
       const mine = ids ? builder.gather(zeros, ids) : zeros;
       values = builder.sub(values, builder.reshape(builder.cast(mine, "float32"), [r, groups, 1]));
     }
-    const scale = builder.reshape(builder.cast(scales, "float32"), [r, groups, 1]);
+    const scale = builder.reshape(this.powered(builder.cast(scales, "float32"), quant), [r, groups, 1]);
     const flat = builder.reshape(builder.mul(values, scale), [r, quant.kp]);
     return quant.kp === quant.k ? flat : builder.slice(flat, [0, 0], [r, quant.k]);
   }
