@@ -149,9 +149,12 @@ def check_cache() -> None:
     """
     root = cache_root()
     try:
+        made = [one for one in (root, *root.parents) if not one.exists()]
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=root, prefix=".try-") as file:
             file.write(b"x")
+        for one in made:  # whatever is refused after this leaves nothing behind
+            one.rmdir()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
