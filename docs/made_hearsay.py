@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
+from bench.errors import InputError
 from bench.harness.outcome import Outcome
 from bench.report import words
 from bench.report.board import as_rows, measured
-from made_sets import result_sets
+from bench.report.compare import Matched, compare
+from made_sets import ResultSet, result_sets
 
 _NOTHING = "No run in this browser is stored: nothing can be said."
 
@@ -85,26 +87,49 @@ def _no_webnn(browser: str) -> str:
 
 
 def _audio() -> str:
-    """Whisper in both browsers, with the adapters that make them no comparison."""
-    ours, theirs = (
-        {
-            (name, arm["model"], arm["requested_bits"]): arm
-            for name, arm in _arms(browser, "webgpu", audio=True)
-        }
-        for browser in ("firefox", "chrome")
-    )
-    said = []
-    for key in ours.keys() & theirs.keys():
-        name, model, bits = key
-        pair = [
-            f"{words.number(arm['latency_ms_median'])} ms on {words.device(arm)}"
-            for arm in (ours[key], theirs[key])
-        ]
-        said.append((-bits, f"{model} {bits}-bit (`{name}`): Firefox {pair[0]}, Chrome {pair[1]}"))
-    if not said:
+    """Whisper in both browsers: a verdict where they ran on one GPU, else why there is none."""
+    said, refused = [], []
+    for one in result_sets():
+        sides = [_heard(one, name) for name in ("chrome", "firefox")]
+        if not all(sides):
+            continue
+        try:
+            table = compare(sides[0], sides[1], ("browser=chrome", "browser=firefox"), "latency_ms_median")
+        except InputError:
+            refused.append(one.title)
+            continue
+        said += [_verdict(one.title, cell) for cell in table.cells if cell.comparison is not None]
+    if not said and not refused:
         return "No pair of runs of an audio model is stored."
-    lines = "; ".join(text for _, text in sorted(said))
-    return f"{lines}. The adapters differ, so this ranks drivers, not browsers; on one GPU nothing is stored."
+    if refused:
+        said.append(f"{', '.join(refused)}: the adapters differ, which would rank drivers, not browsers")
+    return f"{'; '.join(said)}."
+
+
+def _heard(one: ResultSet, browser: str) -> Sequence[words.Row]:
+    """A set's cells of audio models through WebGPU, as they were planned, in one browser."""
+    cells = one.board.cells
+    models = {arm["requested_model"] for arm in one.board.arms if arm["model_family"] == "whisper"}
+    chosen = cells[
+        cells["requested_model"].isin(models)
+        & (cells["requested_platform"] == "webgpu")
+        & (cells["requested_browser"] == browser)
+    ]
+    return as_rows(chosen)
+
+
+def _verdict(title: str, cell: Matched) -> str:
+    found, arm = cell.comparison, cell.arm
+    assert found is not None and cell.judgement is not None, "only what was compared"
+    model = (
+        f"{arm['requested_model']} {arm['requested_bits']}-bit, {arm['requested_sequence_length']} positions"
+    )
+    times = f"Firefox {words.number(cell.other.centre)} ms, Chrome {words.number(cell.base.centre)} ms"
+    span = f" [{found.low:.3f}, {found.high:.3f}]" if found.low is not None and found.high is not None else ""
+    return (
+        f"{model} on one {cell.base.device} ({title}, {found.blocks} blocks): {times}, ratio "
+        f"{found.ratio:.3f}{span}: Firefox is {cell.judgement.words}"
+    )
 
 
 def _nothing() -> str:

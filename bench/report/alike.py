@@ -22,7 +22,7 @@ NEEDED = (
     *("adapter", "adapter_is_fallback", "host_gpus", "timer_resolution_us", "sample_ticks"),
     *("effective_platform", "effective_bits", "effective_activations", "effective_features"),
     *("effective_kernels", "effective_engine", "effective_engine_version", "harness_version"),
-    *("outcome", "timer_ms"),
+    *("outcome", "timer_ms", "effective_wait"),
 )
 
 
@@ -70,6 +70,9 @@ def differences(usable: Sequence[Sequence[Row]], varied: Sequence[str]) -> tuple
     activations = _activations(rows)
     if activations:
         (said if "requested_browser" in varied else forbids).append(activations)
+    waits = _values([row for row in rows if row["effective_platform"] == "webgpu"], "effective_wait")
+    if len(waits) > 1:
+        said.append("waits eager and plain: what waited plainly holds the time until its browser noticed")
     ran = {
         (row["effective_platform"], row["effective_bits"])
         for row in rows

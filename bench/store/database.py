@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from bench.errors import StoreError
 from bench.store import revision
 from bench.store.address import cannot_open, make_engine, one_line, parse_url, reads_only, shown, sqlite_path
 from bench.store.backup import backup
+from bench.store.filter import Condition
 from bench.store.revision import State
 from bench.store.schema import OUR_TABLES, SUMMARY
 from bench.store.store import Store
@@ -147,20 +148,38 @@ def check(url: str | None = None) -> CheckReport:
 
 
 def _notes(connection: sa.Connection) -> list[str]:
-    """Runs that no comparison takes although they have a latency."""
-    query = (
-        sa.select(SUMMARY.c.id)
-        .where(SUMMARY.c.timer_ms.is_not(None), SUMMARY.c.latency_ms_median.is_not(None))
-        .order_by(SUMMARY.c.id)
-    )
-    runs = [str(number) for number in connection.scalars(query)]
-    if not runs:
-        return []
-    several = "s" * (len(runs) > 1)
-    return [
-        f"run{several} {', '.join(runs)}: the samples sit on the browser's timer, so the latency is not the "
-        "model's; comparisons, charts and recommendations leave it out"
-    ]
+    """What is no damage and must be known: latencies that are a timer's, and those that waited plainly."""
+    measured = SUMMARY.c.latency_ms_median.is_not(None)
+    found = []
+    if runs := _numbers(connection, measured, SUMMARY.c.timer_ms.is_not(None)):
+        found.append(
+            f"{_named(runs)}: the samples sit on the browser's timer, so the latency is not the model's; "
+            "comparisons, charts and recommendations leave it out"
+        )
+    plain = (SUMMARY.c.effective_platform == "webgpu", SUMMARY.c.effective_wait == "plain")
+    if runs := _numbers(connection, measured, *plain, SUMMARY.c.timer_ms.is_(None)):
+        found.append(
+            f"{_named(runs)}: an older page waited plainly, so the latency holds the 1 to 2 ms that Chromium "
+            "may take to notice; compare it with runs that waited alike"
+        )
+    return found
+
+
+def _numbers(connection: sa.Connection, *conditions: Condition) -> list[int]:
+    query = sa.select(SUMMARY.c.id).where(*conditions).order_by(SUMMARY.c.id)
+    return list(connection.scalars(query))
+
+
+def _named(runs: Sequence[int]) -> str:
+    """`runs 72, 86 to 88`."""
+    spans: list[list[int]] = []
+    for number in runs:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    shown = [str(one) if one == last else f"{one} to {last}" for one, last in spans]
+    return f"run{'s' * (len(runs) > 1)} {', '.join(shown)}"
 
 
 def _sqlite_problems(connection: sa.Connection) -> list[str]:
