@@ -202,10 +202,30 @@ def work(
         supervisor.start()
         with open_store(db, create=create) as store:
             campaign: Campaign = get(store)
+            _check_models(store, campaign, sources)
             report = _run(store, campaign, sources, supervisor, settings, file, progress, stop)
             status = store.status(campaign.id)
     print_status(status)
     return report.exit_code
+
+
+def _check_models(store: Store, campaign: Campaign, sources: Sources) -> None:
+    """The models of a campaign stay what they were when it began: cells of one arm are of one model.
+
+    Raises:
+        InputError: a folder has other weights, config or tokenizer by now.
+    """
+    columns = ("requested_model", "requested_weights", "model_sha256")
+    for row in store.side(None, columns, campaign=campaign.id):
+        source = sources.get((row["requested_model"], row["requested_weights"]))
+        known = row["model_sha256"]
+        # Rows of before 2026-11-25 have the hash of the weights alone.
+        if source is not None and known not in (None, source.sha256, source.weights_sha256):
+            raise InputError(
+                f"{row['requested_weights'] or row['requested_model']} is another model than the campaign "
+                f"{campaign.name!r} began with (sha256 {known[:12]}, now {source.sha256[:12]}): put back "
+                "what it was, or run it under another --name"
+            )
 
 
 def _run(

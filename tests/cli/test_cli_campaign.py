@@ -327,3 +327,21 @@ def test_what_is_to_be_typed_next_can_be_typed_whatever_the_name(capsys):
     assert f"bench campaign resume {typed}\n" in capsys.readouterr().err
     assert main(["campaign", "status", name]) == 0
     assert f"bench report --campaign {typed}" in capsys.readouterr().out
+
+
+def test_a_campaign_does_not_go_on_with_another_model(tmp_path, capsys):
+    """Two cells of one arm are of one model: a folder that was changed in between is refused."""
+    import tiny_model
+    from records import record, request
+
+    folder = tiny_model.write(tmp_path / "mine")
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    with open_store(url) as store:
+        asked = request(model="mine", weights=str(folder), sequence_length=8)
+        planned = store.create_campaign("twice", [asked, asked], seed=1, settings={}, blocks=[0, 1])
+        store.record(planned.cells[0].id, record(asked))
+    assert main(["campaign", "resume", "twice", "--db", url]) == 2
+    said = capsys.readouterr().err
+    assert "is another model than the campaign 'twice' began with (sha256 abababababab, now" in said
+    with open_store(url) as store:
+        assert len(store.rows()) == 1
