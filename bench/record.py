@@ -93,7 +93,7 @@ class Environment(_Record):
 
 
 class ModelInfo(_Record):
-    """Which model, and whose weights. `sha256` is that of the weights as loaded."""
+    """Which model, and whose weights. `sha256` is that of all that decides its answers."""
 
     name: str = Field(description="Model by name")
     family: str | None = Field(default=None, description="`bert`, `whisper`, ...")
@@ -101,7 +101,10 @@ class ModelInfo(_Record):
     weights: WeightSource | None = Field(
         default=None, description="`hub` (published ones), `local` or `synthetic`"
     )
-    sha256: str | None = Field(default=None, description="SHA-256 of the weights as loaded")
+    sha256: str | None = Field(
+        default=None,
+        description="SHA-256 over all that decides its answers: weights, config, tokenizer, pooling, graph",
+    )
 
 
 class Latency(_Record):

@@ -58,7 +58,7 @@ def summary_page() -> str:
         "not measured is null.",
         [
             "```bash",
-            "export BENCH_DB=sqlite:///results/2026-11-24-browsers/runs.sqlite    # in the checkout",
+            "export BENCH_DB=sqlite:///results/2026-11-25-software/runs.sqlite    # in the checkout",
             "bench query --columns id,outcome,requested_bits,effective_bits,latency_ms_median,cosine_fp32",
             "bench query --format csv > runs.csv",
             "```",

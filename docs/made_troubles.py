@@ -52,7 +52,7 @@ def troubles_page() -> str:
         "`bench run --fault NAME`). `N` stands for a number, `mine` for a model.",
         [
             "```bash",
-            "export BENCH_DB=sqlite:///results/2026-11-24-browsers/runs.sqlite    # in the checkout",
+            "export BENCH_DB=sqlite:///results/2026-11-25-software/runs.sqlite    # in the checkout",
             "bench errors --all",
             'bench query --where "outcome = error" --limit 20',
             "bench show 1",

@@ -115,7 +115,9 @@ def test_what_can_spare_nothing_is_stacked(width):
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCH = Path(sys.executable).with_name("bench")
-HUNT, BROWSERS = (f"sqlite:///{ROOT}/results/2026-11-24-{name}/runs.sqlite" for name in ("hunt", "browsers"))
+HUNT, BROWSERS = (
+    f"sqlite:///{ROOT}/results/2026-11-{name}/runs.sqlite" for name in ("24-hunt", "25-software")
+)
 COMMANDS = [
     f"query --limit 12 --db {BROWSERS}",
     f"query --where 'id in (3, 4)' --columns id,browser_binary,user_agent,model_sha256 --db {BROWSERS}",
