@@ -17,11 +17,15 @@ Row = Mapping[str, Any]
 _ALIKE = {"model": "models", "model_sha256": "weights", "cpu": "processors"}
 _SAME_STEP = 0.1  # clock steps are measured, so they jitter
 _SPANNED = 99.0  # steps in a sample from which on the clock's own step no longer matters: 1 %
+# What says what ran a row.
+CODE = (
+    *("effective_platform", "effective_engine", "effective_engine_version", "effective_kernels"),
+    "harness_version",
+)
 NEEDED = (
     *_ALIKE,
     *("adapter", "adapter_is_fallback", "host_gpus", "timer_resolution_us", "sample_ticks"),
-    *("effective_platform", "effective_bits", "effective_activations", "effective_features"),
-    *("effective_kernels", "effective_engine", "effective_engine_version", "harness_version"),
+    *(*CODE, "effective_bits", "effective_activations"),
     *("outcome", "timer_ms", "effective_wait"),
 )
 

@@ -15,6 +15,7 @@ import pandas as pd
 from bench.harness.outcome import Outcome
 from bench.plan.request import Request
 from bench.report import words
+from bench.report.alike import CODE, code
 from bench.stats.summary import median_interval
 from bench.store.store import Store
 
@@ -132,10 +133,10 @@ def as_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _with_kernels(frame: pd.DataFrame) -> pd.DataFrame:
     """With what ran each row (`bench.report.alike.code`), and no latency where it is a browser's timer."""
-    ran = frame["effective_platform"].notna()
-    older = "harness " + frame["harness_version"].fillna("unknown").astype(str)
-    kernels = frame["effective_kernels"].fillna(older).where(ran, None).astype(object)
-    frame = frame.assign(**{KERNELS: kernels})
+    said = frame[list(CODE)].astype(object)
+    keys = list(said.where(said.notna(), None).itertuples(index=False, name=None))
+    known = {key: code(dict(zip(CODE, key, strict=True))) for key in set(keys)}
+    frame = frame.assign(**{KERNELS: pd.Series([known[key] for key in keys], frame.index, dtype=object)})
     timed = frame["timer_ms"].notna()
     frame.loc[timed, [name for name in _TIMES if name in frame]] = float("nan")
     return frame
