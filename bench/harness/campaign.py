@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.bundle import prune
-from bench.errors import RunFailure, StoreError
+from bench.errors import RunFailure, StoreError, StoreGone
 from bench.harness import identity, spool
 from bench.harness.breaker import Breaker
 from bench.harness.injection import Injection
@@ -153,9 +153,17 @@ def run_campaign(
 
     Raises:
         StoreError: the database stayed locked, or refuses a write; what was stored stays.
+        StoreGone: its file is no longer at its path; a copy of what it holds is kept.
     """
     stop = stop or Stop()
     work = _Work(store, campaign, sources, supervisor, measure, policy, watching, stop, save_outputs, keep)
+    try:
+        return _run_all(store, campaign, work, watching, stop)
+    except StoreGone as error:
+        raise spool.rescue(store, campaign, error) from None
+
+
+def _run_all(store: Store, campaign: Campaign, work: _Work, watching: Watching, stop: Stop) -> Report:
     store.set_state(campaign.id, CampaignState.RUNNING)
 
     def hint() -> None:
@@ -273,8 +281,10 @@ class _Work:
         except StoreError as error:
             path = spool.keep(self.campaign, lease.cell.id, owner, record)
             kept = f"the last run waits in {path}" if path else "the last run is lost, its cell runs again"
+            if isinstance(error, StoreGone):
+                raise StoreGone(error.path, f" ({kept})") from None
             resume = f"bench campaign resume {shlex.quote(self.campaign.name)}"
-            raise StoreError(f"{error}: {resume} ({kept})") from None
+            raise type(error)(f"{error}: {resume} ({kept})") from None
         self._keep_outputs(folder, record)
         record.samples = []  # they are in the database
         if self.keep:
