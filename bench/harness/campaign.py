@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.bundle import prune
 from bench.errors import RunFailure, StoreError, StoreGone
-from bench.harness import identity, spool
+from bench.harness import circumstances, identity, spool
 from bench.harness.breaker import Breaker
 from bench.harness.injection import Injection
 from bench.harness.outcome import Outcome, Stage
@@ -165,6 +165,8 @@ def run_campaign(
 
 def _run_all(store: Store, campaign: Campaign, work: _Work, watching: Watching, stop: Stop) -> Report:
     store.set_state(campaign.id, CampaignState.RUNNING)
+    for found in circumstances.look():
+        watching.note(f"warning: {found.words}")
 
     def hint() -> None:
         watching.note("stopping after the run in hand; Ctrl-C again ends it at once")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.browsers import SessionSpace, parse_browser
+from bench.browsers.process import spare_loopback
 from bench.errors import BenchError
 from bench.harness.server import Job, PageServer, shader_files
 from bench.quantize.methods import Quantized
@@ -70,6 +71,7 @@ class Lab:
     def __enter__(self) -> Lab:
         self._server.__enter__()
         try:
+            spare_loopback()
             build = self._browser.find(self._binary, self._settings)
             self._driver = self._browser.start(build, self._space, self._settings)
             files = {"case.json": self._space.folder / "case.json"}

@@ -154,7 +154,7 @@ def fire(name: str, file: str, cron: str, zone: str = "UTC") -> None:
 
 
 def serve(store: Store) -> None:
-    """Run what is planned until Ctrl-C, SIGTERM or SIGHUP; a campaign that runs then is stopped with the same.
+    """Run what is planned until Ctrl-C, SIGTERM or SIGHUP; a campaign that runs then is sent the same.
 
     Campaigns use the database that BENCH_DB names in this process.
     """

@@ -46,7 +46,7 @@ def keep(campaign: Campaign, cell_id: int, owner: str, record: RunRecord) -> Pat
 
 
 def rescue(store: Store, campaign: Campaign, error: StoreGone) -> StoreGone:
-    """Copy the open database, whose file is gone, into the cache; the error that says where and what to do."""
+    """Copy the open database, whose file is gone, into the cache; the error that says where it is."""
     path = _folder() / f"{campaign.uuid}.sqlite"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The wish to stop: from Ctrl-C, from SIGTERM, from a terminal that closes (SIGHUP), or from whoever cancelled.
+"""The wish to stop: from Ctrl-C, SIGTERM, a terminal that closes (SIGHUP), or from whoever cancelled.
 
 While a browser works, a signal is only noted: every wait asks for it (`check`), so that the run in hand is
 ended in order, becomes an `interrupted` row, and leaves no process behind. Everywhere else a signal raises
@@ -85,7 +85,7 @@ class Stop:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Take Ctrl-C, SIGTERM and SIGHUP as this wish. Only in the main thread; elsewhere it does nothing."""
+        """Take Ctrl-C, SIGTERM and SIGHUP as this wish. Only in the main thread; elsewhere nothing is done."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,4 +1,4 @@
-"""The database is deleted, moved or replaced under a campaign, and SIGHUP: nothing finished is lost, and it is said."""
+"""The database is deleted, moved or replaced under a campaign, and SIGHUP: nothing finished is lost."""
 
 import contextlib
 import json
@@ -74,7 +74,7 @@ def test_the_campaign_stops_and_keeps_all_its_runs(place, fate, monkeypatch):
     try:
         wait_for_runs(path)
         fate(path)
-        out, err = running.communicate(timeout=120)
+        _, err = running.communicate(timeout=120)
     finally:
         running.kill()
     [line] = [one for one in err.splitlines() if one.startswith("error:")]
@@ -90,11 +90,15 @@ def test_the_campaign_stops_and_keeps_all_its_runs(place, fate, monkeypatch):
         assert not path.exists()
     done = [one for one in err.splitlines() if ": ok " in one]
     assert check(f"sqlite:///{kept}").problems == []
-    code = subprocess.run(line[line.index("bench campaign"):].split(), env=with_bench(), check=False).returncode
+    code = subprocess.run(
+        line[line.index("bench campaign") :].split(), env=with_bench(), check=False
+    ).returncode
     assert code == 0
     with open_store(f"sqlite:///{kept}", create=False) as store:
         rows = store.rows()
-        assert [row["outcome"] for row in rows] == ["ok"] * 4  # those before it, that which waited, the others
+        assert [row["outcome"] for row in rows] == [
+            "ok"
+        ] * 4  # those before it, that which waited, the others
         assert len(done) < 4
     assert not list((cache / "unsaved").glob("*.json"))
 
@@ -124,7 +128,18 @@ def test_a_hang_up_ends_the_run_in_hand(place):
 def test_nohup_goes_on(place):
     if not shutil.which("nohup"):
         pytest.skip("nohup is not on this machine")
-    command = ["nohup", BENCH, "run", "--model", "bert-tiny", "--sequence-length", "8", "--bits", "4", "--json"]
+    command = [
+        "nohup",
+        BENCH,
+        "run",
+        "--model",
+        "bert-tiny",
+        "--sequence-length",
+        "8",
+        "--bits",
+        "4",
+        "--json",
+    ]
     running = subprocess.Popen(
         [*command, "--iterations", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

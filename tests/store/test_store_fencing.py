@@ -1,4 +1,4 @@
-"""Two workers and one cell in any order of events: a run counts if its worker held the lease, else stands behind."""
+"""Two workers and one cell, in any order: a run whose worker held no lease any more displaces none."""
 
 import pytest
 from hypothesis import given
@@ -79,7 +79,7 @@ def possible(store, campaign, working):
 @given(st.data())
 @hypothesis_settings(max_examples=60)
 def test_in_any_order(data):
-    """What a holder of the lease finished stays the cell's last word, and every run that was told is there."""
+    """What a holder of the lease finished stays the cell's last word, and every run told is there."""
     with open_store("sqlite:///:memory:") as store:
         campaign = planned(store)
         working, told, final = {}, set(), None
