@@ -1,7 +1,7 @@
 """What the machine lacked while a run went on: room, file descriptors, folders to write into, or time.
 
-A browser that lacks them dies or hangs in its own words, which name something else. So the machine is looked at
-before the first run and through each run; a run that failed keeps what was found (`circumstances` in its
+A browser that lacks them dies or hangs in its own words, which name something else. So the machine is looked
+at before the first run and through each run. A run that failed keeps what was found (`circumstances` in its
 evidence), and `bench.report.advice` says that before anything else.
 """
 

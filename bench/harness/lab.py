@@ -94,6 +94,14 @@ class Lab:
             self._space.close()
             self._server.__exit__(kind, error, trace)
 
+    def adapter_features(self) -> frozenset[str]:
+        """What the browser's adapter can do beside the least; empty where it has no adapter."""
+        found: list[str] = self._driver.execute_async_script(
+            "const done = arguments[0]; navigator.gpu.requestAdapter()"
+            ".then(a => done(a ? [...a.features] : []), () => done([]));"
+        )
+        return frozenset(found)
+
     def call(self, command: str, argument: Mapping[str, Any]) -> dict[str, Any]:
         """Send a command to the page and wait for its answer.
 

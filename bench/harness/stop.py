@@ -85,7 +85,7 @@ class Stop:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Take Ctrl-C, SIGTERM and SIGHUP as this wish. Only in the main thread; elsewhere nothing is done."""
+        """Take Ctrl-C, SIGTERM and SIGHUP as this wish. Only in the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

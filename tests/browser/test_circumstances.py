@@ -1,4 +1,4 @@
-"""What a machine may lack, brought about for real: `bench show` names it; proxies and long names do no harm."""
+"""What a machine may lack, for real: `bench show` names it. Proxies and long names do no harm."""
 
 import os
 import signal
