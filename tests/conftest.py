@@ -1,9 +1,10 @@
-"""Fixtures shared by all rooms' tests."""
+"""Fixtures shared by all rooms' tests, and what a skipped test means where nobody looks."""
 
 import os
 
 import postgres
 import pytest
+import skips
 from hypothesis import settings
 
 # The extra `reference` brings a client of the hub, which no test may ask: nor may what a test starts.
@@ -33,3 +34,39 @@ def any_url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/bench.sqlite"
     return request.getfixturevalue("postgres_url")
+
+
+_unlisted = {}  # test or file -> why it was skipped, where that is not on the list
+
+
+def _note(report):
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = skips.reason_of(report.longrepr)
+        if not skips.allowed(reason):
+            _unlisted[report.nodeid] = reason
+
+
+def pytest_runtest_logreport(report):
+    """Here and, where several processes test, in the one that gathers."""
+    _note(report)
+
+
+def pytest_collectreport(report):
+    """A whole file may be skipped too."""
+    _note(report)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    """With `CI=true` a green run is one in which everything ran."""
+    gathers = not hasattr(session.config, "workerinput")
+    if gathers and skips.strict() and _unlisted and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say which skips made the run fail."""
+    if skips.strict() and _unlisted:
+        terminalreporter.section("skipped, and not on the list of tests/skips.py")
+        for place, reason in sorted(_unlisted.items()):
+            terminalreporter.line(f"{place}: {reason}")

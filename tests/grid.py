@@ -54,7 +54,10 @@ def java() -> str:
     """A Java that runs it: 11 or newer."""
     found = shutil.which("java")
     if not found:
-        pytest.skip("Java is not on this machine: type `apt-get install default-jre-headless`")
+        pytest.skip(
+            "Java is not on this machine: type `apt-get install default-jre-headless`, or `make test`, "
+            "which does"
+        )
     return found
 
 

@@ -24,6 +24,7 @@ _QUIET = (  # nothing but the page may use the network or the processor
     "--disable-client-side-phishing-detection",
     "--disable-domain-reliability",
     "--metrics-recording-only",
+    "--no-proxy-server",
 )
 _NO_HOSTS = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
 _STEADY = (  # a page without a visible window must not be throttled
@@ -104,7 +105,7 @@ def service_arguments(build: Build, space: SessionSpace) -> dict[str, Any]:
         "executable_path": str(build.driver) if build.driver else None,
         "service_args": ["--disable-build-check"],
         "env": driver_environment(build, space),
-        "log_output": str(space.folder / "driver.log"),
+        "log_output": str(space.log),
         "popen_kw": {"start_new_session": True},
     }
 

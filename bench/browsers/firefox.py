@@ -41,6 +41,7 @@ PREFERENCES: dict[str, bool | int | str] = {
     "network.connectivity-service.enabled": False,
     "network.dns.disablePrefetch": True,
     "network.prefetch-next": False,
+    "network.proxy.type": 0,
     "services.settings.server": "data:,#remote-settings-dummy/v1",
     "toolkit.telemetry.enabled": False,
     "toolkit.telemetry.unified": False,
@@ -93,7 +94,7 @@ class Firefox(Browser):
             env=space.environment(
                 HOME=str(profiles), MOZ_CRASHREPORTER_DISABLE="1", MOZ_REMOTE_SETTINGS_DEVTOOLS="1"
             ),
-            log_output=str(space.folder / "driver.log"),
+            log_output=str(space.log),
             popen_kw={"start_new_session": True},
         )
         return webdriver.Firefox(options=self.options(build, settings), service=service)

@@ -13,12 +13,53 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections import deque
+from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 import psutil
 
 MARK = "WEBQUANT_BENCH_SESSION"
+LOG = "driver.log"  # in a session's folder
+# Letters that a temporary folder's name may have: a socket's name that a browser adds must still fit.
+ROOM = 42
+_LOG_LINES = 12
+_LINE_LETTERS = 300
 _ORPHAN_SECONDS = 1.0
+# Browsers and drivers need no proxy: all that they load comes from this machine.
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy", "auto_proxy", "socks_server")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+# Who wants the last lines of drivers' logs, which end with their session, puts a list here.
+LOGS: ContextVar[list[str] | None] = ContextVar("LOGS", default=None)
+
+
+def temporary_root(room: int = ROOM) -> Path:
+    """Where temporary folders are made: TMPDIR, or a shorter name where a socket would not fit below that.
+
+    Args:
+        room: letters that its name may have.
+    """
+    root = Path(tempfile.gettempdir())
+    if os.name != "posix" or len(os.fsencode(root)) <= room:
+        return root
+    short = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - folders in it are made by mkdtemp or by random names
+    return next((one for one in short if os.access(one, os.W_OK | os.X_OK) and one.is_dir()), root)
+
+
+def without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for what loads nothing from elsewhere."""
+    return {name: value for name, value in environment.items() if name.lower() not in _PROXIES}
+
+
+def spare_loopback() -> None:
+    """Let no client in this process go through a proxy to a driver on this machine, whatever is set."""
+    for name in ("no_proxy", "NO_PROXY"):
+        given = os.environ.get(name, os.environ.get("no_proxy", ""))
+        known = [one.strip() for one in given.split(",") if one.strip()]
+        if "*" not in known:
+            os.environ[name] = ",".join([*known, *(one for one in _LOOPBACK if one not in known)])
 
 
 def marked(variable: str, value: str, *, spare: int | None = None) -> list[psutil.Process]:
@@ -71,7 +112,7 @@ class SessionSpace:
 
     def __init__(self) -> None:
         self.mark = uuid.uuid4().hex
-        self.folder = Path(tempfile.mkdtemp(prefix="webquant-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="webquant-", dir=temporary_root()))
         self._children: list[subprocess.Popen[bytes]] = []
         self._known: dict[int, psutil.Process] = {}
 
@@ -85,7 +126,20 @@ class SessionSpace:
         temporary.mkdir(exist_ok=True)
         # A profile's lock and sockets live under HOME or XDG folders in some browsers: keep those ours too.
         own = {MARK: self.mark, "TMPDIR": str(temporary), "SE_AVOID_STATS": "true"}
-        return {**os.environ, **own, **extra}
+        return {**without_proxies(os.environ), **own, **extra}
+
+    @property
+    def log(self) -> Path:
+        """What the driver says."""
+        return self.folder / LOG
+
+    def last_words(self) -> list[str]:
+        """The last lines of the driver's log; none where it has none."""
+        try:
+            with self.log.open(encoding="utf-8", errors="replace") as log:
+                return [line.strip()[:_LINE_LETTERS] for line in deque(log, _LOG_LINES) if line.strip()]
+        except OSError:
+            return []
 
     def processes(self) -> list[psutil.Process]:
         """Every live process of this session."""
@@ -116,6 +170,8 @@ class SessionSpace:
     def close(self) -> None:
         """End every process and remove the folder."""
         self.end_processes()
+        if (logs := LOGS.get()) is not None:
+            logs[:] = self.last_words()
         for child in self._children:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=5)

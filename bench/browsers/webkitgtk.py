@@ -66,7 +66,7 @@ class WebKitGtk(Browser):
         service = Service(
             executable_path=str(build.driver),
             env=environment,
-            log_output=str(space.folder / "driver.log"),
+            log_output=str(space.log),
             popen_kw={"start_new_session": True},
         )
         return webdriver.WebKitGTK(options=options, service=service)

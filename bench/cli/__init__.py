@@ -103,7 +103,7 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except InputError as error:
-        return _refuse(str(error))
+        return _refuse(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:  # the reader of our output, like `head`, has seen enough
@@ -186,7 +186,7 @@ def _short(text: str) -> str:
     return text if len(text) <= 100 else f"{text[:99]}…"
 
 
-def _refuse(message: str) -> int:
+def _refuse(message: str, code: int = 2) -> int:
     with contextlib.suppress(OSError):  # nobody reads it; the exit code says it all the same
         print("error:", " ".join(message.split()), file=sys.stderr, flush=True)
-    return 2
+    return code

@@ -96,6 +96,7 @@ def run_file_command(file: File, name: Rename = None, grid: Grid = None, db: Dat
     """Write the plan into the database and run it; progress goes to stderr.
 
     The first Ctrl-C finishes the run in hand, the second ends it; `bench campaign resume` goes on.
+    Exit code 5: the disk of the database is full; what was finished is kept, and `resume` takes it in.
     """
     campaign_file, arms, plan = load(file, name, grid)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -37,18 +39,21 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
-            self._live.start()
+            with _courtesy():
+                self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._console.is_terminal:
-            self._live.stop()
+            with _courtesy():
+                self._live.stop()
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
+        with _courtesy():
+            self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
 
     def begin(
         self, campaign: str, url: str, total: int, cells: Sequence[Cell], forecast: Forecast | None = None
@@ -72,7 +77,8 @@ class Progress:
     def say(self, request: Request, position: int, text: str) -> None:
         """What the current run does."""
         if self._console.is_terminal:
-            self._live.update(self._view(request, text))
+            with _courtesy():
+                self._live.update(self._view(request, text))
 
     def done(self, record: RunRecord, position: int) -> None:
         """A run has ended; its line stays."""
@@ -89,7 +95,8 @@ class Progress:
         line.append(outcome, style=_TONES.get(outcome, "red"))
         line.append(_result(record))
         # One line a run where nobody looks at it: a log is searched by line.
-        self._console.print(line, soft_wrap=not self._console.is_terminal)
+        with _courtesy():
+            self._console.print(line, soft_wrap=not self._console.is_terminal)
         if cell and self._open and all(other.block != cell.block for other in self._open.values()):
             self.note(f"block {cell.block + 1} is done{self._left()}")
 
@@ -107,6 +114,21 @@ class Progress:
         if seconds and current and (share := self._forecast.cell(current)):
             seconds -= min(share[0], time.monotonic() - self._last)
         return f", about {in_words(seconds)} left" if seconds else ""
+
+
+@contextmanager
+def _courtesy() -> Iterator[None]:
+    """Progress that nobody can take, as on a full disk or in a closed terminal, stops no run.
+
+    The rest of it goes nowhere: what stays in the stream's buffer would fail again, at the program's end.
+    """
+    try:
+        yield
+        sys.stderr.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
 
 
 def _result(record: RunRecord) -> str:

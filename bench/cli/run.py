@@ -106,7 +106,11 @@ def run_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON on stdout.")] = False,
     db: Database = None,
 ) -> int:
-    """Run models in real browsers and keep every run, the refused and the fallen-back ones too."""
+    """Run models in real browsers and keep every run, the refused and the fallen-back ones too.
+
+    Exit code 5: the disk of the database is full; what was finished is kept, and `bench campaign resume`
+    takes it in.
+    """
     settings = with_grid(load_settings(), grid)
     for one in model:
         if not one.strip() or not one.isprintable():

@@ -47,7 +47,8 @@ def remarks(found: Examination) -> list[str]:
         lines.append("WebKitGTK has no WebGPU yet: its runs are `unsupported` rows")
     elif found.probe and not found.webnn and name in _NEVER_WEBNN:
         lines.append("only Chromium builds have WebNN")
-    return lines + [f"it started only on another try; {line}" for line in found.launches if not found.failure]
+    tries = [line for line in found.launches if line.startswith("attempt") and not found.failure]
+    return lines + [f"it started only on another try; {line}" for line in tries]
 
 
 def missing(name: str) -> str:

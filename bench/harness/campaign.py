@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.bundle import prune
-from bench.errors import RunFailure, StoreError
-from bench.harness import identity, spool
+from bench.errors import RunFailure, StoreError, StoreGone
+from bench.harness import circumstances, identity, spool
 from bench.harness.breaker import Breaker
 from bench.harness.injection import Injection
 from bench.harness.outcome import Outcome, Stage
@@ -153,10 +153,20 @@ def run_campaign(
 
     Raises:
         StoreError: the database stayed locked, or refuses a write; what was stored stays.
+        StoreGone: its file is no longer at its path; a copy of what it holds is kept.
     """
     stop = stop or Stop()
     work = _Work(store, campaign, sources, supervisor, measure, policy, watching, stop, save_outputs, keep)
+    try:
+        return _run_all(store, campaign, work, watching, stop)
+    except StoreGone as error:
+        raise spool.rescue(store, campaign, error) from None
+
+
+def _run_all(store: Store, campaign: Campaign, work: _Work, watching: Watching, stop: Stop) -> Report:
     store.set_state(campaign.id, CampaignState.RUNNING)
+    for found in circumstances.look():
+        watching.note(f"warning: {found.words}")
 
     def hint() -> None:
         watching.note("stopping after the run in hand; Ctrl-C again ends it at once")
@@ -273,8 +283,10 @@ class _Work:
         except StoreError as error:
             path = spool.keep(self.campaign, lease.cell.id, owner, record)
             kept = f"the last run waits in {path}" if path else "the last run is lost, its cell runs again"
+            if isinstance(error, StoreGone):
+                raise StoreGone(error.path, f" ({kept})") from None
             resume = f"bench campaign resume {shlex.quote(self.campaign.name)}"
-            raise StoreError(f"{error}: {resume} ({kept})") from None
+            raise type(error)(f"{error}: {resume} ({kept})") from None
         self._keep_outputs(folder, record)
         record.samples = []  # they are in the database
         if self.keep:

@@ -10,6 +10,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from bench.browsers import Browser, BrowserMissing, Build, SessionSpace, grid
+from bench.browsers.process import spare_loopback
 from bench.errors import RunFailure
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.watch import Watch, first_line
@@ -43,6 +44,7 @@ def launch(
         RunFailure: `unavailable`, `crashed` or `timeout`.
         KeyboardInterrupt: a stop was asked for.
     """
+    spare_loopback()
     for attempt in range(1, _LAUNCH_ATTEMPTS + 1):
         try:
             if build.source == grid.SOURCE:
@@ -62,6 +64,7 @@ def launch(
                     Outcome.UNAVAILABLE, Stage.LAUNCH, first_line(error), name=type(error).__name__
                 ) from None
             notes.append(f"attempt {attempt}: {first_line(error)}")
+            notes.extend(f"driver: {line}" for line in space.last_words())
             if attempt == _LAUNCH_ATTEMPTS:
                 raise RunFailure(
                     Outcome.CRASHED, Stage.LAUNCH, first_line(error), name=type(error).__name__

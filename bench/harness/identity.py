@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.browsers.process import end_marked
+from bench.browsers.process import ROOM, end_marked, temporary_root
 
 MARK = "WEBQUANT_BENCH_WORKER"
 _SEPARATOR = "/"
@@ -59,7 +59,10 @@ class Worker:
     @property
     def folder(self) -> Path:
         """For everything temporary that its runs make; it may not be there."""
-        return Path(tempfile.gettempdir()) / f"webquant-{self.nonce}"
+        name = f"webquant-{self.nonce}"
+        here = Path(tempfile.gettempdir())
+        # A worker's runner has that very folder for its temporary files.
+        return here if here.name == name else temporary_root(ROOM - len(name) - 1) / name
 
 
 def this_worker() -> Worker:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.browsers import SessionSpace, parse_browser
+from bench.browsers.process import spare_loopback
 from bench.errors import BenchError
 from bench.harness.server import Job, PageServer, shader_files
 from bench.quantize.methods import Quantized
@@ -71,6 +72,7 @@ class Lab:
     def __enter__(self) -> Lab:
         self._server.__enter__()
         try:
+            spare_loopback()
             build = self._browser.find(self._binary, self._settings)
             self._driver = self._browser.start(build, self._space, self._settings)
             files = {"case.json": self._space.folder / "case.json"}
@@ -92,6 +94,14 @@ class Lab:
         finally:
             self._space.close()
             self._server.__exit__(kind, error, trace)
+
+    def adapter_features(self) -> frozenset[str]:
+        """What the browser's adapter can do beside the least; empty where it has no adapter."""
+        found: list[str] = self._driver.execute_async_script(
+            "const done = arguments[0]; navigator.gpu.requestAdapter()"
+            ".then(a => done(a ? [...a.features] : []), () => done([]));"
+        )
+        return frozenset(found)
 
     def call(self, command: str, argument: Mapping[str, Any]) -> dict[str, Any]:
         """Send a command to the page and wait for its answer.

@@ -12,13 +12,17 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from bench.browsers.process import LOGS
 from bench.errors import InputError
 from bench.harness import identity, wire
+from bench.harness.circumstances import Witness, raise_descriptors
+from bench.harness.outcome import Outcome
 from bench.harness.outputs import save_tensors
-from bench.harness.run import execute
+from bench.harness.run import Result, execute
 from bench.harness.server import PageServer
 from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
@@ -76,7 +80,9 @@ class Runner:
             source = self._source(request, task["note"])
             measure = RunSettings(**task["measure"])
             with self._stop.patient():
-                result = execute(request, source, server, settings, measure, self._say, self._stop)
+                result = self._witnessed(
+                    lambda: execute(request, source, server, settings, measure, self._say, self._stop)
+                )
             if task["outputs"]:
                 try:
                     save_tensors(Path(task["outputs"]), result.inputs, result.outputs, request)
@@ -89,6 +95,21 @@ class Runner:
             "record": result.record.model_dump(mode="json"),
             "samples": [sample.model_dump() for sample in result.record.samples],
         }
+
+    def _witnessed(self, run: Callable[[], Result]) -> Result:
+        """A run; where it failed, what the machine lacked and what the driver said last are kept with it."""
+        logs: list[str] = []
+        token = LOGS.set(logs)
+        try:
+            with Witness() as witness:
+                result = run()
+        finally:
+            LOGS.reset(token)
+        record = result.record
+        if record.outcome.failed or record.outcome is Outcome.UNAVAILABLE:
+            record.evidence["driver_log"] = logs or None
+            record.evidence["circumstances"] = witness.found(record.outcome) or None
+        return result
 
     def _source(self, request: Request, note: str | None) -> ModelSource:
         """As the worker resolved it: nothing is downloaded here, and no unreachable hub is asked again."""
@@ -106,6 +127,7 @@ def main() -> int:
     answers = wire.Channel(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     os.environ["BENCH_OFFLINE"] = "1"
+    raise_descriptors()
     try:
         return Runner(answers).serve()
     except KeyboardInterrupt:

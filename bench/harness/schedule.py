@@ -27,6 +27,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from bench.errors import InputError
 from bench.harness.crontab import CronLine
+from bench.harness.stop import stopping_signals
 from bench.harness.supervisor import ROOT
 from bench.harness.zones import host_zone, zone_of
 from bench.store import Store
@@ -153,7 +154,7 @@ def fire(name: str, file: str, cron: str, zone: str = "UTC") -> None:
 
 
 def serve(store: Store) -> None:
-    """Run what is planned until Ctrl-C or SIGTERM; a campaign that runs then is stopped with the same signal.
+    """Run what is planned until Ctrl-C, SIGTERM or SIGHUP; a campaign that runs then is sent the same.
 
     Campaigns use the database that BENCH_DB names in this process.
     """
@@ -165,7 +166,7 @@ def serve(store: Store) -> None:
             with contextlib.suppress(OSError):
                 os.kill(child.pid, number)
 
-    before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, take) for number in stopping_signals()}
     try:
         with opened(store) as scheduler:
             _renew(scheduler)

@@ -42,6 +42,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _MAX_BODY = 512 * 1024 * 1024
+_MOST_WORDS = 200
 
 Verdict = Callable[[str, Mapping[str, bytes]], Mapping[str, Any]]
 
@@ -166,15 +167,20 @@ class PageServer:
         if request.host not in [f"{name}:{self.port}" for name in (HOST, "localhost", self._address)]:
             words = f"this server answers to {self._address} only"
             return web.Response(status=403, text=words, headers=_HEADERS)
-        if request.match_info.get("token") not in self._jobs:
+        job = self._jobs.get(request.match_info.get("token", ""))
+        if job is None:
             return web.Response(status=403, text="unknown or closed run", headers=_HEADERS)
         try:
             response: web.StreamResponse = await handler(request)
         except web.HTTPException as error:
             response = web.Response(status=error.status, text=error.reason)
+        except (ValueError, LookupError, OSError, RecursionError) as error:
+            # Names that no file can have, bytes that are no text: what was asked for cannot be.
+            words = " ".join(str(error).split())[:_MOST_WORDS]
+            response = web.Response(status=400, text=f"cannot answer that: {words or type(error).__name__}")
         response.headers.update(_HEADERS)
         path = request.path.partition(f"/r/{request.match_info['token']}/")[2]
-        return await self._job(request).injection.answer(path, response)
+        return await job.injection.answer(path, response)
 
     def _job(self, request: web.Request) -> Job:
         return self._jobs[request.match_info["token"]]
@@ -200,17 +206,24 @@ class PageServer:
     async def _event(self, request: web.Request) -> web.Response:
         try:
             event = await request.json()
-        except ValueError:
-            raise web.HTTPBadRequest from None
+        except (ValueError, LookupError, RecursionError):
+            raise web.HTTPBadRequest(reason="an event is JSON") from None
+        if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
+            raise web.HTTPBadRequest(reason="an event is an object with a kind")
+        if not isinstance(event.get("data", {}), dict | None):
+            raise web.HTTPBadRequest(reason="an event's data are an object")
         job = self._job(request)
-        if event.get("kind") == "effective":
+        if event["kind"] == "effective":
             job.effective = event.get("data") or {}
         job.events.put(event)
         return web.json_response({})
 
     async def _output(self, request: web.Request) -> web.Response:
         sets = self._job(request).outputs
-        sets.setdefault(request.match_info["set"], {})[request.match_info["name"]] = await request.read()
+        body = await request.read()
+        if len(body) % 4:
+            raise web.HTTPBadRequest(reason="an output is 32-bit floats")
+        sets.setdefault(request.match_info["set"], {})[request.match_info["name"]] = body
         return web.json_response({})
 
     async def _verdict(self, request: web.Request) -> web.Response:

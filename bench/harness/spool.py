@@ -1,15 +1,21 @@
-"""A finished run that its database would not take is kept in the cache until it does."""
+"""A finished run that its database would not take is kept in the cache until it does.
+
+So is a copy of a whole database whose file somebody took away while it was written.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shlex
 from pathlib import Path
 
+from bench.errors import StoreGone
 from bench.record import RunRecord, Sample
 from bench.settings import cache_root
 from bench.store import Campaign, Store
+from bench.store.presence import copy
 
 
 def _folder() -> Path:
@@ -37,6 +43,20 @@ def keep(campaign: Campaign, cell_id: int, owner: str, record: RunRecord) -> Pat
     except OSError:
         return None
     return path
+
+
+def rescue(store: Store, campaign: Campaign, error: StoreGone) -> StoreGone:
+    """Copy the open database, whose file is gone, into the cache; the error that says where it is."""
+    path = _folder() / f"{campaign.uuid}.sqlite"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        copy(store.engine, path)
+    except OSError as problem:
+        words = f"{error.then}; the campaign was stopped, and no copy could be kept: {problem}"
+        return StoreGone(error.path, words)
+    resume = f"bench campaign resume {shlex.quote(campaign.name)} --db {shlex.quote(f'sqlite:///{path}')}"
+    words = f"{error.then}; the campaign was stopped, and all that it held is in {path}: {resume}"
+    return StoreGone(error.path, words)
 
 
 def bring_back(store: Store, campaign: Campaign) -> int:

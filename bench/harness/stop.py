@@ -1,11 +1,11 @@
-"""The wish to stop: from Ctrl-C, from SIGTERM, or from whoever cancelled.
+"""The wish to stop: from Ctrl-C, SIGTERM, a terminal that closes (SIGHUP), or from whoever cancelled.
 
 While a browser works, a signal is only noted: every wait asks for it (`check`), so that the run in hand is
 ended in order, becomes an `interrupted` row, and leaves no process behind. Everywhere else a signal raises
 KeyboardInterrupt at once.
 
 A campaign is more patient still (`finishing`): the first Ctrl-C lets it finish the run in hand (`soon`), the
-second ends that too. SIGTERM never waits: whoever sends it is about to kill.
+second ends that too. SIGTERM and SIGHUP never wait: whoever sends them is about to kill.
 """
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """The signals that end a campaign in order. `nohup` lets SIGHUP be ignored, and it stays so."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        found.append(hangup)
+    return found
 
 
 class Stop:
@@ -76,7 +85,7 @@ class Stop:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Take Ctrl-C and SIGTERM as this wish. Only in the main thread; elsewhere it does nothing."""
+        """Take Ctrl-C, SIGTERM and SIGHUP as this wish. Only in the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -90,7 +99,7 @@ class Stop:
             if not self._patient:
                 raise KeyboardInterrupt
 
-        before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, take) for number in stopping_signals()}
         try:
             yield
         finally:

@@ -23,6 +23,7 @@ from typing import IO
 
 from bench.errors import InputError, RunFailure
 from bench.harness import identity, wire
+from bench.harness.circumstances import standstill
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.run import now, unfinished
 from bench.harness.session import RunSettings, interruption
@@ -40,6 +41,7 @@ _STOP_SECONDS = 12.0
 _POLL_SECONDS = 0.2
 _MOST_RUNS = 100  # a runner is replaced after so many: what a browser's driver leaks ends with it
 _LAST_LINES = 20
+_STANDSTILL_SECONDS = 2.0  # between two looks that are a fifth of a second apart
 
 
 class Supervisor:
@@ -65,7 +67,7 @@ class Supervisor:
         """Have a runner that is ready.
 
         Raises:
-            InputError: it cannot start, or its page server's port is in use.
+            InputError: it cannot start, or its page server's port is in use, or its files have no room.
         """
         self.begin()
         if not self._ready:
@@ -76,7 +78,13 @@ class Supervisor:
         """Start the runner unless it runs, and do not wait: it has a second's worth of modules to load."""
         if self._process is not None:
             return
-        folder = identity.settle_in(self.worker)
+        try:
+            folder = identity.settle_in(self.worker)
+        except OSError as error:
+            raise InputError(
+                f"cannot write temporary files into {self.worker.folder.parent}: {error.strerror or error}; "
+                "make room there, or name another folder: export TMPDIR=DIR"
+            ) from None
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         own = {identity.MARK: self.worker.name, "TMPDIR": str(folder), "PYTHONPATH": path}
         with (folder / "runner.log").open("wb") as log:
@@ -153,6 +161,12 @@ class Supervisor:
             self.kill()
             record = unfinished(request, source, failure, begun)
             record.evidence["runner"] = log
+        if watched.stood_still and record.outcome.failed:
+            found = standstill(watched.stood_still, "the harness")
+            record.evidence["circumstances"] = [
+                *(record.evidence.get("circumstances") or []),
+                {"kind": found.kind, "words": found.words},
+            ]
         if record.outcome in (Outcome.TIMEOUT, Outcome.CRASHED, Outcome.INTERRUPTED):
             self.close()  # threads that hang in a driver go with it
         return record
@@ -270,7 +284,8 @@ class _Watched:
         self.stopping: float | None = None
         self._timeout = timeout
         self._limit = limit
-        self._begun = self._heard = time.monotonic()
+        self.stood_still = 0.0
+        self._begun = self._heard = self._looked = time.monotonic()
 
     def hear(self, words: str) -> None:
         """A sign of life; the first word may name the stage."""
@@ -282,6 +297,7 @@ class _Watched:
         """Raise RunFailure where a deadline has passed."""
         at = time.monotonic()
         stage = self.stage or Stage.LAUNCH
+        self._credit(at)
         if self.stopping is not None and at - self.stopping > _STOP_SECONDS:
             raise interruption(stage)
         silence = _PREPARE_SECONDS if self.stage is None else self._timeout + GRACE_SECONDS
@@ -300,6 +316,16 @@ class _Watched:
                 f"the run took longer than max_cell_seconds = {self._limit:g}; it was ended",
                 name="CellBudget",
             )
+
+    def _credit(self, at: float) -> None:
+        """Time in which this process itself stood still is no silence of the runner's."""
+        gap, self._looked = at - self._looked, at
+        if gap > _STANDSTILL_SECONDS:
+            self.stood_still += gap
+            self._heard += gap
+            self._begun += gap
+            if self.stopping is not None:
+                self.stopping += gap
 
 
 def _listen(stream: IO[bytes], messages: queue.SimpleQueue[wire.Message | None]) -> None:

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _POLL_SECONDS = 0.25
 _ANSWER_SECONDS = 1.0
+_STANDSTILL_SECONDS = 2.0  # between two looks
 _SILENCE_SECONDS = 5.0  # a page reports every second while it measures; silence is worth a look
 _DEAD = (
     "disconnected",
@@ -54,7 +55,7 @@ class Watch:
         self._stop = stop or Stop()
         self._threads: list[threading.Thread] = []
         self.stage = Stage.LAUNCH
-        self.entered = time.monotonic()
+        self.entered = self._looked = time.monotonic()
         self.spent_ms: dict[str, float] = {}
 
     def enter(self, stage: Stage) -> None:
@@ -94,6 +95,7 @@ class Watch:
                 answer.put((False, error))
 
         self._stop.check()
+        self._looked = time.monotonic()
         thread = threading.Thread(target=target, daemon=True, name=f"watch-{self.stage.value}")
         self._threads.append(thread)
         thread.start()
@@ -103,7 +105,7 @@ class Watch:
                 break
             except queue.Empty:
                 self._stop.check()
-                self.clocks.look()
+                self._look()
                 if time.monotonic() - self.entered > self.timeout:
                     raise self.late() from None
         if not good:
@@ -126,11 +128,11 @@ class Watch:
             driver: asked whether the page lives when it is silent.
             url: where the page must be.
         """
-        heard = time.monotonic()
+        heard = self._looked = time.monotonic()
         asked: queue.SimpleQueue[BaseException | str] | None = None
         while True:
             self._stop.check()
-            self.clocks.look()
+            heard += self._look()
             try:
                 event = source.get(timeout=_POLL_SECONDS)
             except queue.Empty:
@@ -150,6 +152,19 @@ class Watch:
                     self._judge(asked.get(timeout=_ANSWER_SECONDS), url)
                 asked = None
             yield event
+
+    def _look(self) -> float:
+        """Look at the clocks; the seconds, if any, in which this process itself stood still.
+
+        They are no silence of the browser's: its deadline is put off by them.
+        """
+        self.clocks.look()
+        now = time.monotonic()
+        gap, self._looked = now - self._looked, now
+        if gap < _STANDSTILL_SECONDS:
+            return 0.0
+        self.entered += gap
+        return gap
 
     def _check_driver(self, driver: WebDriver) -> None:
         process = getattr(getattr(driver, "service", None), "process", None)

@@ -1,14 +1,16 @@
 """From a run that failed to its likely cause and the command to type next, beside the browser's own words.
 
-The first rule that fits speaks. Rules look at the outcome, the stage, and words that were really seen
-(`tests/faults` holds each to the fault that brings it about).
+What the machine lacked while the run went on comes first: browsers name something else then. Else the first
+rule that fits speaks. Rules look at the outcome, the stage, and words that were really seen (`tests/faults`
+holds each to the fault that brings it about).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.harness.outcome import Outcome, Stage
+from bench.harness.outcome import Category, Outcome, Stage
 from bench.record import RunRecord
 
 
@@ -37,6 +39,23 @@ class _Rule:
         )
 
 
+# Kinds of `bench.harness.circumstances` -> what to do.
+_LACKS = {
+    "room": "make room there, or name another folder (export TMPDIR=DIR, BENCH_CACHE=DIR), then ",
+    "unwritable": "allow it, or name another folder (export TMPDIR=DIR, BENCH_CACHE=DIR), then ",
+    "descriptors": "ulimit -n 4096, then ",
+    "standstill": "",
+    "sleep": "",
+}
+# Words of the browser about the very thing that it was asked, whatever the machine lacks.
+_PRECISE = (
+    Category.UNSUPPORTED_OPERATION,
+    Category.UNSUPPORTED_TYPE,
+    Category.SHADER_COMPILATION,
+    Category.VALIDATION,
+)
+_ABOUT_TIMES = ("SamplesOnTimer", "Suspended")
+_FAILED_BY_LACK = (Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.DEVICE_LOST)
 _AGAIN = "bench run --browser {browser} --platform {platform} --model {model} --bits {bits}"
 _DOCTOR = "bench doctor --browser {browser}"
 _SOURCE = "pip install --force-reinstall webquant-bench"
@@ -131,6 +150,13 @@ _RULES = (
         _AGAIN + " --save-outputs outputs",
     ),
     _Rule(
+        _O.ERROR,
+        "a file or folder of this machine could not be read or written",
+        "what the message says, then " + _AGAIN,
+        stages=(_S.LAUNCH,),
+        words=("oserror", "permissionerror", "fileexistserror", "notadirectoryerror", "filenotfounderror"),
+    ),
+    _Rule(
         _O.ERROR, "a file of the page did not come whole", _SOURCE, words=("scriptnotloaded", "pagenotloaded")
     ),
     _Rule(
@@ -177,9 +203,14 @@ _RULES = (
 def advise(record: RunRecord) -> Advice | None:
     """Cause and next command of a run that did not end well; None for one that did."""
     text = f"{record.error.name}: {record.error.message}".lower() if record.error else ""
+    lacked = _lacked(record)
     rule = next((rule for rule in _RULES if rule.fits(record, text)), None)
     if rule is None:
         return None
+    cause, then = rule.cause, rule.next
+    if lacked:
+        cause = "; ".join(str(one["words"]) for one in lacked)
+        then = _LACKS[str(lacked[0]["kind"])] + _AGAIN
     asked = record.requested
     names = {
         "browser": asked.browser_name,
@@ -187,4 +218,15 @@ def advise(record: RunRecord) -> Advice | None:
         "model": asked.model,
         "bits": asked.bits,
     }
-    return Advice(rule.cause, rule.next.format(**names))
+    return Advice(cause, then.format(**names))
+
+
+def _lacked(record: RunRecord) -> list[Mapping[str, object]]:
+    """What the machine lacked, where that can be why."""
+    error = record.error
+    if record.outcome not in _FAILED_BY_LACK or error is None or error.name in _ABOUT_TIMES:
+        return []
+    if error.category in _PRECISE and error.stage is not Stage.LAUNCH:
+        return []
+    found = record.evidence.get("circumstances") or []
+    return [one for one in found if isinstance(one, dict) and one.get("kind") in _LACKS]

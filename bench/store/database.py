@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from bench.errors import StoreError
-from bench.store import revision
+from bench.store import presence, revision
 from bench.store.address import cannot_open, make_engine, one_line, parse_url, reads_only, shown, sqlite_path
 from bench.store.backup import backup
 from bench.store.filter import Condition
@@ -50,10 +50,13 @@ def open_store(url: str | None = None, *, create: bool = True) -> Store:
     address = parse_url(url)
     _look_at_path(address, create=create)
     engine = make_engine(address, reads=not create)
+    path = sqlite_path(address)
+    if path is not None:
+        presence.guard(engine, path)
     try:
         with _one_line_errors(address):
             _accept(engine, address, create=create)
-            if create and sqlite_path(address) is not None:
+            if create and path is not None:
                 _use_wal(engine)
     except BaseException:
         engine.dispose()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from bench.errors import InputError, StoreError
+from bench.errors import InputError, StoreError, StoreFull
 from bench.harness.outcome import Outcome
 from bench.metrics import METRICS
 from bench.plan.cells import Plan, PlannedCell, Role
@@ -200,13 +200,16 @@ def insert_run(
         raise InputError(f"there is no cell {cell_id} in {url}")
     if Request.model_validate(cell.arm) != record.requested:
         raise ValueError(f"cell {cell_id} asked for {cell.arm}, the record for {record.requested}")
-    earlier = sa.select(sa.func.max(RunRow.attempt)).where(RunRow.cell_id == cell_id)
-    attempt = 1 + (connection.scalar(earlier) or 0)
+    # A worker that was taken for dead may come back with its run. The lease decides: the run is kept, but it
+    # displaces none of whoever took the cell over.
+    late = owner is not None and owner != cell.lease_owner
+    if late:
+        record.evidence["late"] = "recorded when its worker no longer held the cell's lease"
     values = {
         "cell_id": cell_id,
         "environment_id": _once(connection, EnvironmentRow, _environment(record.environment)),
         "model_id": _once(connection, ModelRow, _model(record.model)),
-        "attempt": attempt,
+        "attempt": _attempt(connection, cell_id, before_last=late and cell.state == CellState.DONE.value),
         **_run(record),
     }
     run_id = _insert(connection, RunRow, values)
@@ -216,16 +219,29 @@ def insert_run(
     ]
     if samples:
         connection.execute(sa.insert(SampleRow), samples)
-    # A worker that was taken for dead may come back with its run: that is kept, but who holds the lease now
-    # goes on.
-    if cell.state != CellState.LEASED.value or owner in (None, cell.lease_owner):
-        unfinished = again or record.outcome is Outcome.INTERRUPTED
-        state = CellState.PLANNED if unfinished else CellState.DONE
-        if cell.state != CellState.DONE.value:
-            connection.execute(
-                sa.update(CellRow).where(CellRow.id == cell_id).values(state=state.value, **NO_LEASE)
-            )
+    state: CellState | None = None
+    if late:
+        # Without a result the cell runs again: the failure may be its worker's own standstill.
+        if record.outcome.measured and cell.state in (CellState.PLANNED.value, CellState.SKIPPED.value):
+            state = CellState.DONE
+    elif cell.state != CellState.DONE.value:
+        state = CellState.PLANNED if again or record.outcome is Outcome.INTERRUPTED else CellState.DONE
+    if state is not None:
+        connection.execute(
+            sa.update(CellRow).where(CellRow.id == cell_id).values(state=state.value, **NO_LEASE)
+        )
     return run_id
+
+
+def _attempt(connection: sa.Connection, cell_id: int, *, before_last: bool) -> int:
+    """The next attempt's number; where it is not to be the last one, that makes room and stays the last."""
+    last = connection.scalar(sa.select(sa.func.max(RunRow.attempt)).where(RunRow.cell_id == cell_id)) or 0
+    if not before_last or not last:
+        return last + 1
+    connection.execute(
+        sa.update(RunRow).where(RunRow.cell_id == cell_id, RunRow.attempt == last).values(attempt=last + 1)
+    )
+    return last
 
 
 def storable(value: Any) -> Any:
@@ -334,7 +350,7 @@ def _cannot_write(url: str, error: DBAPIError) -> StoreError:
     if _locked(error):
         said += "; another program holds it: close that one, then go on"
     elif "full" in words or "disk I/O" in words or "No space" in words:
-        said += "; make room on that disk, then go on"
+        return StoreFull(said + "; make room on that disk, then go on")
     elif "readonly" in words or "read-only" in words:
         said += "; make the file and its folder writable, then go on"
     return StoreError(said)

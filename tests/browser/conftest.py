@@ -20,4 +20,5 @@ def lab(request):
     require(request.param)
     with Lab(request.param, load_settings()) as opened:
         opened.name = request.param
+        opened.features = opened.adapter_features()
         yield opened

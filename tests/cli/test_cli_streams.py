@@ -62,3 +62,24 @@ def test_an_output_that_takes_nothing_is_one_line(url, command, to, says):
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: cannot write: ") and says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize(
+    "command", ["run --browser safari --model bert-tiny --bits 4 --bits 8 --json", "run --help"]
+)
+def test_progress_that_nobody_takes_stops_no_run(tmp_path, command):
+    url = f"sqlite:///{tmp_path}/bench.sqlite"
+    done = shell(f"bench {command} 2>/dev/full", BENCH_DB=url)
+    if "help" in command:
+        assert done.returncode == 0 and "--browser" in done.stdout
+        return
+    assert done.returncode == 3
+    assert [run["outcome"] for run in json.loads(done.stdout)["runs"]] == ["unavailable"] * 2
+    with open_store(url, create=False) as store:
+        assert len(store.rows()) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_refusal_that_nobody_takes_keeps_its_exit_code(tmp_path):
+    assert shell("bench run --bits 3 2>/dev/full").returncode == 2
