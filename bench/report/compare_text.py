@@ -22,7 +22,7 @@ _NAMES = {
     "requested_sequence_length": "tokens",
     KERNELS: "kernels",
 }
-_UNITS = {"requested_bits": "{}-bit", "requested_sequence_length": "{} tokens", KERNELS: "kernels {}"}
+_UNITS = {"requested_bits": "{}-bit", "requested_sequence_length": "{} tokens"}
 _DEFAULTS = {
     "requested_mixed_precision": False,
     "requested_experimental_precision": False,
@@ -37,6 +37,8 @@ _DEFAULTS = {
 def arm_name(arm: Mapping[str, Any]) -> str:
     """`all-MiniLM-L6-v2 chrome webgpu 4-bit 16 tokens mixed`, without what varies between the sides."""
     parts = [_UNITS.get(name, "{}").format(arm[name]) for name in _NAMES if arm.get(name) is not None]
+    if arm.get(KERNELS) is not None:
+        parts[-1] = parts[-1] if parts[-1].startswith("harness") else f"kernels {parts[-1]}"
     return words.visible(" ".join(filter(None, [*parts, options(arm)])))
 
 

@@ -26,6 +26,7 @@ ARGUMENTS = {
     "BASE": "bits=4",
     "OTHER": "bits=16",
     "FOLDER": "out",
+    "DIR": "out",
     "PATH": "in",
     "support": "support",
 }
