@@ -67,7 +67,7 @@ def small_disk():
 
 
 @pytest.mark.parametrize("browser", ["chrome", "firefox", "webkitgtk"])
-@pytest.mark.parametrize("proxy", [NOWHERE, "socks5://127.0.0.1:1"])
+@pytest.mark.parametrize("proxy", [NOWHERE, pytest.param("socks5://127.0.0.1:1", marks=pytest.mark.long)])
 def test_nothing_goes_through_a_proxy(browser, proxy):
     require(browser)
     done = bench(*RUN, "--browser", browser, "--iterations", "3", **dict.fromkeys(PROXIES, proxy))
@@ -76,7 +76,9 @@ def test_nothing_goes_through_a_proxy(browser, proxy):
     assert row().outcome.value == ("unsupported" if lacks else "ok")
 
 
-@pytest.mark.parametrize("letters", [24, 25, 31, 42, 43, 120])
+@pytest.mark.parametrize(
+    "letters", [31, *(pytest.param(n, marks=pytest.mark.long) for n in (24, 25, 42, 43, 120))]
+)
 def test_a_long_name_of_the_temporary_folder(letters):
     require("chrome")
     stem = f"/tmp/wq{os.getpid()}-"
@@ -90,7 +92,9 @@ def test_a_long_name_of_the_temporary_folder(letters):
         folder.rmdir()
 
 
-@pytest.mark.parametrize("free", [400, 2000], ids=lambda free: f"{free} KiB free")
+@pytest.mark.parametrize(
+    "free", [400, pytest.param(2000, marks=pytest.mark.long)], ids=lambda free: f"{free} KiB free"
+)
 def test_a_full_temporary_folder(small_disk, free):
     require("chrome")
     (small_disk / "filler").write_bytes(b"\0" * 1024 * (3072 - free))
@@ -117,7 +121,7 @@ def test_a_bundle_that_cannot_be_written(place):
     assert "the page raised" not in shown
 
 
-@pytest.mark.parametrize("browser", ["chrome", "firefox"])
+@pytest.mark.parametrize("browser", ["chrome", pytest.param("firefox", marks=pytest.mark.long)])
 def test_few_file_descriptors(browser):
     require(browser)
     done = bench(*RUN, "--browser", browser, "--iterations", "3", before="ulimit -n 64")
@@ -153,6 +157,7 @@ def test_a_harness_that_is_stopped_and_goes_on():
     assert row().outcome.value == "ok"
 
 
+@pytest.mark.long
 def test_a_runner_and_browser_that_are_stopped_and_go_on():
     """A frozen container: every process stands still, also the one that counts the deadlines."""
     require("chrome")

@@ -60,7 +60,14 @@ def replaced(path):
     other.replace(path)
 
 
-@pytest.mark.parametrize("fate", [Path.unlink, moved, replaced], ids=["deleted", "moved", "replaced"])
+@pytest.mark.parametrize(
+    "fate",
+    [
+        pytest.param(Path.unlink, id="deleted"),
+        pytest.param(moved, id="moved", marks=pytest.mark.long),
+        pytest.param(replaced, id="replaced", marks=pytest.mark.long),
+    ],
+)
 def test_the_campaign_stops_and_keeps_all_its_runs(place, fate, monkeypatch):
     path, cache = place / "runs.sqlite", place / "cache"
     # Its own place for what is kept; browsers and bundles as they are.
@@ -125,6 +132,7 @@ def test_a_hang_up_ends_the_run_in_hand(place):
     assert not left_behind(str(place))
 
 
+@pytest.mark.long
 def test_nohup_goes_on(place):
     if not shutil.which("nohup"):
         pytest.skip("nohup is not on this machine")
