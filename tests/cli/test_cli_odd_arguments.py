@@ -52,8 +52,9 @@ bits = [4]
 COMMANDS = [(name, function) for name, function in generate.commands() if name not in PASSED_OVER]
 
 
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("name", "function"), COMMANDS, ids=[name for name, _ in COMMANDS])
-def test_an_odd_value_is_used_or_refused_in_one_line(tmp_path, monkeypatch, capfd, name, function):
+def test_an_odd_value_is_used_or_refused_in_one_line(tmp_path, monkeypatch, capfd, name, function, every):
     monkeypatch.chdir(tmp_path)
     for variable, value in (("BENCH_OFFLINE", "1"), ("BENCH_CACHE", str(tmp_path / "cache"))):
         monkeypatch.setenv(variable, value)
@@ -65,7 +66,9 @@ def test_an_odd_value_is_used_or_refused_in_one_line(tmp_path, monkeypatch, capf
     plain = [one for one in given if not one.is_option]
     values = [ARGUMENTS[one.metavar.strip("[]").partition("|")[0]] for one in plain]
     path = [*name.split()[1:], *(RUN if name == "bench run" else [])]
-    odd_ones = FEW if name in ("bench run", "bench campaign run") else ODD
+    odd_ones = ODD if every else FEW
+    if name in ("bench run", "bench campaign run"):  # each takes a second, most of them to start a runner
+        odd_ones = FEW if every else FEW[:2]
     lines = [[*path, *values[:at], odd, *values[at + 1 :]] for at in range(len(plain)) for odd in odd_ones]
     options = [one for one in given if one.is_option and one.metavar]
     lines += [[*path, *values, one.names[0], odd] for one in options for odd in odd_ones]
