@@ -94,6 +94,9 @@ def test_every_word_that_was_seen_is_in_troubleshooting() -> None:
             "implementation_limit",
         ),
         ("TypeError: target[String(...)] is not a function", "unsupported_operation"),
+        ("InvalidSessionIdException: invalid session id", "other"),
+        ("Error: there is no room for a hint", "other"),
+        ("RangeError: oom", "out_of_memory"),
         ("GPUValidationError: usage doesn't include BufferUsage::CopyDst.", "validation"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 
@@ -159,12 +160,24 @@ _PATTERNS: tuple[tuple[Category, tuple[str, ...]], ...] = (
     ),
     (Category.VALIDATION, ("validation", "invalid", "must be", "does not match", "typeerror")),
 )
+_SHORT = 4  # letters
+# Said of a session that is gone, not of what the browser was asked to do.
+_OF_THE_DRIVER = ("invalid session id", "invalidsessionid", "no such window")
 
 
 def categorize(name: str, message: str) -> Category:
     """Sort an error by its type name and message, both verbatim from the browser."""
     text = f"{name}: {message}".lower()
+    if any(word in text for word in _OF_THE_DRIVER):
+        return Category.OTHER
     for category, needles in _PATTERNS:
-        if any(needle in text for needle in needles):
+        if any(_said(needle, text) for needle in needles):
             return category
     return Category.OTHER
+
+
+def _said(needle: str, text: str) -> bool:
+    """Short words only as words of their own: a `room` is no `oom`, a `hint` no `tint`."""
+    if len(needle) > _SHORT:
+        return needle in text
+    return re.search(rf"\b{needle}\b", text) is not None

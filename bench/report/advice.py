@@ -226,7 +226,9 @@ def _lacked(record: RunRecord) -> list[Mapping[str, object]]:
     error = record.error
     if record.outcome not in _FAILED_BY_LACK or error is None or error.name in _ABOUT_TIMES:
         return []
-    if error.category in _PRECISE and error.stage is not Stage.LAUNCH:
+    # A browser that died says nothing about what it was asked, whatever its words look like.
+    told = record.outcome is Outcome.ERROR and error.category in _PRECISE
+    if told and error.stage is not Stage.LAUNCH:
         return []
     found = record.evidence.get("circumstances") or []
     return [one for one in found if isinstance(one, dict) and one.get("kind") in _LACKS]
