@@ -116,7 +116,7 @@ def resolve_models(requests: Sequence[Request], say: Callable[[str], None]) -> S
             sources[key] = resolve(request.model, request.weights, progress=say)
         shape = (*key, request.batch_size, request.sequence_length)
         if shape not in shapes:
-            sources[key].graph(request.batch_size, request.sequence_length)
+            sources[key].program(request.batch_size, request.sequence_length)
             shapes.add(shape)
     return sources
 

@@ -24,19 +24,19 @@ from bench.harness.environment import (
     host_os,
 )
 from bench.harness.hardware import host_gpus
+from bench.harness.measured import metrics_of, quality_of
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
 from bench.harness.session import Findings, RunSettings, Session, interruption
 from bench.harness.stop import Stop
-from bench.harness.truth import TimerGrid
 from bench.models.catalog import ModelSource
 from bench.plan.request import Request
-from bench.record import Effective, Environment, ErrorInfo, Metrics, ModelInfo, Quality, RunRecord, Sample
-from bench.reference import compare
+from bench.quantize.recipe import Recipe, mixed, uniform
+from bench.record import Effective, Environment, ErrorInfo, ModelInfo, RunRecord
 from bench.settings import Settings
-from bench.stats.summary import summarize
 
 Say = Callable[[str], None]
+_HOW_TIMED = ("batch", "steady", "stopped")
 
 
 @dataclass
@@ -85,6 +85,13 @@ def granted_bits(request: Request) -> tuple[int, str | None]:
     return request.bits, None
 
 
+def recipe_of(request: Request, source: ModelSource, bits: int) -> Recipe:
+    """The recipe that a request comes down to, at the bits that it was granted."""
+    if not request.mixed_precision:
+        return uniform(bits, request.group_size, request.scheme)
+    return mixed(source.program(1, 1).weights, bits, request.group_size, request.scheme)
+
+
 def execute(
     request: Request,
     source: ModelSource,
@@ -108,7 +115,7 @@ def execute(
     if attempt.session:
         attempt.phases_ms.update(attempt.session.watch.close())
     found = attempt.session.findings if attempt.session else Findings()
-    inputs = attempt.bundle.inputs()[0] if attempt.bundle else {}
+    inputs = attempt.bundle.inputs()["0"] if attempt.bundle else {}
     record = _record(attempt, found)
     interrupted = record.outcome is Outcome.INTERRUPTED
     return Result(record, inputs, found.outputs.get("0", {}), interrupted)
@@ -150,10 +157,7 @@ def _attempt(
     with stop.at_once():
         attempt.bundle = make(
             source,
-            bits=bits,
-            mixed=request.mixed_precision,
-            group_size=request.group_size,
-            scheme=request.scheme,
+            recipe_of(request, source, bits),
             batch=request.batch_size,
             sequence=request.sequence_length,
             progress=tell,
@@ -181,7 +185,6 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             message=failure.message,
             operator=failure.operator,
         )
-    samples = found.samples()
     return RunRecord(
         uuid=str(uuid.uuid4()),
         outcome=outcome,
@@ -191,13 +194,13 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
         environment=environment,
         model=ModelInfo(
             name=request.model,
-            family=attempt.bundle.graph.family if attempt.bundle else None,
+            family=attempt.bundle.program.family if attempt.bundle else None,
             parameters=attempt.bundle.parameters if attempt.bundle else None,
             weights=source.weights if source else None,
             sha256=source.sha256 if source else None,
         ),
-        metrics=_metrics(attempt, found, samples, outcome),
-        quality=_quality(attempt, found),
+        metrics=metrics_of(attempt.bundle, request, found, outcome, attempt.failure),
+        quality=quality_of(attempt.bundle, found),
         error=error,
         started_at=attempt.started_at,
         finished_at=now(),
@@ -206,10 +209,9 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "launches": found.launches,
             "verdicts": found.verdicts,
             "notes": found.effective.get("notes"),
-            "batch": found.timing.get("batch"),
-            "steady": found.timing.get("steady"),
+            **{key: found.timing.get(key) for key in _HOW_TIMED},
+            **({"phases": later} if (later := _later_phases(found)) else {}),
             "canary": found.canary.get("canary"),
-            "stopped": found.timing.get("stopped"),
             "kept_busy": found.kept_busy(),
             "clocks": found.clocks or None,
             "bundle": attempt.bundle.key if attempt.bundle else None,
@@ -222,8 +224,14 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "made_up_inputs": source.made_up_inputs if source else None,
             "weights_sha256": source.weights_sha256 if source else None,
         },
-        samples=samples,
+        samples=found.samples(),
     )
+
+
+def _later_phases(found: Findings) -> dict[str, dict[str, Any]]:
+    """How the phases after the main one were timed."""
+    later = list(found.timings.items())[1:]
+    return {name: {key: timing.get(key) for key in _HOW_TIMED} for name, timing in later}
 
 
 def _environment(attempt: Attempt, found: Findings) -> Environment:
@@ -289,57 +297,3 @@ def _departures(request: Request, effective: Effective, environment: Environment
         ran = effective.device or "the browser does not say what"
         reasons.append(f"device {request.device} was requested, {ran} ran it{on}")
     return reasons
-
-
-def _metrics(attempt: Attempt, found: Findings, samples: list[Sample], outcome: Outcome) -> Metrics:
-    bundle = attempt.bundle
-    canary = found.canary.get("canary_ms")
-    if not found.effective or bundle is None or outcome is Outcome.INCORRECT:
-        return Metrics(canary_ms=canary)
-    uploaded = int(found.effective["weight_bytes"])
-    metrics = Metrics(
-        canary_ms=canary,
-        load_ms=found.cold.get("load_ms"),
-        build_ms=found.cold.get("build_ms"),
-        compile_ms=found.cold.get("compile_ms"),
-        weight_bytes=uploaded,
-        weight_bytes_fp16=bundle.weight_bytes_fp16,
-        memory_reduction=1 - uploaded / bundle.weight_bytes_fp16,
-    )
-    taken = [sample for sample in samples if sample.phase == "measure"]
-    tick = (found.probe.get("timer_resolution_us") or 0.0) / 1000
-    if taken and tick:
-        metrics.sample_ticks = min(sample.batch * sample.value_ms for sample in taken) / tick
-    if isinstance(attempt.failure, TimerGrid):
-        metrics.timer_ms = attempt.failure.period_ms
-    measured = [sample.value_ms for sample in taken]
-    if outcome.measured and measured:
-        metrics.latency_ms = summarize(measured)
-        metrics.throughput_per_s = 1000 * attempt.request.batch_size / metrics.latency_ms.median
-        metrics.first_inference_ms = found.cold.get("first_inference_ms")
-        metrics.gpu_ms = found.timing.get("gpu_ms")
-    return metrics
-
-
-def _quality(attempt: Attempt, found: Findings) -> Quality:
-    """Over every input set that was verified; the kernel's also over the last outputs of the measurement."""
-    if attempt.bundle is None or not found.outputs:
-        return Quality()
-    sets = {int(name): outputs for name, outputs in found.outputs.items() if name != "last"}
-    last = found.outputs.get("last")  # of set 0, which counts once in what the precision costs
-    reference, fp32 = attempt.bundle.reference(), attempt.bundle.fp32()
-    return finite(
-        compare.quality(
-            attempt.bundle.graph,
-            list(sets.values()),
-            [reference[i] for i in sets],
-            [fp32[i] for i in sets],
-            [(last, reference[0])] if last is not None else [],
-        )
-    )
-
-
-def finite(quality: Quality) -> Quality:
-    """JSON and SQL have no infinity: what is no number was not measured."""
-    values: dict[str, Any] = quality.model_dump()
-    return Quality(**{key: v if v is not None and np.isfinite(v) else None for key, v in values.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class Findings:
     canary: dict[str, Any] = field(default_factory=dict)
     effective: dict[str, Any] = field(default_factory=dict)
     cold: dict[str, Any] = field(default_factory=dict)
-    timing: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, dict[str, Any]] = field(default_factory=dict)
     ceilings: dict[str, Any] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
@@ -70,13 +70,27 @@ class Findings:
         """Everything that was timed, in order."""
         if self.marked is not None:
             return self.marked
-        return [Sample(**sample) for sample in self.timing.get("samples", [])]
+        return [sample for name in self.timings for sample in self.taken(name)]
+
+    def taken(self, phase: str) -> list[Sample]:
+        """What was timed of one phase, as the page says it."""
+        return [Sample(phase=phase, **sample) for sample in self.timings[phase].get("samples", [])]
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """Of the main phase: it is timed first."""
+        return next(iter(self.timings.values()), {})
 
     def kept_busy(self) -> dict[str, Any] | None:
         """Whether the device had work all the time: one that waits between samples clocks down."""
         share = self.timing.get("busy")
         how = "one batch is submitted as soon as the one before is known to be done"
         return None if share is None else {"share": round(float(share), 4), "how": how}
+
+
+def verified_as(name: str) -> str:
+    """The label of the call whose answer a verdict's should be: `last` repeats set 0 after the timing."""
+    return name.replace("last", "0", 1)
 
 
 def interruption(stage: Stage) -> RunFailure:
@@ -162,8 +176,14 @@ class Session:
         found, clocks = self.findings, self.watch.clocks
         clocks.look()
         found.clocks = clocks.evidence()
-        found.marked = marked(found.samples(), found.timing.get("ends", []), clocks)
-        believe(found.marked, found.timing, found.effective.get("completion_ms"))
+        completion_ms = found.effective.get("completion_ms")
+        told = {
+            name: marked(found.taken(name), timing.get("ends", []), clocks)
+            for name, timing in found.timings.items()
+        }
+        found.marked = [sample for samples in told.values() for sample in samples]
+        for name, samples in told.items():
+            believe(samples, found.timings[name], completion_ms)
 
     def _check_browser(self, build: Build) -> None:
         """A Grid may give another browser than its slot says."""
@@ -181,10 +201,10 @@ class Session:
             "bits": request.bits,
             "device": request.device,
             "experimental": request.experimental_precision,
-            "graph": "bundle/graph.json",
+            "program": "bundle/program.json",
             "weights": "bundle/weights.safetensors",
             "inputs": "bundle/inputs.safetensors",
-            "input_sets": len(self._references),
+            "calls": [asdict(call) for call in bundle.calls],
             "shaders": shader_files() if request.platform == "webgpu" else [],
             "modules": page_modules(request.platform),
             "iterations": run.iterations,
@@ -194,7 +214,7 @@ class Session:
             "roofline": run.roofline,
         }
         files = {
-            "graph.json": bundle.graph_path,
+            "program.json": bundle.program_path,
             "weights.safetensors": bundle.weights_path,
             "inputs.safetensors": bundle.inputs_path,
         }
@@ -228,14 +248,15 @@ class Session:
             )
         elif kind == "done":
             return True
-        elif kind in ("probe", "canary", "effective", "cold", "timing", "ceilings"):
+        elif kind == "timing":
+            found.timings[data.pop("phase")] = data
+        elif kind in ("probe", "canary", "effective", "cold", "ceilings"):
             setattr(found, kind, data)
         return False
 
     def _verdict(self, job: Job, name: str, outputs: Mapping[str, bytes]) -> dict[str, Any]:
-        """Hold one set's outputs to the reference; runs in the server's thread."""
-        index = 0 if name == "last" else int(name)
-        reference = self._references[index]
+        """Hold one call's outputs to the reference; runs in the server's thread."""
+        reference = self._references[verified_as(name)]
         got: dict[str, NDArray[np.float32]] = {}
         for tensor, data in outputs.items():
             values = np.frombuffer(data, dtype="<f4")
@@ -244,7 +265,7 @@ class Session:
         self.findings.outputs[name] = got
         activations = job.effective.get("activations", "f32")
         tolerance = TOLERANCE[activations]
-        distance = compare.kernel_rel_l2(self._bundle.graph, [got], [reference])
+        distance = compare.kernel_rel_l2([got], [reference])
         ok = distance <= tolerance
         reason = (
             f"input set {name}: relative L2 distance to the NumPy reference is {distance:.3g}, "

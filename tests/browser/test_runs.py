@@ -387,4 +387,4 @@ def test_every_run_is_in_the_view_with_its_evidence(bench, tmp_path):
         assert one["latency_ms_median"] == runs["chrome", "webgpu", 8]["metrics"]["latency_ms"]["median"]
         assert bool(one["adapter_is_fallback"]) and "software" in one["adapter"]
         samples = store.samples(int(one["id"]))
-        assert sum(sample.phase == "measure" for sample in samples) == one["latency_ms_n"] == 3
+        assert sum(sample.kind == "measure" for sample in samples) == one["latency_ms_n"] == 3

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.models.graph import Graph, Input, Node, Weight
+from bench.models.graph import Graph, Input, Node, State, Weight
+from bench.models.program import Call, Phase, Program, single
 from bench.reference.execute import erf, run
 
 RNG = np.random.default_rng(11)
@@ -37,9 +38,8 @@ def one(op, tensors, shape, *, mask=False, weights=None, attrs=None):
         values[name] = tensor
     names = tuple(f"x{i}" for i in range(len(tensors))) + (("mask",) if mask else ())
     nodes.append(Node(op, "it", names, "y", shape, tuple(weights or {}), attrs or {}))
-    graph = Graph("one", "test", tuple(inputs), tuple(declared), tuple(nodes), ("y",))
-    graph.check()
-    return run(graph, values, {"ids": IDS, "mask": MASK})["y"]
+    program = single("one", "test", tuple(declared), Graph(tuple(inputs), tuple(nodes), ("y",)))
+    return run(program, values, {"ids": IDS, "mask": MASK})["y"]
 
 
 def close(got, expected, tolerance=2e-6):

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 
 from bench.models.graph import Graph
+from bench.models.program import Phase, Program
 from bench.reference import compare
 
 
-def graph(*outputs):
-    return Graph("g", "test", (), (), (), outputs)
+def program(*outputs):
+    return Program("g", "test", (), {"forward": Graph((), (), outputs)}, (Phase("forward", "forward"),))
 
 
-EMBEDDING = graph("last_hidden_state", "sentence_embedding")
-LOGITS = graph("last_hidden_state", "logits", "probabilities")
+EMBEDDING = program("last_hidden_state", "sentence_embedding")
+LOGITS = program("last_hidden_state", "logits", "probabilities")
 
 
 def outputs(names, *arrays):
@@ -30,7 +31,7 @@ def outputs(names, *arrays):
     ],
 )
 def test_chosen_output(names, expected):
-    assert compare.chosen_output(graph(*names)) == expected
+    assert compare.chosen_output(program(*names)) == expected
 
 
 def test_kernel_takes_the_worst_output_and_set():

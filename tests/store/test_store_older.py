@@ -31,7 +31,7 @@ def test_an_older_export_comes_in_and_says_how_it_waited(store):
 
 def test_a_sample_spans_so_many_steps_of_its_clock(store):
     for row in store.rows("outcome = ok"):
-        walls = [one.batch * one.value_ms for one in store.samples(row["id"]) if one.phase == "measure"]
+        walls = [one.batch * one.value_ms for one in store.samples(row["id"]) if one.kind == "measure"]
         assert row["sample_ticks"] == pytest.approx(min(walls) * 1000 / row["timer_resolution_us"])
 
 
