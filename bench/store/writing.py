@@ -83,7 +83,8 @@ def check_name(name: str) -> None:
 def create_campaign(engine: sa.Engine, name: str | None, plan: Plan, settings: Mapping[str, Any]) -> Campaign:
     """See `Store.plan_campaign`."""
     now = datetime.now(UTC)
-    chosen = name if name is not None else f"run-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    # Long enough that two of one second never share it, however many there are.
+    chosen = name if name is not None else f"run-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
     check_name(chosen)
     if not plan.cells:
         raise InputError(f"the campaign {chosen!r} has no cells: nothing to run")

@@ -94,7 +94,7 @@ def test_every_precision_on_both_platforms_in_chrome(bench):
     ("name", "asked"),
     [
         ("chrome", (16, 4)),
-        ("firefox", (2,)),
+        pytest.param("firefox", (2,), marks=pytest.mark.long),
         pytest.param("chrome", (16, 8, 4, 2), marks=pytest.mark.long),
         pytest.param("firefox", (16, 8, 4, 2), marks=pytest.mark.long),
     ],
@@ -118,7 +118,8 @@ def test_a_model_that_hears(bench, tmp_path, name, asked):
             assert run["quality"]["top1_agreement"] > 0.9
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("every", [False, True])
 def test_real_weights_save_the_memory_that_is_claimed(bench, every):
     require("chrome")
     asked = ("--model", "all-MiniLM-L6-v2", "--sequence-length", "8", "--iterations", "3")
