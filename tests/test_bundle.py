@@ -10,8 +10,8 @@ from bundled import bundled
 from safetensors.numpy import load_file
 from tiny_model import CONFIG, MEAN
 
-from bench.bundle import answers, prune
 from bench.bundle import cache as bundle_cache
+from bench.bundle import calls, prune
 from bench.bundle import weights as bundle_weights
 from bench.errors import InputError
 from bench.models.catalog import resolve
@@ -110,7 +110,7 @@ def test_the_second_call_does_no_work(source, cache, monkeypatch):
     first = bundled(source, bits=4, sequence=5, cache=cache, progress=said.append)
     before = files(cache)
     monkeypatch.setattr(bundle_weights.formats, "store", None)
-    monkeypatch.setattr(answers, "run", None)
+    monkeypatch.setattr(calls, "run", None)
     assert bundled(source, bits=4, sequence=5, cache=cache, progress=said.append) == first
     assert files(cache) == before
     assert len(said) == 3
@@ -144,7 +144,7 @@ def test_other_weights_are_another_bundle(source, cache, tmp_path):
 
 def test_a_large_batch_runs_set_by_set(source, cache, monkeypatch):
     a = bundled(source, bits=8, batch=3, sequence=5, cache=cache)
-    monkeypatch.setattr(answers, "_JOINT_ROWS", 0)
+    monkeypatch.setattr(calls, "_JOINT_ROWS", 0)
     b = bundled(source, bits=8, batch=3, sequence=5, cache=cache / "again")
     assert a.key == b.key
     assert kernel_rel_l2([*b.reference().values()], [*a.reference().values()]) < 1e-6
@@ -202,7 +202,9 @@ def test_contradictions_are_told_in_one_line(tmp_path, cache):
     ):
         bundled(resolve("tiny", weights_dir=folder), bits=4, sequence=5, cache=cache)
     with pytest.raises(InputError, match="sequence length 99 exceeds the 33 positions of tiny"):
-        bundled(resolve("tiny", weights_dir=tiny_model.write(tmp_path / "n")), bits=4, sequence=99, cache=cache)
+        bundled(
+            resolve("tiny", weights_dir=tiny_model.write(tmp_path / "n")), bits=4, sequence=99, cache=cache
+        )
     assert not cache.exists()
 
 

@@ -11,14 +11,15 @@ whole, so that two processes may make the same bundle at once:
 - `shape-KEY/program.json, inputs.safetensors, reference.safetensors`: one batch size and sequence length.
 - `fp32-KEY/outputs.safetensors`: what the unquantized model gives, shared by all precisions.
 
-A model is verified by calls in an order (`bench.models.program.Call`), for each of some input sets from a reset
-on. Call c of set s is known as `s`, or `s+c` after the first.
+A model is verified by calls in an order (`bench.models.program.Call`), for each of some input sets from a
+reset on. Call c of set s is known as `s`, or `s+c` after the first.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,18 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from bench.bundle.answers import INPUT_SETS, answers, labelled
 from bench.bundle.cache import bundles_root, cached, prune
-from bench.bundle.weights import Lazy, PackedWeights, Tensors, data_bytes, pack_weights, quantization
+from bench.bundle.calls import INPUT_SETS, answers, labelled
+from bench.bundle.weights import F32, Lazy, PackedWeights, Tensors, data_bytes, pack_weights, quantization
 from bench.models.catalog import ModelSource
 from bench.models.fetch import Progress
 from bench.models.files import file_sha256
-from bench.models.program import Program
+from bench.models.program import Call, Program
 from bench.models.speech import CLIP, WORDS
 from bench.quantize.recipe import LEAST_SQUARES, Recipe, bits_mean
 
 FORMAT = "webquant.bundle/2"  # part of every key: another quantizer, reference or layout is another format
+_WEIGHTS, _OUTPUTS = "weights.safetensors", "outputs.safetensors"
 __all__ = ["INPUT_SETS", "Bundle", "Verified", "make", "prune"]
 
 
@@ -71,8 +73,8 @@ class Bundle:
         weights_path: `weights.safetensors`.
         inputs_path: `inputs.safetensors`: `LABEL.input_ids` int32 [B, T] or float32 features, and
             `LABEL.=NAME` for a forced state.
-        reference_path: `reference.safetensors`: `LABEL.last_hidden_state`, ... from the same quantized weights
-            and `fp32.LABEL.last_hidden_state`, ... from the unquantized ones, float32.
+        reference_path: `reference.safetensors`: `LABEL.last_hidden_state`, ... from the same quantized
+            weights and `fp32.LABEL.last_hidden_state`, ... from the unquantized ones, float32.
         weight_bytes: bytes of all tensors the page uploads.
         weight_bytes_fp16: two bytes a parameter.
         bits_mean: parameter-weighted mean bits of the matrices.
@@ -143,49 +145,20 @@ def make(
     Raises:
         InputError: config, weights and shape contradict each other, or a weight is not finite.
     """
-    say = progress or (lambda _: None)
     root = bundles_root(cache)
     program = source.program(batch, sequence)
     sets = [source.calls(program, batch, seed) for seed in range(INPUT_SETS)]
-    table = quantization(program.weights, recipe)
+    work = _Work(source, recipe, program, sets, batch, sequence, progress or (lambda _: None))
     method = [] if recipe.method == LEAST_SQUARES else [recipe.method]
-    weights_key = _hash(source.sha256, [[w.name, w.shape, w.role] for w in program.weights], table, *method)
+    described = [[w.name, w.shape, w.role] for w in program.weights]
+    weights_key = _hash(source.sha256, described, work.table, *method)
     text_key = _hash(source.sha256, program.to_json(), _speech_digest(source))
     key = _hash(weights_key, text_key)
 
-    def write_weights(folder: Path) -> None:
-        say(f"quantizing {source.name} to {recipe.default.bits} bits")
-        tensors, exponents = pack_weights(source, program.weights, recipe)
-        metadata = {"exponents": json.dumps(exponents)}
-        save_file(tensors, folder / "weights.safetensors", metadata=metadata)
-
-    def write_fp32(folder: Path) -> None:
-        say(f"running {source.name} unquantized in NumPy")
-        lazy = Lazy(lambda name: source.load(name).reshape(program.weight(name).shape))
-        given = answers(source, program, lazy, sets, batch, sequence)
-        save_file(given, folder / "outputs.safetensors")
-
-    weights = cached(root / f"weights-{weights_key}", write_weights) / "weights.safetensors"
+    weights = cached(root / f"weights-{weights_key}", work.write_weights) / _WEIGHTS
 
     def write_shape(folder: Path) -> None:
-        truth = load_file(cached(root / f"fp32-{text_key}", write_fp32) / "outputs.safetensors")
-        forced = {name: value for name, value in truth.items() if ".=" in name}
-        say(f"running {source.name} at {recipe.default.bits} bits in NumPy")
-        with PackedWeights(weights, program.weights, recipe) as packed:
-            outputs = answers(source, program, packed, sets, batch, sequence, forced)
-            exponents = packed.exponents
-        stored = {name: {**how, "exponent": exponents.get(name, 0)} for name, how in table.items()}
-        described = {**program.to_json(), "quantization": stored}
-        (folder / "program.json").write_text(json.dumps(described), encoding="utf-8")
-        inputs = {
-            f"{label}.{name}": np.ascontiguousarray(value)
-            for label, call in labelled(sets)
-            for name, value in call.inputs.items()
-        }
-        save_file({**inputs, **forced}, folder / "inputs.safetensors")
-        reference = {name: value for name, value in outputs.items() if ".=" not in name}
-        reference.update({f"fp32.{name}": value for name, value in truth.items() if name not in forced})
-        save_file(reference, folder / "reference.safetensors")
+        work.write_shape(folder, weights, cached(root / f"fp32-{text_key}", work.write_fp32) / _OUTPUTS)
 
     is_new = not (root / f"shape-{key}").is_dir()
     shape = cached(root / f"shape-{key}", write_shape)
@@ -205,6 +178,57 @@ def make(
         bits_mean=bits_mean(program.weights, recipe),
         parameters=program.parameters,
     )
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is written of one bundle, each into a folder of its own."""
+
+    source: ModelSource
+    recipe: Recipe
+    program: Program
+    sets: list[list[Call]]
+    batch: int
+    sequence: int
+    say: Progress
+
+    @property
+    def table(self) -> dict[str, dict[str, Any]]:
+        return quantization(self.program.weights, self.recipe)
+
+    def answers(self, weights: Mapping[str, F32], forced: Tensors | None = None) -> Tensors:
+        return answers(self.source, self.program, weights, self.sets, self.batch, self.sequence, forced)
+
+    def write_weights(self, folder: Path) -> None:
+        self.say(f"quantizing {self.source.name} to {self.recipe.default.bits} bits")
+        tensors, exponents = pack_weights(self.source, self.program.weights, self.recipe)
+        save_file(tensors, folder / _WEIGHTS, metadata={"exponents": json.dumps(exponents)})
+
+    def write_fp32(self, folder: Path) -> None:
+        self.say(f"running {self.source.name} unquantized in NumPy")
+        shapes = {weight.name: weight.shape for weight in self.program.weights}
+        lazy = Lazy(lambda name: self.source.load(name).reshape(shapes[name]))
+        save_file(self.answers(lazy), folder / _OUTPUTS)
+
+    def write_shape(self, folder: Path, weights: Path, fp32: Path) -> None:
+        truth = load_file(fp32)
+        forced = {name: value for name, value in truth.items() if ".=" in name}
+        self.say(f"running {self.source.name} at {self.recipe.default.bits} bits in NumPy")
+        with PackedWeights(weights, self.program.weights, self.recipe) as packed:
+            outputs = self.answers(packed, forced)
+            exponents = packed.exponents
+        stored = {name: {**how, "exponent": exponents.get(name, 0)} for name, how in self.table.items()}
+        described = {**self.program.to_json(), "quantization": stored}
+        (folder / "program.json").write_text(json.dumps(described), encoding="utf-8")
+        inputs = {
+            f"{label}.{name}": np.ascontiguousarray(value)
+            for label, call in labelled(self.sets)
+            for name, value in call.inputs.items()
+        }
+        save_file({**inputs, **forced}, folder / "inputs.safetensors")
+        reference = {name: value for name, value in outputs.items() if name not in forced}
+        reference.update({f"fp32.{name}": value for name, value in truth.items() if name not in forced})
+        save_file(reference, folder / "reference.safetensors")
 
 
 def _hash(*parts: Any) -> str:

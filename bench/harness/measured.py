@@ -48,9 +48,7 @@ def metrics_of(
     return metrics
 
 
-def _add_speeds(
-    metrics: Metrics, program: Program, batch: int, found: Findings, taken: list[Sample]
-) -> None:
+def _add_speeds(metrics: Metrics, program: Program, batch: int, found: Findings, taken: list[Sample]) -> None:
     for phase in program.phases:
         values = [sample.value_ms for sample in taken if sample.phase == phase.name]
         timing = found.timings.get(phase.name, {})

@@ -27,9 +27,7 @@ class Builder:
         self._shapes: dict[str, tuple[int, int]] = {}
         self._in_file: dict[str, tuple[int, ...]] = {}
 
-    def program(
-        self, name: str, family: str, inputs: tuple[Input, ...], outputs: tuple[str, ...]
-    ) -> Program:
+    def program(self, name: str, family: str, inputs: tuple[Input, ...], outputs: tuple[str, ...]) -> Program:
         """What was collected, as a program of one entry, checked."""
         graph = Graph(inputs, tuple(self.nodes), outputs)
         return single(name, family, tuple(self.weights.values()), graph)

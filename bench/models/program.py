@@ -127,8 +127,8 @@ class Program:
     def identity(self) -> dict[str, Any]:
         """What of it decides the answers, as JSON types.
 
-        A program of one entry without states gives what its graph gave before there were programs, so that the
-        same model keeps its hash.
+        A program of one entry without states gives what its graph gave before there were programs: the same
+        model keeps its hash.
         """
         data = {**self.to_json(), "name": None}
         if set(self.entries) != {FORWARD} or self.states:

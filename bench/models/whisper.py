@@ -154,7 +154,8 @@ def build(
         where: the weights file, for error messages.
 
     Returns:
-        A program whose outputs are `logits` [B * decoder tokens, vocab] and `encoder_hidden_state` [B * T, H].
+        A program whose outputs are `logits` [B * decoder tokens, vocab] and `encoder_hidden_state`
+        [B * T, H].
 
     Raises:
         InputError: an unsupported config, or one that contradicts the tensors or the sequence length.

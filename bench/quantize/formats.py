@@ -26,8 +26,8 @@ class Storage:
     """One kind of format.
 
     Attributes:
-        store: float32 [N, K], format and method -> parts, and the exponent of the power of two that all values
-            are multiplied with. ValueError where a weight is not finite.
+        store: float32 [N, K], format and method -> parts, and the exponent of the power of two that all
+            values are multiplied with. ValueError where a weight is not finite.
         restore: parts, format, K and exponent -> float32 [N, K].
     """
 

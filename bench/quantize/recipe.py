@@ -29,8 +29,8 @@ class Format:
     Attributes:
         bits: of a code; 16 are half floats.
         group_size: weights that share a scale, along K; None for half floats.
-        zero: the zero point of a group: `middle` of the codes and not stored, or an `integer` of its own; None
-            for half floats.
+        zero: the zero point of a group: `middle` of the codes and not stored, or an `integer` of its own;
+            None for half floats.
     """
 
     bits: int
@@ -81,9 +81,7 @@ def uniform(bits: int, group_size: int = 32, scheme: Scheme = "symmetric") -> Re
     return Recipe(LEAST_SQUARES, _format(bits, group_size, scheme))
 
 
-def mixed(
-    weights: Iterable[Weight], bits: int, group_size: int = 32, scheme: Scheme = "symmetric"
-) -> Recipe:
+def mixed(weights: Iterable[Weight], bits: int, group_size: int = 32, scheme: Scheme = "symmetric") -> Recipe:
     """8 bits for attention projections and embedding tables, `bits` for the rest.
 
     At 16 and 8 bits there is nothing to raise, so it is the uniform recipe.

@@ -13,11 +13,11 @@ import numpy as np
 import psutil
 import pytest
 import tiny_whisper
+from bundled import bundled
 from left import orphans
 from safetensors.numpy import load_file, save_file
 
 from bench.browsers import BROWSERS
-from bench.bundle import make
 from bench.cli import main
 from bench.models.catalog import resolve
 from bench.settings import load_settings
@@ -164,11 +164,11 @@ def test_experimental_mode_asks_the_browser_and_keeps_its_words(bench):
 
 
 def multiplied(requested):
-    """Operations of all matrix products of one inference, counted on the graph."""
+    """Operations of all matrix products of one inference, counted on the program."""
     batch, sequence = requested["batch_size"], requested["sequence_length"]
-    graph = resolve("bert-tiny").graph(batch, sequence)
-    shapes = {weight.name: weight.shape for weight in graph.weights}
-    linear = [node for node in graph.nodes if node.op == "linear"]
+    program = resolve("bert-tiny").program(batch, sequence)
+    shapes = {weight.name: weight.shape for weight in program.weights}
+    linear = [node for node in program.main.nodes if node.op == "linear"]
     return sum(2 * node.shape[0] * math.prod(shapes[node.weights[0]]) for node in linear)
 
 
@@ -258,7 +258,7 @@ def test_saved_outputs_are_what_was_verified(bench, tmp_path):
     saved = {path.stem: np.load(path) for path in folder.glob("*.npy")}
     assert saved["input_ids"].shape == saved["attention_mask"].shape == (2, 8)
     assert saved["last_hidden_state"].shape == (2, 8, 128)
-    reference = make(resolve("bert-tiny"), bits=8, batch=2, sequence=8).reference()[0]
+    reference = bundled(resolve("bert-tiny"), bits=8, batch=2, sequence=8).reference()["0"]
     np.testing.assert_allclose(
         saved["last_hidden_state"].reshape(16, 128), reference["last_hidden_state"], rtol=1e-3, atol=1e-4
     )
@@ -269,7 +269,7 @@ def test_a_wrong_result_has_no_speed(bench, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BENCH_OFFLINE", "1")
     monkeypatch.setenv("CHROME_BINARY", str(BROWSERS["chrome"].find(None, SETTINGS).binary))
-    bundle = make(resolve("bert-tiny"), bits=4, batch=1, sequence=8)
+    bundle = bundled(resolve("bert-tiny"), bits=4, batch=1, sequence=8)
     tensors = load_file(bundle.weights_path)
     for name, words in tensors.items():
         if name.endswith("intermediate.dense.weight.codes"):

@@ -33,7 +33,12 @@ def renamed(tensors, change):
 def test_graph_of_an_encoder_with_a_pooler():
     g = program()
     assert g.outputs == ("last_hidden_state", "pooler_output")
-    assert [i.name for i in g.main.inputs] == ["input_ids", "token_type_ids", "position_ids", "attention_mask"]
+    assert [i.name for i in g.main.inputs] == [
+        "input_ids",
+        "token_type_ids",
+        "position_ids",
+        "attention_mask",
+    ]
     assert [i.maximum for i in g.main.inputs] == [50, 2, 33, 2]
     assert {i.shape for i in g.main.inputs} == {(2, 7)}
     assert g.parameters == sum(math.prod(shape) for shape in SHAPES.values())

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tiny_model
 import tiny_whisper
+from bundled import bundled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from tiny_model import CONFIG
 
-from bundled import bundled
 from bench.errors import InputError
 from bench.models.catalog import resolve
 from bench.models.config_keys import BOUND, INERT

@@ -1,4 +1,4 @@
-"""The Whisper family: a config held against its tensors, and what of the program can be seen in its outputs."""
+"""The Whisper family: a config held against its tensors, and what of it can be seen in its outputs."""
 
 import json
 
