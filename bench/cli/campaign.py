@@ -34,6 +34,7 @@ from bench.harness.supervisor import Supervisor
 from bench.plan.campaign import CampaignFile, retried
 from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
+from bench.plan.measuring import kept
 from bench.plan.request import Request
 from bench.report import words
 from bench.settings import Settings, check_cache, load_settings
@@ -101,7 +102,7 @@ def run_file_command(file: File, name: Rename = None, grid: Grid = None, db: Dat
     campaign_file, arms, plan = load(file, name, grid)
 
     def make(store: Store) -> Campaign:
-        return store.plan_campaign(campaign_file.name, plan, settings=_settings_of(campaign_file))
+        return store.plan_campaign(campaign_file.name, plan, settings=kept(campaign_file.run.model_dump()))
 
     return work(arms, make, db, create=True, file=campaign_file)
 
@@ -139,18 +140,6 @@ def _open_cells(store: Store, campaign: Campaign) -> set[int]:
         row["position"]
         for row in store.cells(campaign=campaign.id)
         if row["state"] in (CellState.PLANNED.value, CellState.LEASED.value)
-    }
-
-
-def _settings_of(file: CampaignFile) -> dict[str, Any]:
-    """As `bench run` keeps them, so that readers need not know where a campaign came from."""
-    run = file.run
-    return {
-        "iterations": run.iterations,
-        "max_seconds": run.max_seconds,
-        "timeout": run.timeout,
-        "precision": run.precision,
-        "roofline": run.roofline,
     }
 
 
@@ -245,7 +234,7 @@ def _run(
         forecast.note(request, seconds)
     cells = [cell for cell in campaign.cells if cell.position in opened]
     progress.begin(campaign.name, store.url, len(campaign.cells), cells, forecast)
-    measure = RunSettings(**{key: value for key, value in campaign.settings.items() if key in _MEASURE})
+    measure = RunSettings(**kept(campaign.settings))
     watching = Watching(progress.say, progress.done, progress.note)
     return run_campaign(
         store,
@@ -258,9 +247,6 @@ def _run(
         stop=stop,
         keep=False,
     )
-
-
-_MEASURE = ("iterations", "max_seconds", "timeout", "precision", "roofline")
 
 
 @campaign_app.command("status")

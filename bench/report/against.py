@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import InputError
+from bench.plan.request import ASKED, SORTED
 from bench.report.board import as_rows
-from bench.report.compare import AXES, NEEDED, Matched, compare, sortable
+from bench.report.compare import NEEDED, Matched, compare, sortable
 from bench.stats.many import benjamini_hochberg
 from bench.stats.verdict import MARGIN, judge
 
@@ -18,7 +19,7 @@ BASELINE = 16
 METRIC = "latency_ms_median"
 MOST_CAMPAIGNS = 12  # the newest; older ones are compared by `bench compare`
 _LEAST_BLOCKS = 2  # one block has no interval
-_ORDER = tuple(f"requested_{name}" for name in ("model", "sequence_length", "browser", "platform", "bits"))
+_ORDER = tuple(field.column for field in SORTED)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _compared(
     try:
         table = compare(base, others, names, METRIC, margin)
     except InputError as error:
-        shared = {name: others[0][name] for name in AXES if len({row[name] for row in others}) == 1}
+        shared = {name: others[0][name] for name in ASKED if len({row[name] for row in others}) == 1}
         return [Against(campaign, {**shared, **told}, None, str(error).partition("; --force")[0])]
     # What 16 bits have alone is no arm of this table.
     there = [cell for cell in table.cells if cell.other.outcomes]

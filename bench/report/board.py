@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.harness.outcome import Outcome
-from bench.plan.request import Request
+from bench.plan.request import ASKED
 from bench.report import words
 from bench.report.alike import CODE, code
 from bench.stats.summary import median_interval
@@ -22,7 +22,6 @@ from bench.store.store import Store
 NOT_RUN = "not run"
 BITS = (16, 8, 4, 2)
 
-ASKED = tuple(f"requested_{name}" for name in Request.model_fields)
 # Where and how a run ran; two runs that differ in one of these are not averaged.
 _RAN = (
     *("effective_platform", "effective_bits", "effective_bits_mean", "effective_device"),

@@ -134,8 +134,9 @@ def experimental(board: Board) -> Figure:
         raise InputError("no runs in experimental mode to draw: --experimental-precision makes some")
     found: dict[tuple[Any, ...], dict[bool, list[words.Row]]] = {}
     for arm in board.ran:
-        names = ("model", "sequence_length", "browser", "platform", "mixed_precision")
-        key = (*(arm[f"requested_{name}"] for name in names), -arm["requested_bits"])
+        names = ("model", "sequence_length", "browser", "platform")
+        apart = words.options({**arm, "requested_experimental_precision": False})
+        key = (*(arm[f"requested_{name}"] for name in names), apart, -arm["requested_bits"])
         found.setdefault(key, {}).setdefault(arm["requested_experimental_precision"], []).append(arm)
     both = {key: modes for key, modes in sorted(found.items()) if True in modes}
     lines, notes = canvas.capped(list(both.items()), 24, "lines")
@@ -151,7 +152,7 @@ def experimental(board: Board) -> Figure:
     )
     top = 0.0
     for (key, modes), pair, height in zip(lines, texts, heights, strict=True):
-        name = f"{key[2]} {key[3]}, {-key[5]}-bit{', mixed' if key[4] else ''}\n{key[0]}, {key[1]} tokens"
+        name = f"{key[2]} {key[3]}, {-key[5]}-bit{f', {key[4]}' if key[4] else ''}\n{key[0]}, {key[1]} tokens"
         axis.text(-0.02, top + height / 2, name, ha="right", va="center", size=7.5)
         for index, mode in enumerate((False, True)):
             if arms := modes.get(mode):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.harness.outcome import Outcome
+from bench.plan.request import ASKED
 from bench.report import words
-from bench.report.board import ASKED, KERNELS, coverage, measured
+from bench.report.board import KERNELS, coverage, measured
 
 LEAST_COSINE = 0.99
 _FEW = 10  # sessions below which a difference of some percent is no finding

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
-from bench.plan.request import Request
+from bench.plan.request import ASKED, SORTED
 from bench.report import alike, words
 from bench.stats.blocks import Comparison, compare_blocks, compare_separate
 from bench.stats.many import Aggregate, geometric_mean, holm
@@ -23,20 +23,16 @@ Row = Mapping[str, Any]
 Key = tuple[Any, ...]
 Block = tuple[int, int]  # campaign, block
 
-AXES = tuple(f"requested_{name}" for name in Request.model_fields)
 KERNELS = "kernels"  # what ran, beside what was asked: part of an arm (`bench.report.alike.code`)
-_LEADING = tuple(
-    f"requested_{name}" for name in ("model", "sequence_length", "batch_size", "browser", "platform", "bits")
-)
 NOT_PLANNED = "not asked for"
 TIMED = "on a timer"
-_ORDER = (*_LEADING, *(name for name in AXES if name not in _LEADING))
+_ORDER = tuple(field.column for field in SORTED)
 NEEDED = tuple(
     dict.fromkeys(
         (
             *("id", "campaign", "campaign_id", "cell_id", "block", "position", "attempt", "outcome", "role"),
             *("browser", "browser_version", "effective_device"),
-            *(*alike.NEEDED, *AXES),
+            *(*alike.NEEDED, *ASKED),
         )
     )
 )
@@ -166,7 +162,7 @@ def compare(
     sides = [[row for row in rows if row["role"] != "twin"] for rows in whole]
     _check_sides(sides, names)
     varied = _varied(sides)
-    fixed = [name for name in (*AXES, KERNELS) if name not in varied]
+    fixed = [name for name in (*ASKED, KERNELS) if name not in varied]
     grouped = [_by_key(rows, fixed) for rows in sides]
     _check_meeting(grouped, varied, names)
     keys = list(dict.fromkeys(key for one in grouped for key in one))
@@ -195,7 +191,7 @@ def _twins(rows: Sequence[Row], metric: str, margin: float) -> list[Twins]:
     arms: dict[Key, tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
     for row in rows:
         if _usable(row, metric, force=False):
-            key = (row["campaign"], *(row[name] for name in AXES))
+            key = (row["campaign"], *(row[name] for name in ASKED))
             arms[key][row["role"] == "twin"].append(row)
     found = []
     for (campaign, *arm), pair in arms.items():
@@ -204,7 +200,7 @@ def _twins(rows: Sequence[Row], metric: str, margin: float) -> list[Twins]:
             medians = [[_centre(block[side], metric) for block in blocks] for side in (0, 1)]
             order = [_place(block[1]) - _place(block[0]) for block in blocks]
             comparison = compare_blocks(medians[0], medians[1], order)
-            named = dict(zip(AXES, arm, strict=True))
+            named = dict(zip(ASKED, arm, strict=True))
             found.append(Twins(campaign, named, comparison, judge(comparison, margin)))
     return found
 
@@ -254,10 +250,10 @@ def _check_sides(sides: Sequence[list[Row]], names: tuple[str, str]) -> None:
 
 
 def _varied(sides: Sequence[list[Row]]) -> tuple[str, ...]:
-    values = [{name: {row[name] for row in rows} for name in (*AXES, KERNELS)} for rows in sides]
+    values = [{name: {row[name] for row in rows} for name in (*ASKED, KERNELS)} for rows in sides]
     for one in values:
         one[KERNELS] -= {None}  # nothing ran: that tells no sides apart
-    found = [name for name in AXES if not values[0][name] & values[1][name]]
+    found = [name for name in ASKED if not values[0][name] & values[1][name]]
     return tuple(found) if values[0][KERNELS] & values[1][KERNELS] else (*found, KERNELS)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.errors import InputError
+from bench.plan.request import ASKED
 from bench.report import tables, words
-from bench.report.board import ASKED, Board, as_rows, right
+from bench.report.board import Board, as_rows, right
 from bench.report.choice import name
 from bench.store.store import Store
 

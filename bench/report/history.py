@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from bench.harness.outcome import Outcome
+from bench.plan.request import ASKED
 from bench.report import words
-from bench.report.compare import AXES, sortable
+from bench.report.compare import sortable
 from bench.report.compare_text import split_arms
 from bench.stats.steady import outlying
 from bench.stats.steps import LEAST, SHORTEST, Step, find_steps
@@ -27,7 +28,7 @@ from bench.stats.steps import LEAST, SHORTEST, Step, find_steps
 Row = Mapping[str, Any]
 
 # What makes a series; a change of anything else may be why its level changes.
-_SERIES = ("cpu", "adapter", "effective_device", "model_sha256", *AXES)
+_SERIES = ("cpu", "adapter", "effective_device", "model_sha256", *ASKED)
 # What is named where a step begins, and how it is called.
 CAUSES = {
     "effective_kernels": "kernels",
@@ -108,7 +109,7 @@ def _series(key: Mapping[str, Any], rows: list[Row], metric: str, least: float) 
     edges = [0, *(step.index for step in steps), len(values)]
     far = sum(int(outlying(values[begin:end]).sum()) for begin, end in itertools.pairwise(edges))
     return Series(
-        arm={name: key[name] for name in AXES},
+        arm={name: key[name] for name in ASKED},
         cpu=words.visible(key["cpu"] or "unknown processor"),
         # The adapter is WebGPU's; WebNN has a device of its own.
         adapter=words.visible(
@@ -225,10 +226,10 @@ def as_csv(series: Sequence[Series]) -> str:
     """A line a point: arm, processor, adapter, run, time, value, the ratio of a step that begins there."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*AXES, "cpu", "adapter", "run", "at", "value", "step_ratio"])
+    writer.writerow([*ASKED, "cpu", "adapter", "run", "at", "value", "step_ratio"])
     for one in series:
         begins = {change.run: change.step.ratio for change in one.changes}
-        arm = ["" if one.arm[name] is None else one.arm[name] for name in AXES]
+        arm = ["" if one.arm[name] is None else one.arm[name] for name in ASKED]
         for run, at, value in zip(one.runs, one.times, one.values, strict=True):
             writer.writerow([*arm, one.cpu, one.adapter, run, at, value, begins.get(run, "")])
     return text.getvalue()

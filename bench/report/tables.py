@@ -12,10 +12,12 @@ from typing import Any
 import pandas as pd
 
 from bench.harness.outcome import Outcome
+from bench.plan.request import ASKED, NAMED, SORTED
 from bench.report import words
 from bench.report.board import BITS, NOT_RUN, as_rows, right
 
-_LINE = ("model", "sequence_length", "browser", "platform")
+# What a line of the support matrix is of: all that names an arm but its bits, which are the columns.
+_LINE = tuple(field.column for field in SORTED if field in NAMED and field.name != "bits")
 
 
 def outcome_counts(arms: Sequence[words.Row]) -> dict[str, int]:
@@ -31,7 +33,7 @@ def support_groups(arms: Sequence[words.Row]) -> dict[tuple[Any, ...], list[word
     """The arms of each line of the support matrix: (model, tokens, browser, platform, options)."""
     groups: dict[tuple[Any, ...], list[words.Row]] = {}
     for arm in arms:
-        key = (*(arm[f"requested_{name}"] for name in _LINE), words.options(arm))
+        key = (*(arm[name] for name in _LINE), words.options(arm))
         groups.setdefault(key, []).append(arm)
     return dict(sorted(groups.items()))
 
@@ -152,14 +154,7 @@ def failures(runs: pd.DataFrame, most: int = 200) -> tuple[pd.DataFrame, int]:
     The same words for the same request stand once, with the newest run and how many there were; the newest
     `most` of them are given.
     """
-    names = [
-        "requested_browser",
-        "browser_version",
-        "requested_platform",
-        "requested_bits",
-        "requested_model",
-    ]
-    names += ["requested_experimental_precision", "requested_mixed_precision", "requested_device"]
+    names = ["browser_version", *ASKED]
     names += ["outcome", "error_stage", "error_name", "error_message", "fallback_reason"]
     bad = runs[runs["outcome"] != Outcome.OK.value].sort_values("id")
     counted = bad.groupby(names, dropna=False, sort=False)["id"].transform("size")

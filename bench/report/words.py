@@ -10,18 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bench.plan.request import OPTIONS
+
 Row = Mapping[str, Any]
 
-# Options that change what a run is; each is said only where it is not the default.
-_OPTIONS = (
-    "mixed_precision",
-    "experimental_precision",
-    "batch_size",
-    "device",
-    "group_size",
-    "scheme",
-    "engine",
-)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -114,20 +106,8 @@ def software(row: Row) -> bool:
 
 def options(row: Row) -> str:
     """Every option that is not the default: `mixed, batch 4`; works for cells too."""
-    said = {
-        "mixed_precision": "mixed" if row["requested_mixed_precision"] else "",
-        "experimental_precision": "experimental" if row["requested_experimental_precision"] else "",
-        "batch_size": _unless(row["requested_batch_size"], 1, "batch {}"),
-        "device": _unless(row["requested_device"], "auto", "device {}"),
-        "group_size": _unless(row["requested_group_size"], 32, "groups of {}"),
-        "scheme": _unless(row["requested_scheme"], "symmetric", "{}"),
-        "engine": _unless(row["requested_engine"], "native", "{}"),
-    }
-    return ", ".join(said[name] for name in _OPTIONS if said[name])
-
-
-def _unless(value: Any, default: Any, text: str) -> str:
-    return "" if value == default else text.format(value)
+    said = (field.option_said(row[field.column]) for field in OPTIONS)
+    return ", ".join(filter(None, said))
 
 
 def reason(row: Row) -> str:
