@@ -37,6 +37,7 @@ from bench.plan.estimate import Estimate, Forecast
 from bench.plan.measuring import kept
 from bench.plan.request import Request
 from bench.report import words
+from bench.report.row import rows_of
 from bench.settings import Settings, check_cache, load_settings
 from bench.store import Campaign, CampaignState, CellState, Store, open_store
 from bench.store.address import parse_url, sqlite_path
@@ -206,7 +207,7 @@ def _check_models(store: Store, campaign: Campaign, sources: Sources) -> None:
         InputError: a folder has other weights, config or tokenizer by now.
     """
     columns = ("requested_model", "requested_weights", "model_sha256")
-    for row in store.side(None, columns, campaign=campaign.id):
+    for row in rows_of(store.side(None, columns, campaign=campaign.id)):
         source = sources.get((row["requested_model"], row["requested_weights"]))
         known = row["model_sha256"]
         # Rows of before 2026-11-25 have the hash of the weights alone.

@@ -11,6 +11,7 @@ from typing import Any
 from bench.plan.request import ASKED, NAMED, OPTIONS
 from bench.report import gate, words
 from bench.report.compare import KERNELS, Matched, Side, Table, Twins
+from bench.report.row import value_at
 from bench.stats.blocks import Comparison
 from bench.stats.verdict import Verdict
 
@@ -22,7 +23,7 @@ _DEFAULTS = {field.column: field.default for field in OPTIONS}
 
 def arm_name(arm: Mapping[str, Any]) -> str:
     """`all-MiniLM-L6-v2 chrome webgpu 4-bit 16 tokens mixed`, without what varies between the sides."""
-    parts = [_SAID.get(name, str)(arm[name]) for name in _NAMES if arm.get(name) is not None]
+    parts = [_SAID.get(name, str)(value_at(arm, name)) for name in _NAMES if arm.get(name) is not None]
     if arm.get(KERNELS) is not None:
         parts[-1] = parts[-1] if parts[-1].startswith("harness") else f"kernels {parts[-1]}"
     return words.visible(" ".join(filter(None, [*parts, options(arm)])))
@@ -32,9 +33,9 @@ def split_arms(arms: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
     """What all arms share, and a name for each by what it does not share; whole names where all are one."""
     if all(arm == arms[0] for arm in arms):
         return "", [arm_name(arm) for arm in arms]
-    same = {name for name in arms[0] if len({arm[name] for arm in arms}) == 1}
+    same = {name for name in arms[0] if len({value_at(arm, name) for arm in arms}) == 1}
     own = [arm_name({name: value for name, value in arm.items() if name not in same}) for arm in arms]
-    return arm_name({name: arms[0][name] for name in arms[0] if name in same}), own
+    return arm_name({name: value_at(arms[0], name) for name in arms[0] if name in same}), own
 
 
 def options(arm: Mapping[str, Any]) -> str:

@@ -9,18 +9,19 @@ from typing import Any
 from bench.plan.fields import RecordField
 from bench.plan.request import ASKED, FIELDS
 from bench.report import words
+from bench.report.row import Row, value_at
 
 # What a command line multiplies out, and what all of its arms share.
 _AXES = tuple(field for field in FIELDS if field.flag.several)
 _SHARED = tuple(field for field in FIELDS if not field.flag.several)
 
 
-def repeat_commands(cells: Sequence[words.Row]) -> list[str]:
+def repeat_commands(cells: Sequence[Row]) -> list[str]:
     """`bench run` lines that ask for exactly the arms of these cells."""
-    arms = {tuple(cell[name] for name in ASKED): cell for cell in cells}
-    groups: dict[tuple[Any, ...], list[words.Row]] = {}
+    arms = {tuple(value_at(cell, name) for name in ASKED): cell for cell in cells}
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for cell in arms.values():
-        groups.setdefault(tuple(cell[field.column] for field in _SHARED), []).append(cell)
+        groups.setdefault(tuple(value_at(cell, field.column) for field in _SHARED), []).append(cell)
     lines = []
     for members in groups.values():
         axes = {field.name: _values(field, members) for field in _AXES}
@@ -33,11 +34,11 @@ def repeat_commands(cells: Sequence[words.Row]) -> list[str]:
     return lines
 
 
-def _values(field: RecordField, cells: Sequence[words.Row]) -> list[Any]:
-    return list(dict.fromkeys(cell[field.column] for cell in cells))
+def _values(field: RecordField, cells: Sequence[Row]) -> list[Any]:
+    return list(dict.fromkeys(value_at(cell, field.column) for cell in cells))
 
 
-def _command(cells: Sequence[words.Row]) -> str:
+def _command(cells: Sequence[Row]) -> str:
     """One line for cells whose values multiply out; the defaults need no flag."""
     parts = ["bench", "run"]
     for field in (*_AXES, *_SHARED):

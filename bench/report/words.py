@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.plan.request import OPTIONS
-
-Row = Mapping[str, Any]
+from bench.report.row import Row, median_ms, value_at
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -80,8 +79,10 @@ def latency(row: Row) -> str:
 def interval(row: Row) -> tuple[float, float]:
     """Ends of the 95 % interval in ms; the median itself twice where the samples were too few for one."""
     low, high = row["latency_ms_ci95_low"], row["latency_ms_ci95_high"]
-    median = row["latency_ms_median"]
-    return (median, median) if low is None or high is None else (low, high)
+    if low is not None and high is not None:
+        return low, high
+    median = median_ms(row)
+    return median, median
 
 
 def device(row: Row) -> str:
@@ -104,9 +105,9 @@ def software(row: Row) -> bool:
     return on_cpu or row["adapter_is_fallback"] is True
 
 
-def options(row: Row) -> str:
+def options(row: Mapping[str, object]) -> str:
     """Every option that is not the default: `mixed, batch 4`; works for cells too."""
-    said = (field.option_said(row[field.column]) for field in OPTIONS)
+    said = (field.option_said(value_at(row, field.column)) for field in OPTIONS)
     return ", ".join(filter(None, said))
 
 
