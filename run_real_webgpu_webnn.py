@@ -34,20 +34,23 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli import run_app
-from bench.cli.flags import browsers_of, choose, measuring_of, platforms_of, shape_of
+from bench.cli.asked import Asked, with_flags
 from bench.cli.run import as_contract, run_requests
 from bench.errors import BenchError, InputError
 from bench.harness.campaign import Report
 from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
-from bench.plan.matrix import expand
-from bench.plan.request import BITS, Request
-from bench.settings import Settings, experimental_by_environment, load_settings
+from bench.plan.request import Request
+from bench.settings import Settings, load_settings
 
 __all__ = ["main", "run_real_webgpu_test", "run_real_webnn_test"]
 
 _MODEL = "bert-base-uncased"
 _DEFAULT_BITS = {"webgpu": 4, "webnn": 8, "both": 8}  # the predecessor's
+_FLAGS = (
+    *("platform", "browser", "model", "mixed_precision", "experimental_precision", "weights"),
+    *("batch_size", "sequence_length", "iterations", "max_seconds"),
+)
 _one_at_a_time = threading.Lock()
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -116,8 +119,8 @@ async def _measure(
 ) -> dict[str, Any]:
     """One run in a thread of its own; a cancelled caller gets its answer when the browser has ended."""
     settings = load_settings()
-    arms = _arms(settings, **wanted)
-    measuring = measuring_of(iterations, max_seconds)
+    asked = Asked.of(iterations=iterations, max_seconds=max_seconds, **wanted)
+    arms, measuring = asked.arms(settings), RunSettings(**asked.settings())
     stop = Stop()
     work = asyncio.ensure_future(asyncio.to_thread(_run_alone, arms, settings, measuring, db, stop))
     try:
@@ -146,34 +149,6 @@ def _run_alone(
         raise BenchError("cancelled before it began") from None
 
 
-def _arms(
-    settings: Settings,
-    *,
-    platform: str,
-    browser: str,
-    model: str,
-    bits: int | str,
-    mixed_precision: bool,
-    experimental_precision: bool,
-    batch_size: int,
-    sequence_length: int | None,
-    weights: Path | None = None,
-) -> list[Request]:
-    axes = {
-        "platform": platforms_of([platform]),
-        "browser": browsers_of([browser], settings),
-        "model": [model],
-        "bits": [choose("--bits", bits, BITS)],
-    }
-    fixed = {
-        **shape_of(batch_size, sequence_length),
-        "mixed_precision": mixed_precision,
-        "experimental_precision": experimental_precision or experimental_by_environment(),
-        "weights": str(weights) if weights else None,
-    }
-    return expand(axes, fixed)
-
-
 def _contract(report: Report) -> dict[str, Any]:
     found = as_contract(report)
     return {**found, "runs": [{"status": run["outcome"], **run} for run in found["runs"]]}
@@ -194,39 +169,11 @@ BENCH_SEQUENCE_LENGTH, BENCH_ITERATIONS and BENCH_MAX_SECONDS stand for flags th
     help="\n\n".join(part.replace("\n", " ") for part in _HELP.split("\n\n")),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@with_flags(several=False, only=_FLAGS, typed={"model": _MODEL})
 def command(
-    platform: Annotated[str, typer.Option(help="webgpu, webnn or both.")] = "webgpu",
-    browser: Annotated[
-        str, typer.Option(help="chrome, firefox, webkitgtk, edge, safari, or NAME:/path/to/binary.")
-    ] = "chrome",
-    model: Annotated[str, typer.Option(help="A name of the catalog: `bench models list`.")] = _MODEL,
+    asked: Asked,
     bits: Annotated[
         str | None, typer.Option(help="16, 8, 4 or 2; else 4 for webgpu, 8 otherwise.", show_default=False)
-    ] = None,
-    mixed_precision: Annotated[
-        bool,
-        typer.Option("--mixed-precision", help="8 bits for attention and embeddings, BITS for the rest."),
-    ] = False,
-    experimental_precision: Annotated[
-        bool, typer.Option("--experimental-precision", help="Ask WebNN for the true 4- or 2-bit type.")
-    ] = False,
-    weights: Annotated[
-        Path | None, typer.Option(help="A Hugging Face folder to take the weights from.", show_default=False)
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Sequences an inference.")] = 1,
-    sequence_length: Annotated[
-        int | None,
-        typer.Option(
-            help="Tokens (Whisper: 20 ms of audio) a sequence; else BENCH_SEQUENCE_LENGTH, else 128.",
-            show_default=False,
-        ),
-    ] = None,
-    iterations: Annotated[
-        int | None, typer.Option(help="Exactly so many samples; else BENCH_ITERATIONS.", show_default=False)
-    ] = None,
-    max_seconds: Annotated[
-        float | None,
-        typer.Option(help="Time for sampling; else BENCH_MAX_SECONDS, else 5.", show_default=False),
     ] = None,
     db: Annotated[
         str | None,
@@ -252,20 +199,11 @@ def command(
     if report and page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--output {page} is no HTML file: use a name that ends in .html")
     settings = load_settings()
-    arms = _arms(
-        settings,
-        platform=platform,
-        browser=browser,
-        model=model,
-        bits=_DEFAULT_BITS.get(platform, 8) if bits is None else bits,
-        mixed_precision=mixed_precision,
-        experimental_precision=experimental_precision,
-        batch_size=batch_size,
-        sequence_length=sequence_length,
-        weights=weights,
-    )
+    platform = str(asked.request["platform"])
+    asked = asked.but(bits=_DEFAULT_BITS.get(platform, 8) if bits is None else bits)
+    arms, measuring = asked.arms(settings), RunSettings(**asked.settings())
     url = f"sqlite:///{db_path}" if db_path else db
-    result = run_requests(arms, settings, measuring_of(iterations, max_seconds), db=url)
+    result = run_requests(arms, settings, measuring, db=url)
     print(json.dumps(_contract(result), indent=2))
     if report:
         _write_page(page, url, result.campaign.id)

@@ -24,13 +24,14 @@ import os
 import shlex
 import tempfile
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import InputError
+from bench.plan.fields import RecordField
 
 # Environment names are those that hosts prepared for browsers already use.
 _ENVIRONMENT: dict[str, dict[str, str]] = {
@@ -196,53 +197,29 @@ def load_settings() -> Settings:
         ) from None
 
 
-def experimental_by_environment() -> bool:
-    """Whether `WEBNN_EXPERIMENTAL_PRECISION` asks for experimental mode.
+def unless_given(field: RecordField) -> Any:
+    """What a flag that was not given stands for: the field's environment variable first, then its default.
 
     Raises:
-        InputError: it is set to something that is neither yes nor no.
+        InputError: the variable says something that the field cannot be.
     """
-    value = os.environ.get("WEBNN_EXPERIMENTAL_PRECISION", "0").strip().lower()
-    if value in ("1", "true", "yes", "on"):
-        return True
-    if value in ("", "0", "false", "no", "off"):
-        return False
-    raise InputError(f"WEBNN_EXPERIMENTAL_PRECISION={value}: not allowed; allowed: 1 or 0")
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What flags that were not given stand for; each field has an environment variable that changes it."""
-
-    sequence_length: int = 128  # BENCH_SEQUENCE_LENGTH
-    iterations: int | None = None  # BENCH_ITERATIONS
-    max_seconds: float = 5.0  # BENCH_MAX_SECONDS
-
-
-def load_defaults() -> Defaults:
-    """The defaults of the shape and of the time to measure, environment first.
-
-    Raises:
-        InputError: a variable that is not a number greater than 0.
-    """
-    length = _number("BENCH_SEQUENCE_LENGTH", whole=True)
-    iterations = _number("BENCH_ITERATIONS", whole=True)
-    seconds = _number("BENCH_MAX_SECONDS", whole=False)
-    return Defaults(
-        int(length) if length else Defaults.sequence_length,
-        int(iterations) if iterations else None,
-        seconds or Defaults.max_seconds,
-    )
-
-
-def _number(variable: str, *, whole: bool) -> float | None:
-    text = os.environ.get(variable, "").strip()
+    text = os.environ.get(field.flag.variable, "").strip() if field.flag.variable else ""
     if not text:
-        return None
+        return field.default
+    if field.kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise InputError(f"{field.flag.variable}={text}: not allowed; allowed: 1 or 0")
+    return _number(field.flag.variable, text, whole=field.kind is int)
+
+
+def _number(variable: str, text: str, *, whole: bool) -> float:
     try:
-        value = float(int(text)) if whole else float(text)
+        value = int(text) if whole else float(text)
     except ValueError:
-        value = 0.0
+        value = 0
     if not 0 < value < float("inf"):
         kind = "a whole number" if whole else "a number"
         raise InputError(f"{variable}={text}: not allowed; allowed: {kind} greater than 0")

@@ -14,6 +14,7 @@ from bench.harness.outcome import Outcome
 from bench.report import words
 from bench.report.board import as_rows, measured
 from bench.report.compare import Matched, compare
+from bench.report.row import Arm, Row, median_ms
 from made_sets import ResultSet, result_sets
 
 _NOTHING = "No run in this browser is stored: nothing can be said."
@@ -24,7 +25,7 @@ def hearsay(name: str) -> list[tuple[str, str]]:
     return [(f"“{claim}”", answer()) for claim, answer in _CLAIMS.get(name, ())]
 
 
-def _arms(browser: str, platform: str, audio: bool = False) -> Iterable[tuple[str, words.Row]]:
+def _arms(browser: str, platform: str, audio: bool = False) -> Iterable[tuple[str, Arm]]:
     """(result set, arm) of every arm that was measured as requested, with default options."""
     for one in result_sets():
         for arm in one.board.arms:
@@ -47,12 +48,12 @@ def _levels(browser: str, platform: str) -> str:
 
 def _fastest(browser: str, *, audio: bool = False) -> str:
     """Which precision had the lowest median, for each set and model."""
-    groups: dict[tuple[str, str, str], list[words.Row]] = {}
+    groups: dict[tuple[str, str, str], list[Arm]] = {}
     for name, arm in _arms(browser, "webgpu", audio):
         groups.setdefault((name, arm["model"], words.device(arm)), []).append(arm)
     said = []
     for (name, model, device), arms in groups.items():
-        best = min(arms, key=lambda arm: arm["latency_ms_median"])
+        best = min(arms, key=median_ms)
         shown = ", ".join(
             f"{arm['requested_bits']}-bit {words.number(arm['latency_ms_median'])}"
             for arm in sorted(arms, key=lambda arm: -arm["requested_bits"])
@@ -106,7 +107,7 @@ def _audio() -> str:
     return f"{'; '.join(said)}."
 
 
-def _heard(one: ResultSet, browser: str) -> Sequence[words.Row]:
+def _heard(one: ResultSet, browser: str) -> Sequence[Row]:
     """A set's cells of audio models through WebGPU, as they were planned, in one browser."""
     cells = one.board.cells
     models = {arm["requested_model"] for arm in one.board.arms if arm["model_family"] == "whisper"}

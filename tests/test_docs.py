@@ -20,6 +20,8 @@ from bench import settings
 from bench.browsers import BROWSERS
 from bench.harness.outcome import Category, Outcome, Stage, categorize
 from bench.metrics import METRICS
+from bench.plan.measuring import MEASURING
+from bench.plan.request import FIELDS
 from bench.store import open_store
 from bench.store.schema import SUMMARY
 from made_sets import RESULTS, result_sets
@@ -140,7 +142,7 @@ def test_every_setting_is_documented() -> None:
     for path in (ROOT / "bench").rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         known |= set(re.findall(r"environ(?:\.get)?[(\[]\s*\"((?:BENCH|WEBNN)_\w+)", source))
-        known |= set(re.findall(r"_number\(\"(BENCH_\w+)", source))
+    known |= {field.flag.variable for field in (*FIELDS, *MEASURING) if field.flag.variable}
     assert {"BENCH_DB", "BENCH_ITERATIONS", "CHROME_BINARY", "WEBNN_EXPERIMENTAL_PRECISION"} <= known
     assert known == set(settings.VARIABLES)
     assert {name for name in known if f"| `{name}` |" not in text("docs/settings.md")} == set()

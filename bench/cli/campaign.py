@@ -34,8 +34,10 @@ from bench.harness.supervisor import Supervisor
 from bench.plan.campaign import CampaignFile, retried
 from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
+from bench.plan.measuring import kept
 from bench.plan.request import Request
 from bench.report import words
+from bench.report.row import rows_of
 from bench.settings import Settings, check_cache, load_settings
 from bench.store import Campaign, CampaignState, CellState, Store, open_store
 from bench.store.address import parse_url, sqlite_path
@@ -101,7 +103,7 @@ def run_file_command(file: File, name: Rename = None, grid: Grid = None, db: Dat
     campaign_file, arms, plan = load(file, name, grid)
 
     def make(store: Store) -> Campaign:
-        return store.plan_campaign(campaign_file.name, plan, settings=_settings_of(campaign_file))
+        return store.plan_campaign(campaign_file.name, plan, settings=kept(campaign_file.run.model_dump()))
 
     return work(arms, make, db, create=True, file=campaign_file)
 
@@ -139,18 +141,6 @@ def _open_cells(store: Store, campaign: Campaign) -> set[int]:
         row["position"]
         for row in store.cells(campaign=campaign.id)
         if row["state"] in (CellState.PLANNED.value, CellState.LEASED.value)
-    }
-
-
-def _settings_of(file: CampaignFile) -> dict[str, Any]:
-    """As `bench run` keeps them, so that readers need not know where a campaign came from."""
-    run = file.run
-    return {
-        "iterations": run.iterations,
-        "max_seconds": run.max_seconds,
-        "timeout": run.timeout,
-        "precision": run.precision,
-        "roofline": run.roofline,
     }
 
 
@@ -217,7 +207,7 @@ def _check_models(store: Store, campaign: Campaign, sources: Sources) -> None:
         InputError: a folder has other weights, config or tokenizer by now.
     """
     columns = ("requested_model", "requested_weights", "model_sha256")
-    for row in store.side(None, columns, campaign=campaign.id):
+    for row in rows_of(store.side(None, columns, campaign=campaign.id)):
         source = sources.get((row["requested_model"], row["requested_weights"]))
         known = row["model_sha256"]
         # Rows of before 2026-11-25 have the hash of the weights alone.
@@ -245,7 +235,7 @@ def _run(
         forecast.note(request, seconds)
     cells = [cell for cell in campaign.cells if cell.position in opened]
     progress.begin(campaign.name, store.url, len(campaign.cells), cells, forecast)
-    measure = RunSettings(**{key: value for key, value in campaign.settings.items() if key in _MEASURE})
+    measure = RunSettings(**kept(campaign.settings))
     watching = Watching(progress.say, progress.done, progress.note)
     return run_campaign(
         store,
@@ -258,9 +248,6 @@ def _run(
         stop=stop,
         keep=False,
     )
-
-
-_MEASURE = ("iterations", "max_seconds", "timeout", "precision", "roofline")
 
 
 @campaign_app.command("status")

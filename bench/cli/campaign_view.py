@@ -55,11 +55,10 @@ def print_plan(
     for cell in plan.cells:
         one = cell.request
         expected = foreseen.get((one.browser, one.platform))
-        marks = ["mixed"] * one.mixed_precision + ["experimental"] * one.experimental_precision
         lines.append(
             [
                 *(str(cell.position), str(cell.block), one.model, one.browser, one.platform),
-                " ".join([str(one.bits), *marks]),
+                " ".join([str(one.bits), *one.options]),
                 f"{one.batch_size}x{one.sequence_length}",
                 expected.outcome.value if expected else "" if cell.role == "arm" else "A/A twin",
             ]

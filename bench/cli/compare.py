@@ -19,6 +19,7 @@ from bench.cli.tables import WIDE, Layout, print_table, toned
 from bench.errors import InputError
 from bench.metrics import METRICS
 from bench.report.output import write_file
+from bench.report.row import rows_of
 from bench.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def compare_command(
 
     with open_store(db, create=False) as store:
         columns = [*NEEDED, metric]
-        sides = [store.side(text, columns, where=where, campaign=campaign) for text in (base, other)]
+        sides = [rows_of(store.side(text, columns, where=where, campaign=campaign)) for text in (base, other)]
         table = compare(sides[0], sides[1], (base, other), metric, within, force=force)
         table = replace(table, adapters=_adapters(store, table))
     text = _text(table, output_format, above, to_file=output is not None)

@@ -12,12 +12,13 @@ from rich.text import Text
 
 from bench.browsers import BROWSERS, Build, check_browser, parse_browser
 from bench.cli.db import Database
-from bench.cli.flags import MAX_SECONDS, positive
+from bench.cli.flags import positive
 from bench.cli.tables import console, fields, say
 from bench.harness import advice, machine
 from bench.harness.doctor import Examination, examine
 from bench.harness.server import PageServer
 from bench.harness.stop import Stop
+from bench.plan.measuring import MAX_SECONDS
 from bench.settings import Settings, load_settings
 
 _FEATURES = ("shader-f16", "subgroups", "timestamp-query")

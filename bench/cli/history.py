@@ -13,6 +13,7 @@ from bench.cli.db import Database
 from bench.cli.flags import choose
 from bench.errors import InputError
 from bench.report.output import write_file
+from bench.report.row import rows_of
 from bench.store import open_store
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def history_command(
     from bench.report.history import NEEDED, as_csv, as_json, history  # SciPy is slow to load
 
     with open_store(db, create=False) as store:
-        rows = store.side(None, [*NEEDED, metric], where=where, campaign=campaign)
+        rows = rows_of(store.side(None, [*NEEDED, metric], where=where, campaign=campaign))
     series = history(rows, metric, size)
     if not series:
         raise InputError(f"no run that ran as requested has {metric}: see bench query")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +14,10 @@ from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format,
 from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words
+from bench.report.row import Row, rows_of, value_at
 from bench.store import Store, groups, open_store
 from bench.store.schema import SUMMARY
 
-Row = dict[str, Any]
 GroupBy = Annotated[
     str | None, typer.Option("--group-by", metavar="A,B", help="One row for each value of these columns.")
 ]
@@ -91,14 +91,14 @@ LAYOUT = Layout(spare=("kernel", "saved", "cosine"), own=("outcome", "ms [95 %]"
 
 
 def give_runs(
-    rows: Sequence[Row],
+    rows: Sequence[Mapping[str, Any]],
     names: Sequence[str] | None = None,
     output_format: Format = Format.TABLE,
     output: Path | None = None,
 ) -> None:
     """Print rows of `run_summary`: for people, without `names`, in the columns that they look at first."""
     kinds = {item.name: item.type.python_type for item in SUMMARY.c}
-    shown = _shown(rows) if names is None else None
+    shown = _shown(rows_of(rows)) if names is None else None
     give(rows, names or list(kinds), output_format, output, shown=shown, kinds=kinds, layout=LAYOUT)
 
 
@@ -131,7 +131,9 @@ def _groups(
     give(rows, [*header, *of], *to, shown=shown, kinds=kinds, noun="group", notes=notes)
 
 
-def _with_counts(row: Row, header: Sequence[str], wanted: Sequence[groups.Aggregate]) -> list[str]:
+def _with_counts(
+    row: Mapping[str, Any], header: Sequence[str], wanted: Sequence[groups.Aggregate]
+) -> list[str]:
     """A group for people: a number says of how many runs it is, where that is not all of them."""
     found = dict(zip(header, texts(row, header), strict=True))
     for one in wanted:
@@ -155,9 +157,11 @@ def _shown(rows: Sequence[Row]) -> tuple[Sequence[str], list[list[str]]]:
     differ = {
         title: name
         for title, name in _WHERE.items()
-        if len({row[name] for row in rows if row[name] is not None}) > 1
+        if len({value_at(row, name) for row in rows if value_at(row, name) is not None}) > 1
     }
-    lines = [[*_short(row), *(words.visible(row[name]) for name in differ.values())] for row in rows]
+    lines = [
+        [*_short(row), *(words.visible(value_at(row, name)) for name in differ.values())] for row in rows
+    ]
     return (*_HEADINGS, *differ), lines
 
 

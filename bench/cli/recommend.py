@@ -68,14 +68,14 @@ def recommend_command(
 
 
 def _row(one: Choice) -> dict[str, Any]:
-    arm = one.arm or {}
+    arm = one.arm
     return {
         "model": one.model,
         "sequence_length": one.tokens,
         "batch_size": one.batch,
         "host": one.host or None,
         "recommended": named(arm) if arm else None,
-        **{column: arm.get(column) for column in _ARM},
+        **{column: arm and arm.get(column) for column in _ARM},
         "why": one.why,
         "cells_ran": one.ran,
         "cells_asked": one.asked,
@@ -87,7 +87,7 @@ def _texts(one: Choice) -> list[str]:
     batch = f", batch {one.batch}" if one.batch != 1 else ""
     numbers = ["none", "", "", ""]
     if arm is not None:
-        size = f"{arm['weight_bytes'] / 1e6:.1f}" if arm["weight_bytes"] else ""
+        size = "" if not (held := arm["weight_bytes"]) else f"{held / 1e6:.1f}"
         numbers = [named(arm), words.latency(arm), size, f"{arm['cosine_fp32_low']:.4f}"]
     where = f" ({one.host})" if one.host else ""
     return [f"{one.model}, {one.tokens} tokens{batch}", *numbers, f"{one.ran}/{one.asked}", one.why + where]

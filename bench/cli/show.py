@@ -13,6 +13,7 @@ from bench.metrics import METRICS, flattened
 from bench.record import RunRecord
 from bench.report import words
 from bench.report.advice import advise
+from bench.report.row import rows_of
 from bench.stats.steady import outlying, steadiness
 from bench.store import open_store
 
@@ -25,7 +26,7 @@ def show_command(
     """Show everything about one run, the browser's words verbatim."""
     with open_store(db, create=False) as store:
         record = store.run(run)
-        [row] = store.rows(f"id = {record.id}")
+        [row] = rows_of(store.rows(f"id = {record.id}"))
     if as_json:
         data = record.model_dump(mode="json")
         data["samples"] = [sample.model_dump(mode="json") for sample in record.samples]

@@ -19,32 +19,22 @@ from bench.harness.server import Job, PageServer, page_modules, shader_files
 from bench.harness.stop import Stop
 from bench.harness.truth import believe, marked
 from bench.harness.watch import Watch
+from bench.plan.measuring import Measuring
 from bench.plan.request import Request
 from bench.record import TOLERANCE, Sample
 from bench.reference import compare
 from bench.settings import Settings
 
 
-@dataclass(frozen=True)
-class RunSettings:
-    """How a run is measured; not part of what is asked.
+class RunSettings(Measuring):
+    """How one run is measured: what its campaign says, and what a benchmark or a test adds.
 
     Attributes:
-        iterations: exactly so many samples, or None for as many as the interval needs.
-        max_seconds: time for sampling, unless `iterations` is given.
-        timeout: seconds that any one stage may take before the browser is ended.
-        precision: sampling stops when the 95 % interval's half-width is this share of the median.
         tuning: values forced on the kernels, by a benchmark.
-        roofline: measure what the adapter reaches at most, after everything else.
         fault: one of `bench.faults`, on purpose.
     """
 
-    iterations: int | None = None
-    max_seconds: float = 5.0
-    timeout: float = 180.0
-    precision: float = 0.02
-    tuning: Mapping[str, int] = field(default_factory=dict)
-    roofline: bool = False
+    tuning: Mapping[str, int] = {}
     fault: str | None = None
 
 

@@ -17,7 +17,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
@@ -185,7 +184,7 @@ class Supervisor:
         task = {
             "request": request.model_dump(mode="json"),
             "note": source.note,
-            "measure": {**asdict(measure), "tuning": dict(measure.tuning)},
+            "measure": measure.model_dump(),
             "outputs": str(outputs) if outputs else None,
         }
         with contextlib.suppress(OSError):  # it died since the last run: the closed pipe says so below

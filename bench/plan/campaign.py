@@ -6,37 +6,34 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Annotated, Any, Literal, Self
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic.annotated_handlers import GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
 
 from bench.harness.outcome import Outcome
-from bench.plan.request import (
-    MAX_BATCH,
-    MAX_SEQUENCE,
-    Bits,
-    Device,
-    Engine,
-    GroupSize,
-    Platform,
-    Request,
-    Scheme,
-)
+from bench.plan.fields import Flag, Shown
+from bench.plan.measuring import MAX_SECONDS, Measuring
+from bench.plan.request import Request
 
 Check = Literal["ignore", "warn", "refuse"]
 Retried = Literal["error", "incorrect", "timeout", "device_lost", "crashed"]
 
 MAX_BLOCKS = 1000
 MAX_CELLS = 200_000
-MAX_SECONDS = 86_400.0
 BREAKER = 5
-PRECISION = 0.02
-TIMEOUT = 180.0
 
 Word = Annotated[str, Field(min_length=1, max_length=4096)]
-Batch = Annotated[int, Field(ge=1, le=MAX_BATCH)]
-Length = Annotated[int, Field(ge=1, le=MAX_SEQUENCE)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -75,45 +72,7 @@ class _Axes(_Part):
         return {name: values for name, values in found.items() if values is not None}
 
 
-class Matrix(_Axes):
-    """The axes: every combination of their values is an arm. A field that is left out has its default."""
-
-    model: Annotated[list[Word], Field(min_length=1)]
-    platform: Annotated[list[Platform], Field(min_length=1)]
-    browser: Annotated[list[Word], Field(min_length=1)]
-    bits: Annotated[list[Bits], Field(min_length=1)]
-    mixed_precision: Annotated[list[bool], Field(min_length=1)] = [False]
-    experimental_precision: Annotated[list[bool], Field(min_length=1)] = [False]
-    batch_size: Annotated[list[Batch], Field(min_length=1)] = [1]
-    sequence_length: Annotated[list[Length], Field(min_length=1)] = [128]
-    engine: Annotated[list[Engine], Field(min_length=1)] = ["native"]
-    device: Annotated[list[Device], Field(min_length=1)] = ["auto"]
-    group_size: Annotated[list[GroupSize], Field(min_length=1)] = [32]
-    scheme: Annotated[list[Scheme], Field(min_length=1)] = ["symmetric"]
-    weights: Annotated[list[Word], Field(min_length=1)] | None = None
-
-
-class Rule(_Axes):
-    """Some fields of a request, each with one value or a list of them.
-
-    In `[[include]]` it adds the matrix once more with these axes in the place of its own; in `[[exclude]]` it
-    takes out every arm that has one of the values in each of the fields.
-    """
-
-    model: Annotated[list[Word], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    platform: Annotated[list[Platform], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    browser: Annotated[list[Word], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    bits: Annotated[list[Bits], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    mixed_precision: Annotated[list[bool], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    experimental_precision: Annotated[list[bool], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    batch_size: Annotated[list[Batch], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    sequence_length: Annotated[list[Length], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    engine: Annotated[list[Engine], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    device: Annotated[list[Device], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    group_size: Annotated[list[GroupSize], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    scheme: Annotated[list[Scheme], Field(min_length=1), *_ONE_OR_MORE] | None = None
-    weights: Annotated[list[Word], Field(min_length=1), *_ONE_OR_MORE] | None = None
-
+class _Rule(_Axes):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.model_fields_set:
@@ -125,22 +84,67 @@ class Rule(_Axes):
         return all(getattr(request, name) in values for name, values in self.given().items())
 
 
-class Run(_Part):
+def _axis(info: FieldInfo) -> Any:
+    """The type of a list of a field's values: not empty, each within what a request allows."""
+    kinds = [kind for kind in get_args(info.annotation) or () if kind is not NoneType]
+    value = kinds[0] if type(None) in get_args(info.annotation) else info.annotation
+    limits = [note for note in info.metadata if not isinstance(note, Flag | Shown)]
+    item: Any = Word if value is str else Annotated[(value, *limits)] if limits else value
+    return Annotated[list[item], Field(min_length=1)]
+
+
+def _matrix_fields() -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name in _FILE_ORDER:
+        info = Request.model_fields[name]
+        axis = _axis(info)
+        if info.is_required():
+            fields[name] = (axis, ...)
+        else:
+            fields[name] = (axis | None, None) if info.default is None else (axis, [info.default])
+    return fields
+
+
+def _rule_fields() -> dict[str, Any]:
+    return {
+        name: (Annotated[(_axis(Request.model_fields[name]), *_ONE_OR_MORE)] | None, None)
+        for name in _FILE_ORDER
+    }
+
+
+# A file names the model first; the rest is as in a request.
+_FILE_ORDER = ("model", *(name for name in Request.model_fields if name != "model"))
+
+if TYPE_CHECKING:  # whose fields are known once `Request` is: what all of them have is what types can say
+    Matrix = _Axes
+    Rule = _Rule
+else:
+    Matrix = create_model(
+        "Matrix",
+        __base__=_Axes,
+        __doc__="The axes: every combination of their values is an arm. A field that is left out has its "
+        "default.",
+        **_matrix_fields(),
+    )
+    Rule = create_model(
+        "Rule",
+        __base__=_Rule,
+        __doc__="""Some fields of a request, each with one value or a list of them.
+
+    In `[[include]]` it adds the matrix once more with these axes in the place of its own; in `[[exclude]]` it
+    takes out every arm that has one of the values in each of the fields.
+    """,
+        **_rule_fields(),
+    )
+
+
+class Run(Measuring):
     """How often and how long. Seconds are wall time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     blocks: Annotated[int, Field(ge=1, le=MAX_BLOCKS, description="Each arm runs once a block.")] = 1
     seed: Annotated[int, Field(ge=0, lt=2**63, description="Of the order the cells run in.")] = 0
-    max_seconds: Annotated[Seconds, Field(description="Time for sampling in one run.")] = 5.0
-    iterations: Annotated[
-        int | None, Field(ge=1, le=100_000, description="Exactly so many samples, whatever the time.")
-    ] = None
-    precision: Annotated[
-        Share, Field(description="Sampling in one run stops at this half-width of its 95 % interval.")
-    ] = PRECISION
-    timeout: Annotated[Seconds, Field(description="Seconds a stage may take without a sign of life.")] = (
-        TIMEOUT
-    )
-    roofline: Annotated[bool, Field(description="Measure the adapter's ceilings in each run.")] = False
     max_cell_seconds: Annotated[
         Seconds | None, Field(description="A run that takes longer as a whole is ended as `timeout`.")
     ] = None

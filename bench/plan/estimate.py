@@ -12,7 +12,7 @@ from bench.plan.request import Request
 # From the same arm to the same browser: the first of these under which anything is known counts.
 _KEYS: tuple[Callable[[Request], Hashable], ...] = (
     lambda one: one,
-    lambda one: (one.browser, one.platform, one.model, one.batch_size, one.sequence_length),
+    lambda one: (one.browser, one.platform, one.model, one.shape),
     lambda one: (one.browser, one.platform, one.model),
     lambda one: (one.browser, one.platform),
     lambda one: one.browser,

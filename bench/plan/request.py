@@ -1,10 +1,15 @@
-"""One arm: everything that was asked for, validated once at the boundary."""
+"""One arm: everything that was asked for, validated once at the boundary.
+
+A field is declared here and nowhere else: see `bench.plan.fields`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from bench.plan.fields import Flag, RecordField, Shown, fields_of
 
 Platform = Literal["webgpu", "webnn"]
 Bits = Literal[16, 8, 4, 2]
@@ -20,6 +25,7 @@ DEVICES: tuple[Device, ...] = get_args(Device)
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 GROUP_SIZES: tuple[GroupSize, ...] = get_args(GroupSize)
 
+DEFAULT_MODEL = "all-MiniLM-L6-v2"  # of `bench run`
 MAX_BATCH = 64
 MAX_SEQUENCE = 4096
 
@@ -33,27 +39,68 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    platform: Platform = Field(description="`webgpu` or `webnn`")
-    browser: str = Field(min_length=1, description="Browser, or `NAME:/path` for a build of its own")
-    model: str = Field(min_length=1, description="Name of the catalog, or of a folder's model")
-    bits: Bits = Field(description="Weight precision; 16 is the baseline")
-    mixed_precision: bool = Field(default=False, description="8 bits for attention and embeddings")
-    experimental_precision: bool = Field(
-        default=False, description="WebNN is asked for the true 4- or 2-bit type"
+    platform: Annotated[
+        Platform,
+        Flag("{values}.", several=True, typed=("webgpu",), every="both"),
+        Shown(phrase="{}", name=2, sort=5),
+    ] = Field(description="`webgpu` or `webnn`")
+    browser: Annotated[
+        str,
+        Flag(
+            "chrome, firefox, webkitgtk, edge, safari, or NAME:/path.",
+            several=True,
+            typed=("chrome",),
+        ),
+        Shown(phrase="{}", name=1, sort=4),
+    ] = Field(min_length=1, description="Browser, or `NAME:/path` for a build of its own")
+    model: Annotated[
+        str,
+        Flag(
+            "A catalog name (`bench models list`)",
+            several=True,
+            otherwise=f"{DEFAULT_MODEL}, with --weights the folder's name",
+        ),
+        Shown(phrase="{}", name=0, sort=1),
+    ] = Field(min_length=1, description="Name of the catalog, or of a folder's model")
+    bits: Annotated[
+        Bits, Flag("{values}.", several=True, typed=BITS), Shown(phrase="{}-bit", name=3, sort=6)
+    ] = Field(description="Weight precision; 16 is the baseline")
+    mixed_precision: Annotated[
+        bool, Flag("8 bits for attention and embeddings, BITS for the rest."), Shown("mixed", "mixed")
+    ] = Field(default=False, description="8 bits for attention and embeddings")
+    experimental_precision: Annotated[
+        bool,
+        Flag(
+            "Ask WebNN for the true 4- or 2-bit type and keep what it answers",
+            variable="WEBNN_EXPERIMENTAL_PRECISION",
+        ),
+        Shown("experimental", "experimental"),
+    ] = Field(default=False, description="WebNN is asked for the true 4- or 2-bit type")
+    batch_size: Annotated[
+        int, Flag("Sequences an inference."), Shown("batch", "batch {}", sort=3, shape=True)
+    ] = Field(default=1, ge=1, le=MAX_BATCH, description="Sequences an inference")
+    sequence_length: Annotated[
+        int,
+        Flag("Tokens (Whisper: 20 ms of audio) a sequence", variable="BENCH_SEQUENCE_LENGTH"),
+        Shown("tokens", "{} tokens", name=4, sort=2, shape=True),
+    ] = Field(default=128, ge=1, le=MAX_SEQUENCE, description="Tokens (Whisper: 20 ms of audio) a sequence")
+    engine: Annotated[
+        Engine, Flag("native: our own kernels and graphs.", several=True), Shown(phrase="{}")
+    ] = Field(default="native", description="`native`: our own kernels and graphs")
+    device: Annotated[
+        Device,
+        Flag("auto, cpu (a software adapter in WebGPU), gpu, or npu (WebNN only)."),
+        Shown(phrase="device {}"),
+    ] = Field(default="auto", description="`auto`, `cpu` (a software adapter in WebGPU), `gpu` or `npu`")
+    group_size: Annotated[
+        GroupSize, Flag("Weights a scale, along K: {values}."), Shown(phrase="groups of {}")
+    ] = Field(default=32, description="Weights that share a scale, along K")
+    scheme: Annotated[Scheme, Flag("{values}."), Shown(phrase="{}")] = Field(
+        default="symmetric", description="`symmetric` or `asymmetric`"
     )
-    batch_size: int = Field(default=1, ge=1, le=MAX_BATCH, description="Sequences an inference")
-    sequence_length: int = Field(
-        default=128, ge=1, le=MAX_SEQUENCE, description="Tokens (Whisper: 20 ms of audio) a sequence"
-    )
-    engine: Engine = Field(default="native", description="`native`: our own kernels and graphs")
-    device: Device = Field(
-        default="auto", description="`auto`, `cpu` (a software adapter in WebGPU), `gpu` or `npu`"
-    )
-    group_size: GroupSize = Field(default=32, description="Weights that share a scale, along K")
-    scheme: Scheme = Field(default="symmetric", description="`symmetric` or `asymmetric`")
-    weights: str | None = Field(
-        default=None, description="Folder that the weights come from; blank: the catalog"
-    )
+    weights: Annotated[
+        str | None, Flag("A Hugging Face folder to take the weights from.", metavar="PATH"), Shown()
+    ] = Field(default=None, description="Folder that the weights come from; blank: the catalog")
 
     @property
     def browser_name(self) -> str:
@@ -68,9 +115,33 @@ class Request(BaseModel):
     @property
     def label(self) -> str:
         """A short name for progress lines: `chrome webgpu 4-bit mixed`."""
-        parts = [self.browser_name, self.platform, f"{self.bits}-bit"]
-        if self.mixed_precision:
-            parts.append("mixed")
-        if self.experimental_precision:
-            parts.append("experimental")
+        parts = [self.browser_name, self.platform, f"{self.bits}-bit", *self.options]
         return " ".join(parts)
+
+    @property
+    def options(self) -> list[str]:
+        """What is not the default, in words: `mixed`, `batch 4`."""
+        said = [field.option_said(getattr(self, field.name)) for field in OPTIONS]
+        return [words for words in said if words]
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """The fields that say how much an inference computes."""
+        return tuple(getattr(self, field.name) for field in FIELDS if field.shown.shape)
+
+
+FIELDS = fields_of(Request)
+# Always said of an arm, in this order.
+NAMED = tuple(
+    sorted((field for field in FIELDS if field.shown.name is not None), key=lambda one: one.shown.name or 0)
+)
+# Said where they are not the default.
+OPTIONS = tuple(field for field in FIELDS if field.shown.name is None and field.shown.phrase)
+SORTED = tuple(sorted(FIELDS, key=lambda one: one.shown.sort))
+# Columns of the database, in the order of the class.
+ASKED = tuple(field.column for field in FIELDS)
+
+
+def field_of(name: str) -> RecordField:
+    """The field of that name."""
+    return next(field for field in FIELDS if field.name == name)

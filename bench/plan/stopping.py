@@ -54,7 +54,7 @@ def precision(sessions: Iterable[Session], target: float) -> Precision:
     groups: defaultdict[Hashable, dict[tuple[Request, Role], dict[int, Session]]] = defaultdict(dict)
     for one in sorted(sessions, key=lambda one: one.position):
         request = one.request
-        arms = groups[request.model, request.weights, request.batch_size, request.sequence_length]
+        arms = groups[request.model, request.weights, request.shape]
         arms.setdefault((request, one.role), {})[one.block] = one
     found = []
     for arms in groups.values():

@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import InputError
+from bench.plan.request import ASKED, SORTED
 from bench.report.board import as_rows
-from bench.report.compare import AXES, NEEDED, Matched, compare, sortable
+from bench.report.compare import NEEDED, Matched, compare, sortable
+from bench.report.row import Row, rows_of, value_at
 from bench.stats.many import benjamini_hochberg
 from bench.stats.verdict import MARGIN, judge
 
@@ -18,7 +20,7 @@ BASELINE = 16
 METRIC = "latency_ms_median"
 MOST_CAMPAIGNS = 12  # the newest; older ones are compared by `bench compare`
 _LEAST_BLOCKS = 2  # one block has no interval
-_ORDER = tuple(f"requested_{name}" for name in ("model", "sequence_length", "browser", "platform", "bits"))
+_ORDER = tuple(field.column for field in SORTED)
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,12 @@ def against_16(cells: pd.DataFrame, campaign: str, margin: float = MARGIN) -> li
     names = list(dict.fromkeys([*NEEDED, METRIC]))
     rows = as_rows(cells.loc[cells["campaign"] == campaign, names])
     base = [row for row in rows if row["requested_bits"] == BASELINE and not row["requested_mixed_precision"]]
-    groups: dict[tuple[int, bool], list[dict[str, Any]]] = {}
+    groups: dict[tuple[int, bool], list[Row]] = {}
     for row in rows:
         if row["requested_bits"] != BASELINE:
             key = (row["requested_bits"], row["requested_mixed_precision"])
             groups.setdefault(key, []).append(row)
-    found = [
-        one
-        for key, others in groups.items()
-        for one in _compared(campaign, [dict(row) for row in base], others, key, margin)
-    ]
+    found = [one for key, others in groups.items() for one in _compared(campaign, base, others, key, margin)]
     adjusted = benjamini_hochberg(
         [one.cell.comparison.p if one.cell and one.cell.comparison else None for one in found]
     )
@@ -75,20 +73,24 @@ def against_16(cells: pd.DataFrame, campaign: str, margin: float = MARGIN) -> li
 
 def _compared(
     campaign: str,
-    base: Sequence[dict[str, Any]],
-    others: Sequence[dict[str, Any]],
+    base: Sequence[Row],
+    others: Sequence[Row],
     key: tuple[int, bool],
     margin: float,
 ) -> list[Against]:
     bits, mixed = key
     told = {"requested_bits": bits, "requested_mixed_precision": mixed}
     if mixed:  # else bits and mixing would both tell the sides apart, and 16 bits have nothing to mix
-        base = [{**row, "requested_mixed_precision": True} for row in base]
+        base = rows_of({**row, "requested_mixed_precision": True} for row in base)
     names = (f"bits={BASELINE}", f"bits={bits}" + (" mixed" if mixed else ""))
     try:
         table = compare(base, others, names, METRIC, margin)
     except InputError as error:
-        shared = {name: others[0][name] for name in AXES if len({row[name] for row in others}) == 1}
+        shared = {
+            name: value_at(others[0], name)
+            for name in ASKED
+            if len({value_at(row, name) for row in others}) == 1
+        }
         return [Against(campaign, {**shared, **told}, None, str(error).partition("; --force")[0])]
     # What 16 bits have alone is no arm of this table.
     there = [cell for cell in table.cells if cell.other.outcomes]

@@ -10,8 +10,7 @@ from typing import Any
 
 from bench.harness.outcome import Outcome
 from bench.report import words
-
-Row = Mapping[str, Any]
+from bench.report.row import Row, value_at
 
 # What must be the same on both sides, and how it is called.
 _ALIKE = {"model": "models", "model_sha256": "weights", "cpu": "processors"}
@@ -87,7 +86,7 @@ def differences(usable: Sequence[Sequence[Row]], varied: Sequence[str]) -> tuple
 
 
 def _values(rows: Sequence[Row], column: str) -> list[Any]:
-    return list(dict.fromkeys(row[column] for row in rows if row[column] is not None))
+    return list(dict.fromkeys(value_at(row, column) for row in rows if value_at(row, column) is not None))
 
 
 def _both(values: Sequence[Any], most: int) -> str:

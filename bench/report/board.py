@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from bench.harness.outcome import Outcome
-from bench.plan.request import Request
+from bench.plan.request import ASKED
 from bench.report import words
 from bench.report.alike import CODE, code
+from bench.report.row import Arm, Row, rows_of, value_at
 from bench.stats.summary import median_interval
 from bench.store.store import Store
 
 NOT_RUN = "not run"
 BITS = (16, 8, 4, 2)
 
-ASKED = tuple(f"requested_{name}" for name in Request.model_fields)
 # Where and how a run ran; two runs that differ in one of these are not averaged.
 _RAN = (
     *("effective_platform", "effective_bits", "effective_bits_mean", "effective_device"),
@@ -80,7 +80,7 @@ class Board:
 
     runs: pd.DataFrame
     cells: pd.DataFrame
-    arms: list[dict[str, Any]]
+    arms: list[Arm]
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Board:
@@ -110,23 +110,27 @@ class Board:
         return cls.of(store.table(COLUMNS, where, campaign=campaign, since=since))
 
     @property
-    def ran(self) -> list[dict[str, Any]]:
+    def ran(self) -> list[Arm]:
         """The arms that have a run, whatever came of it."""
         return [arm for arm in self.arms if arm["outcome"] != NOT_RUN]
 
 
-def measured(arm: words.Row) -> bool:
+def measured(arm: Arm) -> bool:
     """Whether an arm ran right, as requested or fallen back, and has a speed."""
     return right(arm) and arm["latency_ms_median"] is not None and arm["effective_bits"] in BITS
 
 
-def right(arm: words.Row) -> bool:
+def right(arm: Arm) -> bool:
     """Whether an arm ran with a right result, as requested or fallen back."""
     return arm["outcome"] != NOT_RUN and Outcome(arm["outcome"]).measured
 
 
-def as_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A frame as plain rows, with None for whatever is missing."""
+def as_rows(frame: pd.DataFrame) -> list[Row]:
+    """A frame as rows, with None for whatever is missing."""
+    return rows_of(_plain(frame))
+
+
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
     plain = frame.astype(object).where(frame.notna(), None)
     return [{str(key): value for key, value in row.items()} for row in plain.to_dict(orient="records")]
 
@@ -135,21 +139,21 @@ def _with_kernels(frame: pd.DataFrame) -> pd.DataFrame:
     """With what ran each row (`bench.report.alike.code`), and no latency where it is a browser's timer."""
     said = frame[list(CODE)].astype(object)
     keys = list(said.where(said.notna(), None).itertuples(index=False, name=None))
-    known = {key: code(dict(zip(CODE, key, strict=True))) for key in set(keys)}
+    known = {key: code(*rows_of([dict(zip(CODE, key, strict=True))])) for key in set(keys)}
     frame = frame.assign(**{KERNELS: pd.Series([known[key] for key in keys], frame.index, dtype=object)})
     timed = frame["timer_ms"].notna()
     frame.loc[timed, [name for name in _TIMES if name in frame]] = float("nan")
     return frame
 
 
-def _arms(cells: pd.DataFrame) -> list[dict[str, Any]]:
+def _arms(cells: pd.DataFrame) -> list[Arm]:
     keys = [*ASKED, *_RAN, KERNELS, "outcome"]
     if not len(cells):
         return []
     grouped = cells.groupby(keys, dropna=False, sort=False)
     number = grouped.ngroup()
     # Ordered by the arm's first run, so that the same database gives the same order.
-    first = as_rows(cells.loc[~number.duplicated()])
+    first = _plain(cells.loc[~number.duplicated()])
     members = list(number.groupby(number, sort=True).indices.items())
     columns = {name: cells[name].to_numpy(dtype=float, na_value=np.nan) for name in _NUMBERS}
     timed = cells["timer_ms"].notna().to_numpy()
@@ -163,7 +167,7 @@ def _arms(cells: pd.DataFrame) -> list[dict[str, Any]]:
         row["sessions"] = len(places)
         row["timed"] = int(timed[places].sum())
         _summarize(row, {name: values[places] for name, values in columns.items()})
-    return first
+    return cast(list[Arm], first)
 
 
 def _summarize(row: dict[str, Any], values: dict[str, Any]) -> None:
@@ -185,13 +189,13 @@ def _summarize(row: dict[str, Any], values: dict[str, Any]) -> None:
     row["latency_ms_ci95_low"], row["latency_ms_ci95_high"] = span
     row["latency_ms_n"] = int(sum(n)) if n else None
     for name in ("weight_bytes", "weight_bytes_fp16"):
-        row[name] = None if row[name] is None else int(row[name])
+        row[name] = None if value_at(row, name) is None else int(value_at(row, name))
 
 
 def _known(values: Any) -> list[float]:
     return [float(one) for one in values if not np.isnan(one)]
 
 
-def coverage(arms: Sequence[words.Row]) -> tuple[int, int]:
+def coverage(arms: Sequence[Arm]) -> tuple[int, int]:
     """Cells that ran with a right result, and cells asked for."""
     return sum(arm["sessions"] for arm in arms if right(arm)), sum(arm["sessions"] for arm in arms)

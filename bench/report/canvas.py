@@ -24,6 +24,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench.errors import InputError
 from bench.report import words
+from bench.report.row import Arm
 
 Format = Literal["svg", "png"]
 
@@ -211,7 +212,7 @@ def capped(found: Sequence[Any], most: int, what: str) -> tuple[list[Any], list[
     return list(found[:most]), [note] if left > 0 else []
 
 
-def footer(arms: Sequence[words.Row]) -> list[str]:
+def footer(arms: Sequence[Arm]) -> list[str]:
     """Campaign, weights, browser builds, adapters and hosts, each named once."""
     campaigns = sorted({name for arm in arms for name in arm["campaigns"]})
     named = ", ".join(campaigns[:4]) + (f" and {len(campaigns) - 4} more" if len(campaigns) > 4 else "")
@@ -235,15 +236,15 @@ def footer(arms: Sequence[words.Row]) -> list[str]:
     return lines
 
 
-def host(row: words.Row) -> str:
+def host(row: Arm) -> str:
     """System and processor."""
     return ", ".join(words.distinct((row["os"], row["cpu"])))
 
 
-def panels(arms: Sequence[words.Row]) -> dict[str, list[words.Row]]:
+def panels(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
     """Arms that may stand on one axis: the same model, weights, shape and host."""
     hosts = words.distinct(host(arm) for arm in arms)
-    found: dict[str, list[words.Row]] = {}
+    found: dict[str, list[Arm]] = {}
     for arm in arms:
         parts = [f"{arm['requested_model']}, {arm['requested_sequence_length']} tokens"]
         if arm["requested_batch_size"] != 1:
@@ -261,12 +262,12 @@ def natural(text: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text)]
 
 
-def headed(axis: Axes, title: str, arms: Sequence[words.Row]) -> None:
+def headed(axis: Axes, title: str, arms: Sequence[Arm]) -> None:
     """Title a panel, with the sessions and samples in it."""
     axis.set_title("\n".join([*wrap(title, 68), *filter(None, [counts(arms)])]), loc="left", size=9)
 
 
-def counts(arms: Sequence[words.Row]) -> str:
+def counts(arms: Sequence[Arm]) -> str:
     """`2 sessions, n = 20 to 40 samples each` of what is drawn; "" for nothing."""
     ends = [one for arm in arms for one in (arm["n_low"], arm["n_high"]) if one is not None]
     if not ends:

@@ -21,6 +21,7 @@ from bench.harness.outcome import Outcome
 from bench.report import canvas, words
 from bench.report.board import BITS, Board, measured, right
 from bench.report.canvas import STYLE, Look
+from bench.report.row import Arm, cosine, median_ms, weight_bytes
 
 Drawn = Mapping[Any, Look]
 
@@ -54,7 +55,7 @@ def latency_by_bits(board: Board) -> Figure:
     return figure
 
 
-def _key(arm: words.Row) -> tuple[str, ...]:
+def _key(arm: Arm) -> tuple[str, ...]:
     """What ran, not what was asked: a fallback to another platform belongs to that one."""
     return (
         words.browser(arm),
@@ -74,7 +75,7 @@ def _bits_axis(axis: Axes) -> None:
     axis.set_xlabel("weight bits that ran")
 
 
-def _draw_latency(axis: Axes, title: str, arms: Sequence[words.Row], series: Drawn) -> None:
+def _draw_latency(axis: Axes, title: str, arms: Sequence[Arm], series: Drawn) -> None:
     counted = canvas.counts(arms)
     axis.set_title(
         "\n".join(canvas.wrap(title, 68)) + (f"\n{counted}" if counted else ""), loc="left", size=9
@@ -91,17 +92,17 @@ def _draw_latency(axis: Axes, title: str, arms: Sequence[words.Row], series: Dra
         # Side by side, so that no interval hides another.
         shift = (index - (len(present) - 1) / 2) * min(0.12, 0.6 / max(1, len(present)))
         _draw_series(axis, series[key], [arm for arm in arms if _key(arm) == key], shift)
-    low = min(min(words.interval(arm)[0], arm["latency_ms_median"]) for arm in arms)
-    high = max(max(words.interval(arm)[1], arm["latency_ms_median"]) for arm in arms)
+    low = min(min(words.interval(arm)[0], median_ms(arm)) for arm in arms)
+    high = max(max(words.interval(arm)[1], median_ms(arm)) for arm in arms)
     axis.set_ylim(max(low, high * 1e-9) / 1.35, high * 1.35)
     canvas.label_log(axis.yaxis, high / max(low, high * 1e-9))
 
 
-def _draw_series(axis: Axes, look: Look, arms: Sequence[words.Row], shift: float) -> None:
+def _draw_series(axis: Axes, look: Look, arms: Sequence[Arm], shift: float) -> None:
     kept = [arm for arm in arms if arm["outcome"] == Outcome.OK]
     fallen = [arm for arm in arms if arm["outcome"] == Outcome.FALLBACK]
     line = [
-        (BITS.index(width) + shift, arm["latency_ms_median"])
+        (BITS.index(width) + shift, median_ms(arm))
         for width in BITS
         for arm in kept
         if arm["effective_bits"] == width
@@ -115,13 +116,13 @@ def _draw_series(axis: Axes, look: Look, arms: Sequence[words.Row], shift: float
             _draw_point(axis, look, arm, BITS.index(width) + shift + 0.07 * place)
 
 
-def _draw_point(axis: Axes, look: Look, arm: words.Row, x: float) -> None:
-    median = arm["latency_ms_median"]
+def _draw_point(axis: Axes, look: Look, arm: Arm, x: float) -> None:
+    median = median_ms(arm)
     low, high = words.interval(arm)
     _point(axis, look, arm, x, median, (max(0.0, median - low), max(0.0, high - median)))
 
 
-def _point(axis: Axes, look: Look, arm: words.Row, x: float, y: float, around: tuple[float, float]) -> None:
+def _point(axis: Axes, look: Look, arm: Arm, x: float, y: float, around: tuple[float, float]) -> None:
     axis.errorbar(
         [x],
         [y],
@@ -136,7 +137,7 @@ def _point(axis: Axes, look: Look, arm: words.Row, x: float, y: float, around: t
     )
 
 
-def _notes(arms: Sequence[words.Row]) -> list[str]:
+def _notes(arms: Sequence[Arm]) -> list[str]:
     """What fell back and what has no speed, by name."""
     fallen: dict[str, list[str]] = {}
     missing: dict[str, dict[str, list[str]]] = {}
@@ -175,8 +176,8 @@ def memory(board: Board) -> Figure:
     """
     sized = [arm for arm in board.ran if right(arm) and arm["weight_bytes"] and arm["weight_bytes_fp16"]]
 
-    def share(arm: words.Row) -> tuple[float, float, float]:
-        value = 100 * arm["weight_bytes"] / arm["weight_bytes_fp16"]
+    def share(arm: Arm) -> tuple[float, float, float]:
+        value = 100 * weight_bytes(arm) / (arm["weight_bytes_fp16"] or math.nan)
         return value, value, value
 
     ideal = Line2D([], [], color="#555555", linestyle="-", linewidth=1, label="ideal: bits / 16, no scales")
@@ -207,22 +208,22 @@ def accuracy(board: Board, limit: float = 0.99) -> Figure:
     """
     known = [arm for arm in board.ran if right(arm) and arm["cosine_fp32"] is not None]
 
-    def cosine(arm: words.Row) -> tuple[Any, Any, Any]:
+    def closeness(arm: Arm) -> tuple[Any, Any, Any]:
         return arm["cosine_fp32"], arm["cosine_fp32_low"], arm["cosine_fp32_high"]
 
-    def distance(arm: words.Row) -> tuple[Any, Any, Any]:
+    def distance(arm: Arm) -> tuple[Any, Any, Any]:
         return arm["rel_l2_fp32"], arm["rel_l2_fp32_low"], arm["rel_l2_fp32_high"]
 
     figure, axes, arms = _by_precision(
         board,
         "Accuracy against the unquantized model",
         known,
-        [("mean cosine (1: the same)", cosine), ("relative L2 distance (log)", distance)],
+        [("mean cosine (1: the same)", closeness), ("relative L2 distance (log)", distance)],
         [Line2D([], [], color="#555555", linestyle=":", label=f"cosine {limit:g}, the limit of a choice")],
     )
     if arms:
         axes[0].axhline(limit, color="#555555", linestyle=":", linewidth=1.2)
-        axes[0].set_ylim(min(0.98, *(arm["cosine_fp32"] for arm in arms)) - 0.02, 1.005)
+        axes[0].set_ylim(min(0.98, *(cosine(arm) for arm in arms)) - 0.02, 1.005)
         positive = [arm["rel_l2_fp32"] for arm in arms if arm["rel_l2_fp32"]]
         if positive:
             axes[1].set_yscale("log")
@@ -232,23 +233,23 @@ def accuracy(board: Board, limit: float = 0.99) -> Figure:
 
 
 # Middle, least and most of an arm; None where it was not measured.
-Value = Callable[[words.Row], tuple[Any, Any, Any]]
+Value = Callable[[Arm], tuple[Any, Any, Any]]
 
 
 def _by_precision(
     board: Board,
     title: str,
-    arms: Sequence[words.Row],
+    arms: Sequence[Arm],
     panels: Sequence[tuple[str, Value]],
     legend: Sequence[Line2D],
-) -> tuple[Figure, list[Axes], list[words.Row]]:
+) -> tuple[Figure, list[Axes], list[Arm]]:
     """Panels over bits, a series a model, platform and options; equal points are drawn once.
 
     Returns the arms that were drawn too: the picture has room for so many series.
     """
     if not board.ran:
         raise canvas.nobody()
-    grouped: dict[tuple[str, ...], list[words.Row]] = {}
+    grouped: dict[tuple[str, ...], list[Arm]] = {}
     for arm in arms:
         key = (arm["requested_model"], str(arm["effective_platform"]), words.options(arm))
         grouped.setdefault(key, []).append(arm)
@@ -283,13 +284,14 @@ def _by_precision(
     return figure, axes, drawn
 
 
-def _draw_values(axis: Axes, look: Look, arms: Sequence[words.Row], shift: float, value: Value) -> None:
+def _draw_values(axis: Axes, look: Look, arms: Sequence[Arm], shift: float, value: Value) -> None:
     seen = set()
     for arm in arms:
         middle, low, high = value(arm)
-        x = place_of(arm["effective_bits_mean"] or arm["effective_bits"]) + shift
-        if middle is None:
+        bits = arm["effective_bits_mean"] or arm["effective_bits"]
+        if middle is None or bits is None:
             continue
+        x = place_of(bits) + shift
         point = (round(x, 6), f"{middle:.9g}", arm["outcome"])
         if point not in seen:
             seen.add(point)
@@ -330,11 +332,11 @@ def pareto(board: Board) -> Figure:
     return figure
 
 
-def front(arms: Sequence[words.Row]) -> list[words.Row]:
+def front(arms: Sequence[Arm]) -> list[Arm]:
     """The arms that no other beats in latency, bytes and cosine together."""
 
-    def cost(arm: words.Row) -> tuple[float, float, float]:
-        return arm["latency_ms_median"], arm["weight_bytes"], -arm["cosine_fp32"]
+    def cost(arm: Arm) -> tuple[float, float, float]:
+        return median_ms(arm), weight_bytes(arm), -cosine(arm)
 
     def beaten(mine: tuple[float, ...]) -> bool:
         return any(other != mine and all(a <= b for a, b in zip(other, mine, strict=True)) for other in costs)
@@ -343,7 +345,7 @@ def front(arms: Sequence[words.Row]) -> list[words.Row]:
     return [arm for arm, mine in zip(arms, costs, strict=True) if not beaten(mine)]
 
 
-def _draw_pareto(axis: Axes, title: str, arms: Sequence[words.Row], series: Drawn) -> None:
+def _draw_pareto(axis: Axes, title: str, arms: Sequence[Arm], series: Drawn) -> None:
     counted = canvas.counts(arms)
     axis.set_title(
         "\n".join(canvas.wrap(title, 68)) + (f"\n{counted}" if counted else ""), loc="left", size=9
@@ -358,7 +360,7 @@ def _draw_pareto(axis: Axes, title: str, arms: Sequence[words.Row], series: Draw
     canvas.grid(axis, "both")
     for arm in arms:
         look, filled = series[_key(arm)], any(arm is one for one in best)
-        x, y = arm["latency_ms_median"], arm["weight_bytes"] / 1e6
+        x, y = median_ms(arm), weight_bytes(arm) / 1e6
         axis.plot(
             [x],
             [y],
@@ -372,7 +374,7 @@ def _draw_pareto(axis: Axes, title: str, arms: Sequence[words.Row], series: Draw
         if filled and len(best) <= 12:
             text = f"{words.bits(arm)}, {arm['cosine_fp32']:.3f}"
             axis.annotate(text, (x, y), xytext=(6, 4), textcoords="offset points", size=7)
-    xs = [arm["latency_ms_median"] for arm in arms]
+    xs = [median_ms(arm) for arm in arms]
     axis.set_xlim(min(xs) / 1.3, max(xs) * 2.0)
-    axis.set_ylim(0, max(arm["weight_bytes"] for arm in arms) / 1e6 * 1.15)
+    axis.set_ylim(0, max(weight_bytes(arm) for arm in arms) / 1e6 * 1.15)
     canvas.label_log(axis.xaxis, max(xs) / min(xs) * 2)

@@ -17,6 +17,7 @@ from bench.harness.outcome import Outcome
 from bench.report import canvas, words
 from bench.report.board import Board, measured
 from bench.report.canvas import STYLE, Look
+from bench.report.row import Arm, median_ms
 
 MOST_RUNS = 2000  # whose evidence is read, the newest
 
@@ -28,7 +29,7 @@ class Point:
     `gpu` is the rate by the GPU's own clock, None where it has none.
     """
 
-    arm: words.Row
+    arm: Arm
     intensity: float
     rate: float
     gpu: float | None
@@ -67,7 +68,7 @@ def points(board: Board, found: Mapping[int, Any]) -> dict[str, tuple[Roof, list
         roofs, there = devices.setdefault(", ".join(filter(None, [words.device(arm), arm["cpu"]])), ([], []))
         roofs += mine
         work = mine[-1]
-        seconds, gpu_ms = arm["latency_ms_median"] / 1000, arm["gpu_ms"]
+        seconds, gpu_ms = median_ms(arm) / 1000, arm["gpu_ms"]
         there.append(
             Point(
                 arm,
@@ -129,7 +130,7 @@ def roofline(board: Board, found: Mapping[int, Any]) -> Figure:
     return figure
 
 
-def _key(arm: words.Row) -> tuple[str, ...]:
+def _key(arm: Arm) -> tuple[str, ...]:
     return (
         str(arm["requested_model"]),
         f"{arm['requested_sequence_length']} tokens",

@@ -15,6 +15,7 @@ from bench.errors import InputError
 from bench.report import canvas, tables, words
 from bench.report.board import Board, measured
 from bench.report.canvas import STYLE
+from bench.report.row import Arm, value_at
 
 # Colour and hatch of each kind of outcome; the words stand in the field as well.
 _KINDS = {
@@ -56,7 +57,7 @@ def support(board: Board) -> Figure:
     lines, notes = canvas.capped(frame.to_dict(orient="records"), _MOST_LINES, "lines")
     columns = [str(name) for name in frame.columns if str(name).endswith("-bit")]
     one_model = frame[["model", "tokens"]].drop_duplicates().shape[0] == 1
-    used = {kind_of(line[name]) for line in lines for name in columns if line[name]}
+    used = {kind_of(value_at(line, name)) for line in lines for name in columns if value_at(line, name)}
     figure, (axis,) = canvas.sheet(
         "What runs where",
         1,
@@ -76,7 +77,7 @@ def support(board: Board) -> Figure:
         text = textwrap.shorten(", ".join(name for name in names if name), 60)
         axis.text(-0.05, place + 0.5, f"{text}  ({line['ran']})", ha="right", va="center", size=7.5)
         for index, name in enumerate(columns):
-            _field(axis, index, place, line[name])
+            _field(axis, index, place, value_at(line, name))
     _matrix_axes(axis, columns, len(lines))
     if one_model:
         first = lines[0]
@@ -132,10 +133,11 @@ def experimental(board: Board) -> Figure:
     """
     if not any(arm["requested_experimental_precision"] for arm in board.ran):
         raise InputError("no runs in experimental mode to draw: --experimental-precision makes some")
-    found: dict[tuple[Any, ...], dict[bool, list[words.Row]]] = {}
+    found: dict[tuple[Any, ...], dict[bool, list[Arm]]] = {}
     for arm in board.ran:
-        names = ("model", "sequence_length", "browser", "platform", "mixed_precision")
-        key = (*(arm[f"requested_{name}"] for name in names), -arm["requested_bits"])
+        names = ("model", "sequence_length", "browser", "platform")
+        apart = words.options({**arm, "requested_experimental_precision": False})
+        key = (*(value_at(arm, f"requested_{name}") for name in names), apart, -arm["requested_bits"])
         found.setdefault(key, {}).setdefault(arm["requested_experimental_precision"], []).append(arm)
     both = {key: modes for key, modes in sorted(found.items()) if True in modes}
     lines, notes = canvas.capped(list(both.items()), 24, "lines")
@@ -151,7 +153,7 @@ def experimental(board: Board) -> Figure:
     )
     top = 0.0
     for (key, modes), pair, height in zip(lines, texts, heights, strict=True):
-        name = f"{key[2]} {key[3]}, {-key[5]}-bit{', mixed' if key[4] else ''}\n{key[0]}, {key[1]} tokens"
+        name = f"{key[2]} {key[3]}, {-key[5]}-bit{f', {key[4]}' if key[4] else ''}\n{key[0]}, {key[1]} tokens"
         axis.text(-0.02, top + height / 2, name, ha="right", va="center", size=7.5)
         for index, mode in enumerate((False, True)):
             if arms := modes.get(mode):
@@ -164,7 +166,7 @@ def experimental(board: Board) -> Figure:
     return figure
 
 
-def _answer(arms: Sequence[words.Row]) -> list[str]:
+def _answer(arms: Sequence[Arm]) -> list[str]:
     """What a mode came to, in lines."""
     if not arms:
         return ["not asked for"]

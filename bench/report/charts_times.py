@@ -20,6 +20,7 @@ from bench.report.board import BITS, Board, as_rows, measured
 from bench.report.canvas import STYLE
 from bench.report.compare_text import split_arms
 from bench.report.history import NEEDED, Series, history
+from bench.report.row import Arm, median_ms
 
 MOST_RUNS = 8
 _MOST_SERIES = 8
@@ -35,7 +36,7 @@ def audio(board: Board) -> Figure:
     heard = [arm for arm in board.ran if arm["model_family"] == "whisper"]
     if not heard:
         raise InputError("no runs of an audio model to draw: bench run --model whisper-tiny.en makes some")
-    grouped: dict[str, list[words.Row]] = {}
+    grouped: dict[str, list[Arm]] = {}
     for title, members in canvas.panels(heard).items():
         for arm in members:
             platform = arm["effective_platform"] or arm["requested_platform"]
@@ -59,11 +60,11 @@ def audio(board: Board) -> Figure:
     return figure
 
 
-def _who(arm: words.Row) -> tuple[str, str]:
+def _who(arm: Arm) -> tuple[str, str]:
     return words.browser(arm), words.options(arm)
 
 
-def _refused(arms: Sequence[words.Row]) -> list[str]:
+def _refused(arms: Sequence[Arm]) -> list[str]:
     found: dict[str, list[str]] = {}
     for arm in sorted(arms, key=lambda arm: -arm["requested_bits"]):
         if not measured(arm):
@@ -72,7 +73,7 @@ def _refused(arms: Sequence[words.Row]) -> list[str]:
     return [f"{name} at {', '.join(words.distinct(bits))} bits" for name, bits in sorted(found.items())]
 
 
-def _draw_bars(axis: Axes, title: str, arms: Sequence[words.Row], series: Mapping[Any, canvas.Look]) -> None:
+def _draw_bars(axis: Axes, title: str, arms: Sequence[Arm], series: Mapping[Any, canvas.Look]) -> None:
     canvas.headed(axis, title, arms)
     axis.set_xlabel("bits asked for; hatched white: fell back, to the bits above the bar")
     axis.set_ylabel("median latency, ms")
@@ -88,7 +89,7 @@ def _draw_bars(axis: Axes, title: str, arms: Sequence[words.Row], series: Mappin
             if _who(arm) == key:
                 fell = arm["outcome"] == Outcome.FALLBACK
                 x = widths.index(arm["requested_bits"]) + (index - (len(series) - 1) / 2) * size
-                median, (low, high) = arm["latency_ms_median"], words.interval(arm)
+                median, (low, high) = median_ms(arm), words.interval(arm)
                 axis.bar(
                     x,
                     median,

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.harness.outcome import Outcome
+from bench.plan.request import ASKED
 from bench.report import words
-from bench.report.board import ASKED, KERNELS, coverage, measured
+from bench.report.board import coverage, measured
+from bench.report.row import Arm, median_ms, value_at
 
 LEAST_COSINE = 0.99
 _FEW = 10  # sessions below which a difference of some percent is no finding
@@ -22,20 +24,21 @@ class _Limits:
     least_cosine: float
     most_bytes: int | None
 
-    def fits(self, arm: words.Row) -> bool:
+    def fits(self, arm: Arm) -> bool:
         """Whether its weights are small enough."""
         return self.most_bytes is None or _bytes(arm) <= self.most_bytes
 
-    def met(self, arm: words.Row) -> bool:
+    def met(self, arm: Arm) -> bool:
         """Whether it may be chosen."""
-        return bool(arm["cosine_fp32_low"] >= self.least_cosine) and self.fits(arm)
+        least = arm["cosine_fp32_low"]
+        return least is not None and least >= self.least_cosine and self.fits(arm)
 
     def __str__(self) -> str:
         size = "" if self.most_bytes is None else f" and at most {self.most_bytes / 1e6:g} MB"
         return f"cosine ≥ {self.least_cosine:g}{size}"
 
 
-def _bytes(arm: words.Row) -> float:
+def _bytes(arm: Arm) -> float:
     """Of its weights; what was not measured is small in no comparison."""
     return math.inf if arm["weight_bytes"] is None else float(arm["weight_bytes"])
 
@@ -55,14 +58,14 @@ class Choice:
     tokens: int
     batch: int
     host: str
-    arm: words.Row | None
+    arm: Arm | None
     why: str
     ran: int
     asked: int
 
 
 def choices(
-    arms: Sequence[words.Row], least_cosine: float = LEAST_COSINE, most_bytes: int | None = None
+    arms: Sequence[Arm], least_cosine: float = LEAST_COSINE, most_bytes: int | None = None
 ) -> list[Choice]:
     """One for each model, shape and host, in that order; made-up weights by themselves.
 
@@ -79,10 +82,10 @@ def choices(
     """
     limits = _Limits(least_cosine, most_bytes)
     arms = _newest(arms)
-    groups: dict[_Key, list[words.Row]] = {}
+    groups: dict[_Key, list[Arm]] = {}
     for arm in arms:
         names = ("requested_model", "requested_sequence_length", "requested_batch_size")
-        model, tokens, batch = (arm[name] for name in names)
+        model, tokens, batch = (value_at(arm, name) for name in names)
         groups.setdefault((model, tokens, batch, arm["model_weights"] == "synthetic"), []).append(arm)
     found = []
     for key, members in sorted(groups.items()):
@@ -93,39 +96,39 @@ def choices(
     return found
 
 
-def _newest(arms: Sequence[words.Row]) -> list[words.Row]:
+def _newest(arms: Sequence[Arm]) -> list[Arm]:
     """Without arms whose kernels others have followed for the same request on the same host."""
     newest: dict[tuple[Any, ...], tuple[int, str]] = {}
     for arm in arms:
-        if arm[KERNELS] is not None:
-            last = (max(arm["runs"]), str(arm[KERNELS]))
+        if arm["kernels"] is not None:
+            last = (max(arm["runs"]), str(arm["kernels"]))
             newest[_asked(arm)] = max(newest.get(_asked(arm), last), last)
-    return [arm for arm in arms if arm[KERNELS] is None or arm[KERNELS] == newest[_asked(arm)][1]]
+    return [arm for arm in arms if arm["kernels"] is None or arm["kernels"] == newest[_asked(arm)][1]]
 
 
-def _asked(arm: words.Row) -> tuple[Any, ...]:
-    return (*(arm[name] for name in ASKED), _host(arm), arm["adapter"])
+def _asked(arm: Arm) -> tuple[Any, ...]:
+    return (*(value_at(arm, name) for name in ASKED), _host(arm), arm["adapter"])
 
 
-def _host(arm: words.Row) -> str:
+def _host(arm: Arm) -> str:
     return ", ".join(words.distinct((arm["os"], arm["cpu"])))
 
 
-def _choose(key: _Key, host: str, arms: Sequence[words.Row], limits: _Limits) -> Choice:
+def _choose(key: _Key, host: str, arms: Sequence[Arm], limits: _Limits) -> Choice:
     ran, asked = coverage(arms)
     speedy = [arm for arm in arms if measured(arm) and arm["outcome"] == Outcome.OK]
     kept = [arm for arm in speedy if arm["cosine_fp32_low"] is not None]
     good = [arm for arm in kept if limits.met(arm)]
     if not good:
         return Choice(*key[:3], host, None, _why_none(speedy, kept, limits), ran, asked)
-    fastest = min(good, key=lambda arm: arm["latency_ms_median"])
+    fastest = min(good, key=median_ms)
     high = words.interval(fastest)[1]
     near = [arm for arm in good if words.interval(arm)[0] <= high]
-    best = min(near, key=lambda arm: (_bytes(arm), arm["latency_ms_median"]))
+    best = min(near, key=lambda arm: (_bytes(arm), median_ms(arm)))
     return Choice(*key[:3], host, best, _why(best, fastest, near, good, limits), ran, asked)
 
 
-def _why_none(speedy: Sequence[words.Row], kept: Sequence[words.Row], limits: _Limits) -> str:
+def _why_none(speedy: Sequence[Arm], kept: Sequence[Arm], limits: _Limits) -> str:
     if not speedy:
         return "no arm ran as requested with a right result"
     if not kept:
@@ -144,10 +147,10 @@ def _why_none(speedy: Sequence[words.Row], kept: Sequence[words.Row], limits: _L
 
 
 def _why(
-    best: words.Row,
-    fastest: words.Row,
-    near: Sequence[words.Row],
-    good: Sequence[words.Row],
+    best: Arm,
+    fastest: Arm,
+    near: Sequence[Arm],
+    good: Sequence[Arm],
     limits: _Limits,
 ) -> str:
     if len(good) == 1:
@@ -171,7 +174,7 @@ def _why(
     return text
 
 
-def name(arm: words.Row) -> str:
+def name(arm: Arm) -> str:
     """`chrome 153.0.8010.0 webgpu, 4-bit, mixed`: what an arm is, apart from model and shape."""
     platform = arm["effective_platform"] or arm["requested_platform"]
     parts = (f"{words.browser(arm)} {platform}", f"{words.bits(arm)}-bit", words.options(arm))

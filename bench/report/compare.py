@@ -13,30 +13,26 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
-from bench.plan.request import Request
+from bench.plan.request import ASKED, SORTED
 from bench.report import alike, words
+from bench.report.row import Row, rows_of, value_at
 from bench.stats.blocks import Comparison, compare_blocks, compare_separate
 from bench.stats.many import Aggregate, geometric_mean, holm
 from bench.stats.verdict import MARGIN, Judgement, Verdict, judge
 
-Row = Mapping[str, Any]
 Key = tuple[Any, ...]
 Block = tuple[int, int]  # campaign, block
 
-AXES = tuple(f"requested_{name}" for name in Request.model_fields)
 KERNELS = "kernels"  # what ran, beside what was asked: part of an arm (`bench.report.alike.code`)
-_LEADING = tuple(
-    f"requested_{name}" for name in ("model", "sequence_length", "batch_size", "browser", "platform", "bits")
-)
 NOT_PLANNED = "not asked for"
 TIMED = "on a timer"
-_ORDER = (*_LEADING, *(name for name in AXES if name not in _LEADING))
+_ORDER = tuple(field.column for field in SORTED)
 NEEDED = tuple(
     dict.fromkeys(
         (
             *("id", "campaign", "campaign_id", "cell_id", "block", "position", "attempt", "outcome", "role"),
             *("browser", "browser_version", "effective_device"),
-            *(*alike.NEEDED, *AXES),
+            *(*alike.NEEDED, *ASKED),
         )
     )
 )
@@ -166,7 +162,7 @@ def compare(
     sides = [[row for row in rows if row["role"] != "twin"] for rows in whole]
     _check_sides(sides, names)
     varied = _varied(sides)
-    fixed = [name for name in (*AXES, KERNELS) if name not in varied]
+    fixed = [name for name in (*ASKED, KERNELS) if name not in varied]
     grouped = [_by_key(rows, fixed) for rows in sides]
     _check_meeting(grouped, varied, names)
     keys = list(dict.fromkeys(key for one in grouped for key in one))
@@ -195,7 +191,7 @@ def _twins(rows: Sequence[Row], metric: str, margin: float) -> list[Twins]:
     arms: dict[Key, tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
     for row in rows:
         if _usable(row, metric, force=False):
-            key = (row["campaign"], *(row[name] for name in AXES))
+            key = (row["campaign"], *(value_at(row, name) for name in ASKED))
             arms[key][row["role"] == "twin"].append(row)
     found = []
     for (campaign, *arm), pair in arms.items():
@@ -204,7 +200,7 @@ def _twins(rows: Sequence[Row], metric: str, margin: float) -> list[Twins]:
             medians = [[_centre(block[side], metric) for block in blocks] for side in (0, 1)]
             order = [_place(block[1]) - _place(block[0]) for block in blocks]
             comparison = compare_blocks(medians[0], medians[1], order)
-            named = dict(zip(AXES, arm, strict=True))
+            named = dict(zip(ASKED, arm, strict=True))
             found.append(Twins(campaign, named, comparison, judge(comparison, margin)))
     return found
 
@@ -239,7 +235,7 @@ def _with_kernels(sides: Sequence[Iterable[Row]]) -> list[list[Row]]:
         others = said.get((row["campaign_id"], row["requested_platform"]), set())
         return alike.code(row) or (next(iter(others)) if len(others) == 1 else None)
 
-    return [[{**row, KERNELS: of(row)} for row in rows] for rows in found]
+    return [rows_of({**row, KERNELS: of(row)} for row in rows) for rows in found]
 
 
 def _check_sides(sides: Sequence[list[Row]], names: tuple[str, str]) -> None:
@@ -254,17 +250,17 @@ def _check_sides(sides: Sequence[list[Row]], names: tuple[str, str]) -> None:
 
 
 def _varied(sides: Sequence[list[Row]]) -> tuple[str, ...]:
-    values = [{name: {row[name] for row in rows} for name in (*AXES, KERNELS)} for rows in sides]
+    values = [{name: {value_at(row, name) for row in rows} for name in (*ASKED, KERNELS)} for rows in sides]
     for one in values:
         one[KERNELS] -= {None}  # nothing ran: that tells no sides apart
-    found = [name for name in AXES if not values[0][name] & values[1][name]]
+    found = [name for name in ASKED if not values[0][name] & values[1][name]]
     return tuple(found) if values[0][KERNELS] & values[1][KERNELS] else (*found, KERNELS)
 
 
 def _by_key(rows: Iterable[Row], fixed: Sequence[str]) -> dict[Key, list[Row]]:
     grouped: dict[Key, list[Row]] = defaultdict(list)
     for row in rows:
-        grouped[tuple(row[name] for name in fixed)].append(row)
+        grouped[tuple(value_at(row, name) for name in fixed)].append(row)
     return grouped
 
 
@@ -274,7 +270,7 @@ def _check_meeting(
     for cells, name in zip(grouped, names, strict=True):
         for rows in cells.values():
             for axis in varied:
-                values = words.distinct(row[axis] for row in rows)
+                values = words.distinct(value_at(row, axis) for row in rows)
                 if len(values) > 1 and axis == KERNELS:
                     raise InputError(
                         f"{name} ran one cell of the other side with the kernels {' and '.join(values)}: say "
@@ -322,7 +318,7 @@ def _match(
         comparison = compare_blocks(sessions[0], sessions[1], order)
     else:
         compared = usable
-        sessions = [[float(row[metric]) for row in rows] for rows in usable]
+        sessions = [[float(value_at(row, metric)) for row in rows] for rows in usable]
         comparison = compare_separate(sessions[0], sessions[1])
     first, second = (
         Side(_mean(values), count, tuple(row["id"] for row in rows), _devices(rows))
@@ -350,7 +346,7 @@ def _why(outcomes: Mapping[str, int]) -> str:
 
 def _usable(row: Row, metric: str, force: bool) -> bool:
     ran = row["outcome"] == Outcome.OK or (force and row["outcome"] == Outcome.FALLBACK)
-    return ran and not _on_timer(row) and row[metric] is not None and row[metric] > 0
+    return ran and not _on_timer(row) and value_at(row, metric) is not None and value_at(row, metric) > 0
 
 
 def _on_timer(row: Row) -> bool:
@@ -378,8 +374,8 @@ def _pairs(usable: Sequence[list[Row]]) -> list[tuple[list[Row], list[Row]]]:
 
 def _centre(rows: Sequence[Row], metric: str) -> float:
     if len(rows) == 1:  # as it is, without the rounding of a logarithm
-        return float(rows[0][metric])
-    return _mean([float(row[metric]) for row in rows])
+        return float(value_at(rows[0], metric))
+    return _mean([float(value_at(row, metric)) for row in rows])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -8,35 +8,22 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.plan.request import ASKED, NAMED, OPTIONS
 from bench.report import gate, words
-from bench.report.compare import AXES, KERNELS, Matched, Side, Table, Twins
+from bench.report.compare import KERNELS, Matched, Side, Table, Twins
+from bench.report.row import value_at
 from bench.stats.blocks import Comparison
 from bench.stats.verdict import Verdict
 
 # What an arm is named by, in this order; the rest of it shows only where it is not the default.
-_NAMES = {
-    "requested_model": "model",
-    "requested_browser": "browser",
-    "requested_platform": "platform",
-    "requested_bits": "bits",
-    "requested_sequence_length": "tokens",
-    KERNELS: "kernels",
-}
-_UNITS = {"requested_bits": "{}-bit", "requested_sequence_length": "{} tokens"}
-_DEFAULTS = {
-    "requested_mixed_precision": False,
-    "requested_experimental_precision": False,
-    "requested_batch_size": 1,
-    "requested_device": "auto",
-    "requested_group_size": 32,
-    "requested_scheme": "symmetric",
-    "requested_engine": "native",
-}
+_NAMES = {**{field.column: field.title for field in NAMED}, KERNELS: "kernels"}
+_SAID = {field.column: field.said for field in NAMED}
+_DEFAULTS = {field.column: field.default for field in OPTIONS}
 
 
 def arm_name(arm: Mapping[str, Any]) -> str:
     """`all-MiniLM-L6-v2 chrome webgpu 4-bit 16 tokens mixed`, without what varies between the sides."""
-    parts = [_UNITS.get(name, "{}").format(arm[name]) for name in _NAMES if arm.get(name) is not None]
+    parts = [_SAID.get(name, str)(value_at(arm, name)) for name in _NAMES if arm.get(name) is not None]
     if arm.get(KERNELS) is not None:
         parts[-1] = parts[-1] if parts[-1].startswith("harness") else f"kernels {parts[-1]}"
     return words.visible(" ".join(filter(None, [*parts, options(arm)])))
@@ -46,9 +33,9 @@ def split_arms(arms: Sequence[Mapping[str, Any]]) -> tuple[str, list[str]]:
     """What all arms share, and a name for each by what it does not share; whole names where all are one."""
     if all(arm == arms[0] for arm in arms):
         return "", [arm_name(arm) for arm in arms]
-    same = {name for name in arms[0] if len({arm[name] for arm in arms}) == 1}
+    same = {name for name in arms[0] if len({value_at(arm, name) for arm in arms}) == 1}
     own = [arm_name({name: value for name, value in arm.items() if name not in same}) for arm in arms]
-    return arm_name({name: arms[0][name] for name in arms[0] if name in same}), own
+    return arm_name({name: value_at(arms[0], name) for name in arms[0] if name in same}), own
 
 
 def options(arm: Mapping[str, Any]) -> str:
@@ -199,7 +186,7 @@ def record(cell: Matched) -> dict[str, Any]:
     figures = ("blocks", "design", "ratio", "low", "high", "p")
     beside = ("deviation", "median_ratio", "median_low", "median_high", "p_permutation")
     return {
-        **{name: cell.arm.get(name) for name in (*AXES, KERNELS)},
+        **{name: cell.arm.get(name) for name in (*ASKED, KERNELS)},
         "base": cell.base.centre,
         "other": cell.other.centre,
         **{name: getattr(found, name) if found else None for name in figures},

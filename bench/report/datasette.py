@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from bench.metrics import METRICS
+from bench.plan.request import SORTED
 
 FACETS = (
     *("requested_model", "browser", "requested_platform", "requested_bits"),
     *("outcome", "campaign", "effective_device"),
 )
+
+# Whatever an arm is asked for by, so that no mean is over two of them.
+_FIELDS = [field for field in SORTED if field.shown.phrase]
+_ASKED = ", ".join(
+    "browser" if field.name == "browser" else f"{field.column} as {field.title.replace(' ', '_')}"
+    for field in _FIELDS
+)
+_PLACES = ", ".join(str(place + 1) for place in range(len(_FIELDS) + 2))  # those, weights and device
 
 # name -> title, what it shows, SQL. Every number has what it is a number of beside it.
 QUERIES: dict[str, tuple[str, str, str]] = {
@@ -17,18 +26,16 @@ QUERIES: dict[str, tuple[str, str, str]] = {
         "Latency by bits",
         "Sessions that ran as requested (ok), least and mean of their medians, beside how many were asked. "
         "What reached no device has lines of its own.",
-        """
-select requested_model, requested_sequence_length as tokens, requested_batch_size as batch, browser,
-  requested_platform as platform, requested_bits as bits, requested_mixed_precision as mixed,
-  requested_experimental_precision as experimental, model_weights as weights,
+        f"""
+select {_ASKED}, model_weights as weights,
   case requested_platform when 'webgpu' then adapter else effective_device end as ran_on,
   sum(outcome = 'ok') as ok, count(*) as runs,
   round(min(case when outcome = 'ok' then latency_ms_median end), 3) as least_ms,
   round(avg(case when outcome = 'ok' then latency_ms_median end), 3) as mean_ms,
   round(avg(case when outcome = 'ok' then cosine_fp32 end), 5) as mean_cosine
 from run_summary where role = 'arm'
-group by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 order by 1, 2, 3, 4, 5, 6 desc, 7, 8, 9, 10
-""",
+group by {_PLACES} order by {_PLACES}
+""",  # noqa: S608 - of names of columns alone
     ),
     "what_runs_where": (
         "What runs where",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from bench.errors import InputError
+from bench.plan.request import ASKED
 from bench.report import tables, words
-from bench.report.board import ASKED, Board, as_rows, right
+from bench.report.board import Board, as_rows, right
 from bench.report.choice import name
+from bench.report.row import Arm, Row, value_at
 from bench.store.store import Store
 
 MOST = 20
 
 
-def arm_of(store: Store, run: int) -> tuple[Board, words.Row]:
+def arm_of(store: Store, run: int) -> tuple[Board, Arm]:
     """The arm that a run's number is part of, among all that asked for the same.
 
     Raises:
@@ -35,7 +36,7 @@ def arm_of(store: Store, run: int) -> tuple[Board, words.Row]:
     return board, wanted
 
 
-def explain(board: Board, arm: words.Row, seeds: Mapping[str, int]) -> list[str]:
+def explain(board: Board, arm: Arm, seeds: Mapping[str, int]) -> list[str]:
     """The arm in lines: what was asked, what came of it, and the runs behind it.
 
     Args:
@@ -60,14 +61,18 @@ def explain(board: Board, arm: words.Row, seeds: Mapping[str, int]) -> list[str]
         "",
         *_runs(board, arm, seeds),
     ]
-    others = [one for one in board.arms if one is not arm and all(one[key] == arm[key] for key in ASKED)]
+    others = [
+        one
+        for one in board.arms
+        if one is not arm and all(value_at(one, key) == value_at(arm, key) for key in ASKED)
+    ]
     if others:
         lines += ["", "the same request elsewhere or with another outcome:"]
         lines += [f"  {_other(one)}" for one in others[:MOST]]
     return lines
 
 
-def _numbers(arm: words.Row) -> list[str]:
+def _numbers(arm: Arm) -> list[str]:
     lines = []
     if arm["latency_ms_median"] is not None:
         several = arm["sessions"] > 1
@@ -85,8 +90,8 @@ def _numbers(arm: words.Row) -> list[str]:
     return lines
 
 
-def _runs(board: Board, arm: words.Row, seeds: Mapping[str, int]) -> list[str]:
-    rows: list[dict[str, Any]] = as_rows(board.runs[board.runs["id"].isin(arm["runs"][-MOST:])])
+def _runs(board: Board, arm: Arm, seeds: Mapping[str, int]) -> list[str]:
+    rows = as_rows(board.runs[board.runs["id"].isin(arm["runs"][-MOST:])])
     found = []
     for row in rows:
         seed = seeds.get(row["campaign"])
@@ -104,7 +109,7 @@ def _runs(board: Board, arm: words.Row, seeds: Mapping[str, int]) -> list[str]:
     return ["runs", *found, *([f"  and {left:,} earlier ones"] if left else [])]
 
 
-def _speed(row: words.Row) -> list[str]:
+def _speed(row: Row) -> list[str]:
     if row["latency_ms_median"] is None:
         return []
     low, high = words.interval(row)
@@ -112,12 +117,12 @@ def _speed(row: words.Row) -> list[str]:
     return [f"{words.number(row['latency_ms_median'])} ms{spread}", f"n = {row['latency_ms_n']}"]
 
 
-def campaigns_of(board: Board, arm: words.Row) -> list[str]:
+def campaigns_of(board: Board, arm: Arm) -> list[str]:
     """The campaigns of the runs that `explain` names."""
     kept = board.runs[board.runs["id"].isin(arm["runs"][-MOST:])]
     return words.distinct(kept["campaign"])
 
 
-def _other(arm: words.Row) -> str:
+def _other(arm: Arm) -> str:
     runs = ", ".join(str(run) for run in arm["runs"][: tables.MOST_IDS]) or "none"
     return f"{arm['outcome']} ×{arm['sessions']}, {words.device(arm) or words.browser(arm)}: runs {runs}"

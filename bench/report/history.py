@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 from bench.harness.outcome import Outcome
+from bench.plan.request import ASKED
 from bench.report import words
-from bench.report.compare import AXES, sortable
+from bench.report.compare import sortable
 from bench.report.compare_text import split_arms
+from bench.report.row import Row, value_at
 from bench.stats.steady import outlying
 from bench.stats.steps import LEAST, SHORTEST, Step, find_steps
 
-Row = Mapping[str, Any]
-
 # What makes a series; a change of anything else may be why its level changes.
-_SERIES = ("cpu", "adapter", "effective_device", "model_sha256", *AXES)
+_SERIES = ("cpu", "adapter", "effective_device", "model_sha256", *ASKED)
 # What is named where a step begins, and how it is called.
 CAUSES = {
     "effective_kernels": "kernels",
@@ -95,20 +95,20 @@ def history(rows: Iterable[Row], metric: str, least: float = LEAST) -> list[Seri
     grouped: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         ran = row["outcome"] == Outcome.OK and row["role"] != "twin" and row["timer_ms"] is None
-        if ran and row[metric] is not None and row[metric] > 0:
-            grouped[tuple(row[name] for name in _SERIES)].append(row)
+        if ran and value_at(row, metric) is not None and value_at(row, metric) > 0:
+            grouped[tuple(value_at(row, name) for name in _SERIES)].append(row)
     keys = sorted(grouped, key=lambda key: [sortable(value) for value in key])
     return [_series(dict(zip(_SERIES, key, strict=True)), grouped[key], metric, least) for key in keys]
 
 
 def _series(key: Mapping[str, Any], rows: list[Row], metric: str, least: float) -> Series:
     rows.sort(key=lambda row: (row["started_at"], row["id"]))
-    values = [float(row[metric]) for row in rows]
+    values = [float(value_at(row, metric)) for row in rows]
     steps = find_steps(values, least=least)
     edges = [0, *(step.index for step in steps), len(values)]
     far = sum(int(outlying(values[begin:end]).sum()) for begin, end in itertools.pairwise(edges))
     return Series(
-        arm={name: key[name] for name in AXES},
+        arm={name: key[name] for name in ASKED},
         cpu=words.visible(key["cpu"] or "unknown processor"),
         # The adapter is WebGPU's; WebNN has a device of its own.
         adapter=words.visible(
@@ -130,7 +130,8 @@ def _change(step: Step, rows: Sequence[Row]) -> Change:
     changed = {}
     for name, title in CAUSES.items():
         old, new = (
-            Counter(_said(row[name]) for row in side).most_common(1)[0][0] for side in (before, after)
+            Counter(_said(value_at(row, name)) for row in side).most_common(1)[0][0]
+            for side in (before, after)
         )
         if old != new:
             changed[title] = (old, new)
@@ -225,10 +226,10 @@ def as_csv(series: Sequence[Series]) -> str:
     """A line a point: arm, processor, adapter, run, time, value, the ratio of a step that begins there."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*AXES, "cpu", "adapter", "run", "at", "value", "step_ratio"])
+    writer.writerow([*ASKED, "cpu", "adapter", "run", "at", "value", "step_ratio"])
     for one in series:
         begins = {change.run: change.step.ratio for change in one.changes}
-        arm = ["" if one.arm[name] is None else one.arm[name] for name in AXES]
+        arm = ["" if one.arm[name] is None else one.arm[name] for name in ASKED]
         for run, at, value in zip(one.runs, one.times, one.values, strict=True):
             writer.writerow([*arm, one.cpu, one.adapter, run, at, value, begins.get(run, "")])
     return text.getvalue()

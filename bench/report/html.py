@@ -23,6 +23,7 @@ from bench.report.kinds import Kind
 from bench.report.output import write_file
 from bench.report.plots import draw
 from bench.report.repeat import repeat_commands
+from bench.report.row import Arm
 from bench.report.views import View
 from bench.store.store import Store
 
@@ -167,11 +168,11 @@ def _charts(board: Board, store: Store) -> tuple[list[Chart], list[str]]:
     return charts, absent
 
 
-def _that_ran(board: Board) -> list[words.Row]:
+def _that_ran(board: Board) -> list[Arm]:
     return [arm for arm in board.ran if arm["effective_platform"]]
 
 
-def _where(arm: words.Row) -> str:
+def _where(arm: Arm) -> str:
     adapter = words.device(arm).removesuffix(" (software adapter)")
     return f"{arm['browser']} {arm['effective_platform']} on {adapter}"
 

@@ -6,56 +6,45 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from bench.plan.fields import RecordField
+from bench.plan.request import ASKED, FIELDS
 from bench.report import words
+from bench.report.row import Row, value_at
 
-_FLAGS = ("platform", "browser", "model", "bits")
-# What a campaign shares in one command line; the defaults need no flag.
-_SHARED: dict[str, tuple[str, Any]] = {
-    "mixed_precision": ("--mixed-precision", False),
-    "experimental_precision": ("--experimental-precision", False),
-    "batch_size": ("--batch-size", 1),
-    "sequence_length": ("--sequence-length", 128),
-    "engine": ("--engine", "native"),
-    "device": ("--device", "auto"),
-    "group_size": ("--group-size", 32),
-    "scheme": ("--scheme", "symmetric"),
-    "weights": ("--weights", None),
-}
+# What a command line multiplies out, and what all of its arms share.
+_AXES = tuple(field for field in FIELDS if field.flag.several)
+_SHARED = tuple(field for field in FIELDS if not field.flag.several)
 
 
-def repeat_commands(cells: Sequence[words.Row]) -> list[str]:
+def repeat_commands(cells: Sequence[Row]) -> list[str]:
     """`bench run` lines that ask for exactly the arms of these cells."""
-    arms = {
-        tuple(sorted((k, v) for k, v in cell.items() if k.startswith("requested_"))): cell for cell in cells
-    }
-    groups: dict[tuple[Any, ...], list[words.Row]] = {}
+    arms = {tuple(value_at(cell, name) for name in ASKED): cell for cell in cells}
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for cell in arms.values():
-        groups.setdefault(tuple(cell[f"requested_{name}"] for name in _SHARED), []).append(cell)
+        groups.setdefault(tuple(value_at(cell, field.column) for field in _SHARED), []).append(cell)
     lines = []
     for members in groups.values():
-        axes = {name: words.distinct(cell[f"requested_{name}"] for cell in members) for name in _FLAGS}
+        axes = {field.name: _values(field, members) for field in _AXES}
         size = 1
         for values in axes.values():
             size *= len(values)
         # Flags multiply out; where that would ask for more than was asked, one line an arm.
-        parts = [axes] if size == len(members) else [_single(cell) for cell in members]
-        lines += [_command(part, members[0]) for part in parts]
+        parts = [members] if size == len(members) else [[cell] for cell in members]
+        lines += [_command(part) for part in parts]
     return lines
 
 
-def _single(cell: words.Row) -> dict[str, list[str]]:
-    return {name: [str(cell[f"requested_{name}"])] for name in _FLAGS}
+def _values(field: RecordField, cells: Sequence[Row]) -> list[Any]:
+    return list(dict.fromkeys(value_at(cell, field.column) for cell in cells))
 
 
-def _command(axes: dict[str, list[str]], cell: words.Row) -> str:
+def _command(cells: Sequence[Row]) -> str:
+    """One line for cells whose values multiply out; the defaults need no flag."""
     parts = ["bench", "run"]
-    for name, values in axes.items():
+    for field in (*_AXES, *_SHARED):
+        values = _values(field, cells)
+        if not field.needed and values == [field.default]:
+            continue
         for value in values:
-            parts += [f"--{name}", value]
-    for name, (flag, default) in _SHARED.items():
-        value = cell[f"requested_{name}"]
-        if value is True:
-            parts.append(flag)
-        elif value != default:
-            parts += [flag, str(value)]
+            parts += [field.option] if field.kind is bool else [field.option, str(value)]
     return shlex.join(words.visible(part) for part in parts)

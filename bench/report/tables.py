@@ -12,13 +12,16 @@ from typing import Any
 import pandas as pd
 
 from bench.harness.outcome import Outcome
+from bench.plan.request import ASKED, NAMED, SORTED
 from bench.report import words
 from bench.report.board import BITS, NOT_RUN, as_rows, right
+from bench.report.row import Arm, Row, value_at
 
-_LINE = ("model", "sequence_length", "browser", "platform")
+# What a line of the support matrix is of: all that names an arm but its bits, which are the columns.
+_LINE = tuple(field.column for field in SORTED if field in NAMED and field.name != "bits")
 
 
-def outcome_counts(arms: Sequence[words.Row]) -> dict[str, int]:
+def outcome_counts(arms: Sequence[Arm]) -> dict[str, int]:
     """How many cells came to each outcome, in the vocabulary's order, `not run` last; zeros left out."""
     found: Counter[str] = Counter()
     for arm in arms:
@@ -27,16 +30,16 @@ def outcome_counts(arms: Sequence[words.Row]) -> dict[str, int]:
     return {name: found[name] for name in order if found[name]}
 
 
-def support_groups(arms: Sequence[words.Row]) -> dict[tuple[Any, ...], list[words.Row]]:
+def support_groups(arms: Sequence[Arm]) -> dict[tuple[Any, ...], list[Arm]]:
     """The arms of each line of the support matrix: (model, tokens, browser, platform, options)."""
-    groups: dict[tuple[Any, ...], list[words.Row]] = {}
+    groups: dict[tuple[Any, ...], list[Arm]] = {}
     for arm in arms:
-        key = (*(arm[f"requested_{name}"] for name in _LINE), words.options(arm))
+        key = (*(value_at(arm, name) for name in _LINE), words.options(arm))
         groups.setdefault(key, []).append(arm)
     return dict(sorted(groups.items()))
 
 
-def support_matrix(arms: Sequence[words.Row]) -> pd.DataFrame:
+def support_matrix(arms: Sequence[Arm]) -> pd.DataFrame:
     """What each browser and platform made of each precision.
 
     Returns:
@@ -67,7 +70,7 @@ def support_matrix(arms: Sequence[words.Row]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns)
 
 
-def verdict(arms: Sequence[words.Row]) -> str:
+def verdict(arms: Sequence[Arm]) -> str:
     """What cells came to, in words; "" for none."""
     found: Counter[str] = Counter()
     for arm in arms:
@@ -77,13 +80,13 @@ def verdict(arms: Sequence[words.Row]) -> str:
     return ", ".join(f"{word} ×{count}" for word, count in found.most_common())
 
 
-def _word(arm: words.Row) -> str:
+def _word(arm: Arm) -> str:
     if arm["outcome"] == Outcome.FALLBACK and arm["effective_bits"] not in (None, arm["requested_bits"]):
         return f"fallback → {arm['effective_bits']}"
     return str(arm["outcome"])
 
 
-def sorted_arms(arms: Sequence[words.Row]) -> list[words.Row]:
+def sorted_arms(arms: Sequence[Arm]) -> list[Arm]:
     """In the order of the table: model, shape, options, browser, platform, most bits first."""
     return sorted(
         arms,
@@ -99,7 +102,7 @@ def sorted_arms(arms: Sequence[words.Row]) -> list[words.Row]:
     )
 
 
-def comparison(arms: Sequence[words.Row]) -> pd.DataFrame:
+def comparison(arms: Sequence[Arm]) -> pd.DataFrame:
     """Each arm that has a run, as text, in the order of `sorted_arms`; one without numbers keeps its line.
 
     Latency in milliseconds with its interval, memory against FP16.
@@ -134,7 +137,7 @@ def comparison(arms: Sequence[words.Row]) -> pd.DataFrame:
 MOST_IDS = 6  # of an arm's runs that are named
 
 
-def asked_for(row: words.Row) -> str:
+def asked_for(row: Row) -> str:
     """`chrome 153.0 webnn 4-bit experimental all-MiniLM-L6-v2`."""
     parts = (
         words.browser(row) or row["requested_browser"],
@@ -152,14 +155,7 @@ def failures(runs: pd.DataFrame, most: int = 200) -> tuple[pd.DataFrame, int]:
     The same words for the same request stand once, with the newest run and how many there were; the newest
     `most` of them are given.
     """
-    names = [
-        "requested_browser",
-        "browser_version",
-        "requested_platform",
-        "requested_bits",
-        "requested_model",
-    ]
-    names += ["requested_experimental_precision", "requested_mixed_precision", "requested_device"]
+    names = ["browser_version", *ASKED]
     names += ["outcome", "error_stage", "error_name", "error_message", "fallback_reason"]
     bad = runs[runs["outcome"] != Outcome.OK.value].sort_values("id")
     counted = bad.groupby(names, dropna=False, sort=False)["id"].transform("size")
@@ -170,7 +166,7 @@ def failures(runs: pd.DataFrame, most: int = 200) -> tuple[pd.DataFrame, int]:
             "run": str(row["id"]),
             "asked": asked_for(row),
             "outcome": row["outcome"],
-            "times": str(row["times"]),
+            "times": str(value_at(row, "times")),
             "stage": row["error_stage"] or "",
             "words": words.reason(row),
             "operator": words.visible(row["error_operator"]),
@@ -198,7 +194,7 @@ def environments(runs: pd.DataFrame) -> pd.DataFrame:
     }
     rounded = runs.assign(timer_resolution_us=runs["timer_resolution_us"].round(3))
     counted = rounded.groupby(list(columns), dropna=False, sort=False).size().reset_index(name="runs")
-    lines = [[_plain(row[name]) for name in (*columns, "runs")] for row in as_rows(counted)]
+    lines = [[_plain(value_at(row, name)) for name in (*columns, "runs")] for row in as_rows(counted)]
     return pd.DataFrame(lines, columns=[*columns.values(), "runs"])
 
 

@@ -13,6 +13,7 @@ from bench.report.against import Against
 from bench.report.board import NOT_RUN, Board, as_rows
 from bench.report.choice import Choice, name
 from bench.report.compare import Matched
+from bench.report.row import Row, value_at
 
 MOST_RUNS, MOST_ARMS, MOST_LINES = 1500, 1500, 300
 _MOST_LINKED = 100  # runs that one link shows
@@ -148,10 +149,10 @@ _ORDERS = {
 }
 
 
-def _order(head: str, row: words.Row) -> str:
+def _order(head: str, row: Row) -> str:
     if head in ("run", "runs"):
-        return str(row["runs"][0] if "runs" in row else row["id"])
-    return _plain(row[_ORDERS[head]] if head in _ORDERS else None)
+        return str(value_at(row, "runs")[0] if "runs" in row else row["id"])
+    return _plain(value_at(row, _ORDERS[head]) if head in _ORDERS else None)
 
 
 def against_view(found: Sequence[Against], here: set[int], left: Sequence[str]) -> View:

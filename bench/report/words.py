@@ -10,18 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-Row = Mapping[str, Any]
+from bench.plan.request import OPTIONS
+from bench.report.row import Row, median_ms, value_at
 
-# Options that change what a run is; each is said only where it is not the default.
-_OPTIONS = (
-    "mixed_precision",
-    "experimental_precision",
-    "batch_size",
-    "device",
-    "group_size",
-    "scheme",
-    "engine",
-)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -88,8 +79,10 @@ def latency(row: Row) -> str:
 def interval(row: Row) -> tuple[float, float]:
     """Ends of the 95 % interval in ms; the median itself twice where the samples were too few for one."""
     low, high = row["latency_ms_ci95_low"], row["latency_ms_ci95_high"]
-    median = row["latency_ms_median"]
-    return (median, median) if low is None or high is None else (low, high)
+    if low is not None and high is not None:
+        return low, high
+    median = median_ms(row)
+    return median, median
 
 
 def device(row: Row) -> str:
@@ -112,22 +105,10 @@ def software(row: Row) -> bool:
     return on_cpu or row["adapter_is_fallback"] is True
 
 
-def options(row: Row) -> str:
+def options(row: Mapping[str, object]) -> str:
     """Every option that is not the default: `mixed, batch 4`; works for cells too."""
-    said = {
-        "mixed_precision": "mixed" if row["requested_mixed_precision"] else "",
-        "experimental_precision": "experimental" if row["requested_experimental_precision"] else "",
-        "batch_size": _unless(row["requested_batch_size"], 1, "batch {}"),
-        "device": _unless(row["requested_device"], "auto", "device {}"),
-        "group_size": _unless(row["requested_group_size"], 32, "groups of {}"),
-        "scheme": _unless(row["requested_scheme"], "symmetric", "{}"),
-        "engine": _unless(row["requested_engine"], "native", "{}"),
-    }
-    return ", ".join(said[name] for name in _OPTIONS if said[name])
-
-
-def _unless(value: Any, default: Any, text: str) -> str:
-    return "" if value == default else text.format(value)
+    said = (field.option_said(value_at(row, field.column)) for field in OPTIONS)
+    return ", ".join(filter(None, said))
 
 
 def reason(row: Row) -> str:

@@ -16,12 +16,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from bench.harness.outcome import Outcome
 from bench.metrics import METRICS
 from bench.models.program import FORWARD
-from bench.plan.request import Request
+from bench.plan.request import FIELDS, Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo
 
 REVISION = "0005"  # of the newest migration
 FIRST_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
 OUR_TABLES = FIRST_TABLES | {"foreign_results"}
+_FIRST, _MIDDLE = -2, -1  # places of columns in `cells`: what is asked for stands before its JSON
 OWN = "own"  # the origin of campaigns that this program planned and verified
 
 
@@ -90,7 +91,25 @@ class CampaignRow(Base):
     origin: Mapped[str] = mapped_column(server_default=OWN)
 
 
-class CellRow(Base):
+class _Requested:
+    """A column for each field of a request, added below."""
+
+
+_KINDS: dict[type, sa.types.TypeEngine[Any]] = {
+    bool: sa.Boolean(),
+    int: sa.Integer(),
+    float: sa.Double(),
+    str: sa.Text(),
+}
+for _field in FIELDS:
+    setattr(
+        _Requested,
+        _field.column,
+        mapped_column(_field.column, _KINDS[_field.kind], nullable=_field.optional, sort_order=_MIDDLE),
+    )
+
+
+class CellRow(_Requested, Base):
     """One arm in one block: what was asked for, in the database before anything runs, and who runs it now."""
 
     __tablename__ = "cells"
@@ -101,23 +120,10 @@ class CellRow(Base):
         sa.Index(None, "campaign_id", "state", "position"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    campaign_id: Mapped[int] = mapped_column(sa.ForeignKey("campaigns.id"))
-    position: Mapped[int]
-    block: Mapped[int]
-    requested_platform: Mapped[str]
-    requested_browser: Mapped[str]
-    requested_model: Mapped[str]
-    requested_bits: Mapped[int]
-    requested_mixed_precision: Mapped[bool]
-    requested_experimental_precision: Mapped[bool]
-    requested_batch_size: Mapped[int]
-    requested_sequence_length: Mapped[int]
-    requested_engine: Mapped[str]
-    requested_device: Mapped[str]
-    requested_group_size: Mapped[int]
-    requested_scheme: Mapped[str]
-    requested_weights: Mapped[str | None]
+    id: Mapped[int] = mapped_column(primary_key=True, sort_order=_FIRST)
+    campaign_id: Mapped[int] = mapped_column(sa.ForeignKey("campaigns.id"), sort_order=_FIRST)
+    position: Mapped[int] = mapped_column(sort_order=_FIRST)
+    block: Mapped[int] = mapped_column(sort_order=_FIRST)
     arm: Mapped[dict[str, Any]]
     role: Mapped[str] = mapped_column(server_default="arm")
     state: Mapped[str] = mapped_column(server_default="planned")

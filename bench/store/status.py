@@ -172,15 +172,17 @@ class Refusal:
 
 def refusals(engine: sa.Engine) -> dict[tuple[str, str], Refusal]:
     """See `Store.refusals`."""
+    cells = CellRow.__table__.c
+    where = (cells.requested_browser, cells.requested_platform)
     newest = (
         sa.select(sa.func.max(RunRow.id))
         .join(CellRow, CellRow.id == RunRow.cell_id)
         .where(RunRow.outcome.not_in([Outcome.INTERRUPTED.value, Outcome.UNAVAILABLE.value]))
-        .group_by(CellRow.requested_browser, CellRow.requested_platform)
+        .group_by(*where)
     )
     query = (
         sa.select(
-            *(CellRow.requested_browser, CellRow.requested_platform, RunRow.id, RunRow.outcome),
+            *(*where, RunRow.id, RunRow.outcome),
             *(RunRow.error_message, RunRow.started_at),
         )
         .join(CellRow, CellRow.id == RunRow.cell_id)

@@ -76,7 +76,7 @@ def place(tmp_path_factory):
                 weights=str(folder),
             )
             measuring = RunSettings(
-                iterations=10**6 if fault and fault.long else 3,
+                iterations=100_000 if fault and fault.long else 3,
                 timeout=DEADLINE if fault and fault.hangs else 60.0,
                 fault=name,
             )
