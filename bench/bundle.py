@@ -184,6 +184,11 @@ def make(
     )
 
 
+def beside(bundle: Bundle, kind: str, write: Callable[[Path], None]) -> Path:
+    """A folder that an engine makes of a bundle, kept and pruned with the bundles; `write` fills it once."""
+    return _cached(bundle.graph_path.parent.parent / f"{kind}-{bundle.key}", write)
+
+
 def prune(
     max_bytes: int = MAX_BYTES, cache: Path | None = None, fresh_seconds: float = _FRESH_SECONDS
 ) -> int:

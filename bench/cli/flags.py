@@ -38,7 +38,7 @@ def platforms_of(values: Sequence[str]) -> list[str]:
     found: list[str] = []
     for value in values:
         chosen = choose("--platform", value, (*words.PLATFORMS, "both"))
-        for one in words.PLATFORMS if chosen == "both" else (chosen,):
+        for one in words.BOTH if chosen == "both" else (chosen,):
             if one not in found:
                 found.append(one)
     return found

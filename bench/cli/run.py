@@ -33,7 +33,7 @@ _MOST_SEED = 2**63 - 1  # what the database keeps
 
 
 def run_command(
-    platform: Annotated[list[str], typer.Option(help="webgpu, webnn or both; repeatable.")] = ["webgpu"],  # noqa: B006
+    platform: Annotated[list[str], typer.Option(help="webgpu, webnn, both; wasm; repeatable.")] = ["webgpu"],  # noqa: B006
     browser: Annotated[
         list[str], typer.Option(help="chrome, firefox, webkitgtk, edge, safari, or NAME:/path; repeatable.")
     ] = ["chrome"],  # noqa: B006
@@ -58,7 +58,10 @@ def run_command(
             "(also WEBNN_EXPERIMENTAL_PRECISION=1).",
         ),
     ] = False,
-    engine: Annotated[str, typer.Option(help="native: our own kernels and graphs.")] = "native",
+    engine: Annotated[
+        list[str],
+        typer.Option(help="native: our own kernels and graphs; ort-web: onnxruntime-web; repeatable."),
+    ] = ["native"],  # noqa: B006
     device: Annotated[
         str, typer.Option(help="auto, cpu (a software adapter in WebGPU), gpu, or npu (WebNN only).")
     ] = "auto",
@@ -122,12 +125,12 @@ def run_command(
         "browser": browsers_of(browser, settings),
         "platform": platforms_of(platform),
         "bits": [choose("--bits", value, words.BITS) for value in bits],
+        "engine": [choose("--engine", value, words.ENGINES) for value in engine],
     }
     fixed = {
         **shape_of(batch_size, sequence_length),
         "mixed_precision": mixed_precision,
         "experimental_precision": experimental_precision or experimental_by_environment(),
-        "engine": choose("--engine", engine, words.ENGINES),
         "device": choose("--device", device, words.DEVICES),
         "group_size": choose("--group-size", group_size, words.GROUP_SIZES),
         "scheme": choose("--scheme", scheme, words.SCHEMES),

@@ -63,6 +63,7 @@ def to_onnx(graph: Graph, table: Table, tensors: Tensors, form: Form | None = No
     Raises:
         NotInOnnx: an operator, a value or a size that ONNX cannot say, by its name.
     """
+    check(graph, 1)
     exporter = _Exporter(graph, table, tensors, form or Form())
     model = exporter.model()
     size = sum(len(proto.raw_data) for proto in model.graph.initializer)
@@ -70,6 +71,18 @@ def to_onnx(graph: Graph, table: Table, tensors: Tensors, form: Form | None = No
         raise NotInOnnx(f"{graph.name}: {size / 1e9:.1f} GB of weights do not fit one ONNX file of 2 GiB")
     made: bytes = model.SerializeToString(deterministic=True)
     return made
+
+
+def check(graph: Graph, bits: int) -> None:
+    """Raise NotInOnnx for what can be told of a graph before its weights are packed, by its name."""
+    for node in graph.nodes:
+        if not hasattr(_Exporter, f"_{node.op}"):
+            raise NotInOnnx(f"{node.name}: ONNX has no form for operator {node.op}")
+    if graph.parameters * bits // 8 > MAX_BYTES:
+        raise NotInOnnx(
+            f"{graph.name}: {graph.parameters} parameters of {bits} bits do not fit one ONNX file of 2 GiB; "
+            "fewer bits may, or engine native"
+        )
 
 
 class _Exporter:
@@ -93,10 +106,7 @@ class _Exporter:
         inputs = [self._input(item.name) for item in self.graph.inputs]
         for node in self.graph.nodes:
             if node.name not in self.done:
-                operator = getattr(self, f"_{node.op}", None)
-                if operator is None:
-                    raise NotInOnnx(f"{node.name}: ONNX has no form for operator {node.op}")
-                operator(node)
+                getattr(self, f"_{node.op}")(node)
         outputs = [self._output(name) for name in self.graph.outputs]
         graph = helper.make_graph(
             self.nodes,

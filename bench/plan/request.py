@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Platform = Literal["webgpu", "webnn"]
+Platform = Literal["webgpu", "webnn", "wasm"]
 Bits = Literal[16, 8, 4, 2]
-Engine = Literal["native"]
+Engine = Literal["native", "ort-web"]
 Device = Literal["auto", "cpu", "gpu", "npu"]
 Scheme = Literal["symmetric", "asymmetric"]
 GroupSize = Literal[16, 32, 64, 128]
@@ -16,6 +17,9 @@ GroupSize = Literal[16, 32, 64, 128]
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 BITS: tuple[Bits, ...] = get_args(Bits)
 ENGINES: tuple[Engine, ...] = get_args(Engine)
+BOTH: tuple[Platform, ...] = ("webgpu", "webnn")  # what `--platform both` stands for
+# Which platforms each engine has: a plan that asks for another is refused before anything is looked for.
+ENGINE_PLATFORMS: Mapping[Engine, tuple[Platform, ...]] = {"native": BOTH, "ort-web": PLATFORMS}
 DEVICES: tuple[Device, ...] = get_args(Device)
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 GROUP_SIZES: tuple[GroupSize, ...] = get_args(GroupSize)
@@ -33,7 +37,9 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    platform: Platform = Field(description="`webgpu` or `webnn`")
+    platform: Platform = Field(
+        description="`webgpu` or `webnn`; `wasm`, the processor, with engine `ort-web`"
+    )
     browser: str = Field(min_length=1, description="Browser, or `NAME:/path` for a build of its own")
     model: str = Field(min_length=1, description="Name of the catalog, or of a folder's model")
     bits: Bits = Field(description="Weight precision; 16 is the baseline")
@@ -45,7 +51,9 @@ class Request(BaseModel):
     sequence_length: int = Field(
         default=128, ge=1, le=MAX_SEQUENCE, description="Tokens (Whisper: 20 ms of audio) a sequence"
     )
-    engine: Engine = Field(default="native", description="`native`: our own kernels and graphs")
+    engine: Engine = Field(
+        default="native", description="`native`: our own kernels and graphs; `ort-web`: onnxruntime-web"
+    )
     device: Device = Field(
         default="auto", description="`auto`, `cpu` (a software adapter in WebGPU), `gpu` or `npu`"
     )
@@ -67,10 +75,12 @@ class Request(BaseModel):
 
     @property
     def label(self) -> str:
-        """A short name for progress lines: `chrome webgpu 4-bit mixed`."""
+        """A short name for progress lines: `chrome webgpu 4-bit mixed ort-web`."""
         parts = [self.browser_name, self.platform, f"{self.bits}-bit"]
         if self.mixed_precision:
             parts.append("mixed")
         if self.experimental_precision:
             parts.append("experimental")
+        if self.engine != "native":
+            parts.append(self.engine)
         return " ".join(parts)

@@ -1,5 +1,6 @@
 import { StageError } from "../runtime/errors.js";
 import { summary } from "../runtime/identity.js";
+import { openContext } from "./context.js";
 import { OPERATORS } from "./operators.js";
 import { WebNnWeights } from "./weights.js";
 
@@ -22,23 +23,6 @@ function tracked(builder) {
       };
     },
   });
-}
-
-/**
- * @param {string} device
- * @returns {Promise<MLContext>}
- */
-export async function openContext(device) {
-  if (!navigator.ml) {
-    throw new StageError("probe", new Error("navigator.ml is undefined: this browser has no WebNN"), {
-      outcome: "unsupported",
-    });
-  }
-  try {
-    return await navigator.ml.createContext(device === "auto" ? {} : { deviceType: device });
-  } catch (error) {
-    throw new StageError("probe", error, { outcome: "unsupported", operator: "createContext" });
-  }
 }
 
 /** Runs a graph through MLGraphBuilder, weights packed inside the graph. @implements {Backend} */
