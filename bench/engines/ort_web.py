@@ -61,12 +61,14 @@ class OrtWeb:
 
     def files(self, request: Request, bundle: Bundle) -> Mapping[str, Path]:
         """`model.f32.onnx`, and for WebGPU `model.f16.onnx` unless a value leaves float16."""
+        webnn = request.platform == "webnn"
         found: dict[str, Path] = {}
         wanted: tuple[Activations, ...] = ("f32", "f16") if request.platform == "webgpu" else ("f32",)
         for activations in wanted:
-            write = partial(_write, bundle, activations)
+            write = partial(_write, bundle, Form(activations=activations, webnn=webnn))
+            kind = f"onnx{FORMAT}-{'webnn' if webnn else activations}"
             try:
-                folder = beside(bundle, f"onnx{FORMAT}-{activations}", write)
+                folder = beside(bundle, kind, write)
             except NotInOnnx:
                 if activations == "f32":
                     raise
@@ -122,9 +124,8 @@ def _home() -> Path:
     return cache_root() / "engines" / f"ort-web-{VERSION}"
 
 
-def _write(bundle: Bundle, activations: Activations, folder: Path) -> None:
+def _write(bundle: Bundle, form: Form, folder: Path) -> None:
     table = json.loads(bundle.graph_path.read_text(encoding="utf-8"))["quantization"]
-    form = Form(activations=activations)
     (folder / "model.onnx").write_bytes(to_onnx(bundle.graph, table, load_file(bundle.weights_path), form))
 
 

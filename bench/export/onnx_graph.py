@@ -42,6 +42,8 @@ class Form:
         ids: type of the integer inputs.
         float_outputs: outputs are float32 whatever the activations are.
         positions: `position_ids` are no input but counted: from 0, or after this padding token.
+        webnn: only what onnxruntime's WebNN provider takes: no `GatherBlockQuantized` (tables are stored
+            dequantized), and gelu without a bias.
     """
 
     activations: Activations = "f32"
@@ -49,6 +51,7 @@ class Form:
     ids: Literal["int32", "int64"] = "int32"
     float_outputs: bool = False
     positions: Literal["input", "counted"] | int = "input"
+    webnn: bool = False
 
 
 def to_onnx(graph: Graph, table: Table, tensors: Tensors, form: Form | None = None) -> bytes:
@@ -222,7 +225,8 @@ class _Exporter:
     def _embedding(self, node: Node) -> None:
         (ids,), (table,) = node.inputs, node.weights
         self.ranks[node.output] = 3
-        found = self.weights.gathered(table) if self.weights.bits(table) < 16 else None
+        packed = self.weights.bits(table) < 16 and not self.form.webnn
+        found = self.weights.gathered(table) if packed else None
         if found is None:
             self.emit("Gather", [self._full(table), ids], node.output, axis=0)
             return
@@ -284,7 +288,7 @@ class _Exporter:
         if reader is None or reader.inputs.count(node.output) != 1:
             return False
         if reader.op == "activation":
-            return str(reader.attrs["kind"]) in _GELUS
+            return str(reader.attrs["kind"]) in _GELUS and not self.form.webnn
         norms = [one for one in self.readers.get(reader.output, []) if one.op == "layer_norm"]
         return reader.op == "add" and len(norms) == 1
 

@@ -5,7 +5,7 @@ import { completion, settle } from "../webgpu/waiting.js";
 import { openContext } from "../webnn/context.js";
 import { passTimes } from "./clock.js";
 import { formatsOf, readModel, weightBytes } from "./onnx.js";
-import { listen, placements } from "./placement.js";
+import { attend, elsewhere, listen, placements } from "./placement.js";
 import { HostIo, GpuIo } from "./tensors.js";
 
 /** @import {Completion} from "../webgpu/waiting.js" */
@@ -73,6 +73,7 @@ export class OrtBackend {
 
   /** Load the runtime; its WebAssembly is instantiated when the session is made. */
   async build() {
+    attend();
     const name = this.platform === "wasm" ? "ort.wasm.min.mjs" : "ort.webgpu.min.mjs";
     this.ort = await import(`${this.base}engine/${name}`);
     this.ort.env.wasm.wasmPaths = `${location.origin}${this.base}engine/`;
@@ -198,17 +199,6 @@ export class OrtBackend {
     return /** @type {T} */ (result);
   }
 
-  /** Operators that another provider than the platform's runs, with how many nodes each. */
-  elsewhere() {
-    /** @type {Record<string, number>} */
-    const found = {};
-    for (const [provider, operators] of this.placements) {
-      if (provider === PROVIDERS[this.platform]) continue;
-      for (const [operator, count] of operators) found[operator] = (found[operator] ?? 0) + count;
-    }
-    return found;
-  }
-
   /** @returns {Effective} */
   describe() {
     const { matrices, ...found } = summary(formatsOf(this.model));
@@ -230,8 +220,8 @@ export class OrtBackend {
       weight_bytes: weightBytes(this.model),
       notes: {
         matrices,
-        providers: Object.fromEntries([...this.placements].map(([name, nodes]) => [name, Object.fromEntries(nodes)])),
-        elsewhere: this.elsewhere(),
+        providers: Object.fromEntries([...this.placements].map(([name, { nodes }]) => [name, nodes])),
+        elsewhere: elsewhere(this.placements, PROVIDERS[this.platform]),
         accuracy_level: levels.length ? Math.max(...levels) : null,
         graph_capture: false,
         inputs_and_outputs: this.gpu ? "GPU buffers" : "memory of the page",
