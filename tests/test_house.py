@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-PURE = ("bench.plan", "bench.models", "bench.quantize", "bench.reference", "bench.stats")
+PURE = ("bench.plan", "bench.models", "bench.quantize", "bench.reference", "bench.stats", "bench.export")
 EFFECTFUL = (
     *("bench.browsers", "bench.harness", "bench.store", "bench.report", "bench.cli", "bench.bundle"),
     *("bench.models.fetch", "bench.models.catalog"),

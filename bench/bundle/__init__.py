@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from bench.quantize.recipe import LEAST_SQUARES, Recipe, bits_mean
 
 FORMAT = "webquant.bundle/2"  # part of every key: another quantizer, reference or layout is another format
 _WEIGHTS, _OUTPUTS = "weights.safetensors", "outputs.safetensors"
-__all__ = ["INPUT_SETS", "Bundle", "Verified", "make", "prune"]
+__all__ = ["INPUT_SETS", "Bundle", "Verified", "beside", "make", "prune"]
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,11 @@ def make(
         bits_mean=bits_mean(program.weights, recipe),
         parameters=program.parameters,
     )
+
+
+def beside(bundle: Bundle, kind: str, write: Callable[[Path], None]) -> Path:
+    """A folder that an engine makes of a bundle, kept and pruned with the bundles; `write` fills it once."""
+    return cached(bundle.program_path.parent.parent / f"{kind}-{bundle.key}", write)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.browsers import BrowserMissing, Build, grid, locate, parse_browser
 from bench.bundle import Bundle, make
+from bench.engines import Granted, engine_of
 from bench.errors import RunFailure
 from bench.faults import injection
 from bench.harness.environment import (
@@ -31,7 +32,6 @@ from bench.harness.session import Findings, RunSettings, Session, interruption
 from bench.harness.stop import Stop
 from bench.models.catalog import ModelSource
 from bench.plan.request import Request
-from bench.quantize.recipe import Recipe, mixed, uniform
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo, RunRecord
 from bench.settings import Settings
 
@@ -48,6 +48,7 @@ class Attempt:
     started_at: str
     build: Build | None = None
     flags: list[str] = field(default_factory=list)
+    granted: Granted | None = None
     bundle: Bundle | None = None
     session: Session | None = None
     failure: RunFailure | None = None
@@ -69,27 +70,6 @@ class Result:
 def now() -> str:
     """UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def granted_bits(request: Request) -> tuple[int, str | None]:
-    """The bits that will really run, and why they are others than requested.
-
-    WebNN has 8-bit integers everywhere but 4-bit ones not everywhere and 2-bit ones nowhere: in standard mode
-    both run as 8 bits; in experimental mode the browser is asked for the true type.
-    """
-    if request.platform == "webnn" and request.bits < 8 and not request.experimental_precision:
-        return 8, (
-            f"WebNN in standard mode runs {request.bits}-bit requests at 8 bits; "
-            f"--experimental-precision asks the browser for int{request.bits}"
-        )
-    return request.bits, None
-
-
-def recipe_of(request: Request, source: ModelSource, bits: int) -> Recipe:
-    """The recipe that a request comes down to, at the bits that it was granted."""
-    if not request.mixed_precision:
-        return uniform(bits, request.group_size, request.scheme)
-    return mixed(source.program(1, 1).weights, bits, request.group_size, request.scheme)
 
 
 def execute(
@@ -148,7 +128,9 @@ def _attempt(
         raise RunFailure(Outcome.UNAVAILABLE, Stage.LAUNCH, str(error), name="BrowserMissing") from None
     attempt.flags = browser.flags(attempt.build, settings)
     begun = monotonic()
-    bits, _ = granted_bits(request)
+    engine = engine_of(request)
+    attempt.granted = engine.grant(request, source.program(1, 1))
+    recipe = attempt.granted.recipe
 
     def tell(words: str) -> None:
         stop.check()  # a cancelled caller raises no signal in this thread
@@ -157,11 +139,12 @@ def _attempt(
     with stop.at_once():
         attempt.bundle = make(
             source,
-            recipe_of(request, source, bits),
+            recipe,
             batch=request.batch_size,
             sequence=request.sequence_length,
             progress=tell,
         )
+        engine.files(request, attempt.bundle)  # what it makes of the bundle is kept, like the bundle
     attempt.phases_ms["prepare"] = (monotonic() - begun) * 1000
     say("launch")
     fault = injection(run_settings.fault)
@@ -272,12 +255,16 @@ def _effective(attempt: Attempt, found: Findings, environment: Environment) -> t
     effective = Effective(**{name: said.get(name) for name in Effective.model_fields})
     if effective.bits_mean is not None:
         effective.bits_mean = round(effective.bits_mean, 6)
-    return effective, _departures(attempt.request, effective, environment)
+    return effective, [
+        *_departures(attempt.request, attempt.granted, effective, environment),
+        *_elsewhere(attempt.request, said.get("notes") or {}),
+    ]
 
 
-def _departures(request: Request, effective: Effective, environment: Environment) -> list[str]:
+def _departures(
+    request: Request, granted: Granted | None, effective: Effective, environment: Environment
+) -> list[str]:
     """Each thing that was asked and did not run, in words; what the page cannot know counts for none."""
-    granted, why = granted_bits(request)
     reasons = []
     for name in ("platform", "engine"):
         asked, ran = getattr(request, name), getattr(effective, name)
@@ -285,7 +272,8 @@ def _departures(request: Request, effective: Effective, environment: Environment
             reasons.append(f"{name} {asked} was requested, {ran} ran")
     if effective.bits is not None and effective.bits != request.bits:
         said = f"{request.bits} bits were requested, {effective.bits} ran"
-        reasons.append(why if why and effective.bits == granted else said)
+        why = granted.why if granted and effective.bits == granted.recipe.default.bits else None
+        reasons.append(why or said)
     if effective.bits is not None and effective.bits < 16:
         for name, title in (("group_size", "groups of"), ("scheme", "scheme")):
             asked, ran = getattr(request, name), getattr(effective, name)
@@ -297,3 +285,12 @@ def _departures(request: Request, effective: Effective, environment: Environment
         ran = effective.device or "the browser does not say what"
         reasons.append(f"device {request.device} was requested, {ran} ran it{on}")
     return reasons
+
+
+def _elsewhere(request: Request, notes: Mapping[str, Any]) -> list[str]:
+    """Operators that an engine ran elsewhere than on the platform, each with its name and count."""
+    found: Mapping[str, int] = notes.get("elsewhere") or {}
+    if not found:
+        return []
+    names = ", ".join(f"{count} {name}" if count > 1 else name for name, count in found.items())
+    return [f"platform {request.platform} was requested, these operators ran elsewhere: {names}"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.browsers import Browser, Build, SessionSpace, grid
 from bench.bundle import Bundle
+from bench.engines import engine_of
 from bench.errors import RunFailure
 from bench.harness import drive
 from bench.harness.injection import Injection
@@ -185,18 +186,22 @@ class Session:
 
     def _job(self) -> Job:
         request, bundle, run = self._request, self._bundle, self._run
+        engine = engine_of(request)
+        made = engine.files(request, bundle)
         task = {
             "platform": request.platform,
+            "engine": request.engine,
             "label": f"{request.model}: {request.label}",
             "bits": request.bits,
             "device": request.device,
             "experimental": request.experimental_precision,
             "program": "bundle/program.json",
             "weights": "bundle/weights.safetensors",
+            "models": {name: f"bundle/{name}" for name in made},
             "inputs": "bundle/inputs.safetensors",
             "calls": [asdict(call) for call in bundle.calls],
-            "shaders": shader_files() if request.platform == "webgpu" else [],
-            "modules": page_modules(request.platform),
+            "shaders": shader_files() if engine.shaders(request.platform) else [],
+            "modules": page_modules(engine.modules(request.platform)),
             "iterations": run.iterations,
             "max_seconds": run.max_seconds,
             "precision": run.precision,
@@ -205,13 +210,15 @@ class Session:
         }
         files = {
             "program.json": bundle.program_path,
-            "weights.safetensors": bundle.weights_path,
             "inputs.safetensors": bundle.inputs_path,
+            **made,
         }
         job = Job(
             task=self._injection.task(task),
             files=files,
             verdict=lambda name, outputs: self._verdict(job, name, outputs),
+            rooms=engine.rooms(),
+            policy=engine.policy,
             injection=self._injection,
         )
         return job

@@ -5,6 +5,7 @@ import { VERSION, kernelsHash } from "./runtime/identity.js";
 import { Link } from "./runtime/link.js";
 import { measure } from "./runtime/measure.js";
 import { probe } from "./runtime/probe.js";
+import { OrtBackend } from "./ort/backend.js";
 import { WebGpuBackend } from "./webgpu/backend.js";
 import { loadTexts } from "./webgpu/pipelines.js";
 import { WebNnBackend } from "./webnn/backend.js";
@@ -42,7 +43,7 @@ async function load(task) {
   const start = performance.now();
   const [program, tensors, inputs, shaders] = await Promise.all([
     loadProgram(base + task.program),
-    loadTensors(base + task.weights),
+    task.engine === "native" ? loadTensors(base + task.weights) : new Map(),
     loadTensors(base + task.inputs),
     loadTexts(task.shaders, `${base}shaders/`),
   ]);
@@ -126,7 +127,7 @@ async function gpuTime(backend, phase, task) {
 
 /** The roof over this run, where it is asked for and the platform shows one; it costs no run. @param {Backend} backend */
 async function ceilings(backend) {
-  if (!backend.ceilings) return { note: "WebNN shows neither its work nor what it runs on" };
+  if (!backend.ceilings) return { note: "neither the work nor what it runs on is shown here" };
   try {
     return await backend.ceilings();
   } catch (error) {
@@ -152,15 +153,18 @@ async function run(task) {
   await stage("build");
   const backend = /** @type {Backend} */ (
     await inStage("build", async () =>
-      task.platform === "webgpu"
-        ? WebGpuBackend.open(program, tensors, shaders, task)
-        : WebNnBackend.open(program, tensors, task),
+      task.engine === "ort-web"
+        ? OrtBackend.open(program, task, base)
+        : task.platform === "webgpu"
+          ? WebGpuBackend.open(program, tensors, shaders, task)
+          : WebNnBackend.open(program, tensors, task),
     )
   );
   const build_ms = await timed(() => inStage("build", () => backend.build()));
 
   await stage("compile");
   const compile_ms = await timed(() => inStage("compile", () => backend.compile()));
+  await inStage("compile", async () => backend.inspect?.());
   await link.event("effective", { engine: "native", engine_version: VERSION, kernels, ...backend.describe() });
 
   await stage("verify", {}, backend);

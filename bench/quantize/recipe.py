@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.models.graph import Weight
-from bench.plan.request import Scheme
+from bench.plan.request import Request, Scheme
 
 Zero = Literal["middle", "integer"]
 
@@ -92,6 +92,14 @@ def mixed(weights: Iterable[Weight], bits: int, group_size: int = 32, scheme: Sc
         return recipe
     critical = [weight.name for weight in matrices(weights) if weight.role in CRITICAL]
     return Recipe(recipe.method, recipe.default, dict.fromkeys(critical, raised))
+
+
+def recipe_of(request: Request, weights: Iterable[Weight], bits: int | None = None) -> Recipe:
+    """The recipe that a request comes down to, at its own bits or at others."""
+    asked = request.bits if bits is None else bits
+    if request.mixed_precision:
+        return mixed(weights, asked, request.group_size, request.scheme)
+    return uniform(asked, request.group_size, request.scheme)
 
 
 def bits_mean(weights: Iterable[Weight], recipe: Recipe) -> float:

@@ -97,6 +97,8 @@ export interface Backend {
   dispatches(entry: string): number | null;
   /** What the adapter reaches at most, and the work of one inference; absent where neither can be seen. */
   ceilings?(): Promise<Record<string, unknown>>;
+  /** Look at what was compiled, apart from every time; absent where nothing is to be looked up. */
+  inspect?(): Promise<void>;
   /** What really runs, read off what was built. */
   describe(): Effective;
   destroy(): void;
@@ -104,7 +106,10 @@ export interface Backend {
 
 /** What ran, as far as the page sees it; null where it cannot. */
 export interface Effective {
-  platform: "webgpu" | "webnn";
+  /** Absent where it is our own. */
+  engine?: string;
+  engine_version?: string | null;
+  platform: "webgpu" | "webnn" | "wasm";
   /** `cpu` (software adapters too), `gpu`, or what WebNN names; null where the browser does not say. */
   device: string | null;
   bits: number | null;
@@ -141,13 +146,16 @@ export interface VerifiedCall {
 
 /** The run's description, as the harness serves it. */
 export interface Task {
-  platform: "webgpu" | "webnn";
+  platform: "webgpu" | "webnn" | "wasm";
+  engine: "native" | "ort-web";
   label: string;
   bits: number;
   device: "auto" | "cpu" | "gpu" | "npu";
   experimental: boolean;
   program: string;
   weights: string;
+  /** What the engine made of the bundle: file name -> path. */
+  models: Record<string, string>;
   inputs: string;
   /** What is verified, in order; `first` of a set comes after a reset, `forced` states get given values before it. */
   calls: VerifiedCall[];

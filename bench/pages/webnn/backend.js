@@ -1,26 +1,10 @@
 import { StageError } from "../runtime/errors.js";
 import { summary } from "../runtime/identity.js";
+import { openContext } from "./context.js";
 import { WebNnEntry } from "./entry.js";
 
 /** @import {States} from "./entry.js" */
 /** @import {Backend, Effective, Formats, Inputs, Outputs, Program, State, Task, Tensors} from "../runtime/types.d.ts" */
-
-/**
- * @param {string} device
- * @returns {Promise<MLContext>}
- */
-export async function openContext(device) {
-  if (!navigator.ml) {
-    throw new StageError("probe", new Error("navigator.ml is undefined: this browser has no WebNN"), {
-      outcome: "unsupported",
-    });
-  }
-  try {
-    return await navigator.ml.createContext(device === "auto" ? {} : { deviceType: device });
-  } catch (error) {
-    throw new StageError("probe", error, { outcome: "unsupported", operator: "createContext" });
-  }
-}
 
 /** Runs a program through MLGraphBuilder: a graph for each entry. @implements {Backend} */
 export class WebNnBackend {
