@@ -59,9 +59,7 @@ def check(program: Program, bits: int) -> None:
     """Raise NotInOnnx for what can be told of a program before its weights are packed, by its name."""
     if program.states or len(program.entries) > 1:
         held = ", ".join([*(state.name for state in program.states), *list(program.entries)[1:]])
-        raise NotInOnnx(
-            f"{program.name}: a model with states or several entries ({held}) is not exported yet"
-        )
+        raise NotInOnnx(f"{program.name}: states and several entries ({held}) are not exported yet")
     for node in program.main.nodes:
         if not hasattr(_Exporter, f"_{node.op}"):
             raise NotInOnnx(f"{node.name}: ONNX has no form for operator {node.op}")

@@ -65,8 +65,11 @@ class Initializers:
         return self.constant(name, np.asarray(self.tensors[name]).astype(self.scalar))
 
     def bits(self, name: str) -> int:
-        """Bits of a matrix."""
-        return int(self.table[name]["bits"])
+        """Bits of a matrix. NotInOnnx where ONNX cannot say its format."""
+        how = self.table[name]
+        if how["scheme"] not in (None, "symmetric", "asymmetric"):
+            raise NotInOnnx(f"{name}: ONNX has no form for weights that are {how['scheme']}")
+        return int(how["bits"])
 
     def packed(self, name: str) -> tuple[list[str], dict[str, int]]:
         """Inputs B, scales, zero points ("" for none) and attributes of a `MatMulNBits`.
