@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from extension.changed import ADDED, KINDS
 from safetensors.numpy import save_file
+from toy_changes import ADDED, KINDS
 
 import bench
 
@@ -23,7 +23,7 @@ from .conftest import require
 
 pytestmark = pytest.mark.browser
 ROOT = Path(bench.__file__).resolve().parents[1]
-TOYS = Path(__file__).resolve().parents[1] / "extension" / "added"
+TOYS = Path(__file__).resolve().parents[1] / "toys"
 CONFIG = {"model_type": "toy", "vocab_size": 37, "hidden_size": 70}
 
 

@@ -9,7 +9,8 @@ FAMILY = [
     (
         "bench/models/families.py",
         "FAMILIES = {",
-        '_TOY = Family(toy.check, toy.build, toy.layout, toy.calls, (), toy.made_up)\nFAMILIES = {"toy": _TOY, ',
+        """_TOY = Family(toy.check, toy.build, toy.layout, toy.calls, (), toy.made_up)
+FAMILIES = {"toy": _TOY, """,
     ),
 ]
 OPERATOR = [
@@ -109,7 +110,12 @@ STORAGES: Mapping''',
     (
         "bench/shaders/weights.inc.wgsl",
         "fn codes4(word: u32, part: u32) -> vec4<f32> {",
-        "fn codes4(packed: u32, part: u32) -> vec4<f32> {\n//#if COMPLEMENT\n  let word = ~packed;\n//#else\n  let word = packed;\n//#endif",
+        """fn codes4(packed: u32, part: u32) -> vec4<f32> {
+//#if COMPLEMENT
+  let word = ~packed;
+//#else
+  let word = packed;
+//#endif""",
     ),
 ]
 ENGINE = [
