@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.plan.fields import Flag, RecordField, Shown, fields_of
+from bench.plan.fields import Flag, Shown, fields_of
 
 Platform = Literal["webgpu", "webnn"]
 Bits = Literal[16, 8, 4, 2]
@@ -18,10 +18,7 @@ Device = Literal["auto", "cpu", "gpu", "npu"]
 Scheme = Literal["symmetric", "asymmetric"]
 GroupSize = Literal[16, 32, 64, 128]
 
-PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 BITS: tuple[Bits, ...] = get_args(Bits)
-ENGINES: tuple[Engine, ...] = get_args(Engine)
-DEVICES: tuple[Device, ...] = get_args(Device)
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 GROUP_SIZES: tuple[GroupSize, ...] = get_args(GroupSize)
 
@@ -140,8 +137,3 @@ OPTIONS = tuple(field for field in FIELDS if field.shown.name is None and field.
 SORTED = tuple(sorted(FIELDS, key=lambda one: one.shown.sort))
 # Columns of the database, in the order of the class.
 ASKED = tuple(field.column for field in FIELDS)
-
-
-def field_of(name: str) -> RecordField:
-    """The field of that name."""
-    return next(field for field in FIELDS if field.name == name)
