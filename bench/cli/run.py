@@ -11,11 +11,11 @@ import typer
 
 from bench.cli.asked import Asked, with_flags
 from bench.cli.db import Database
+from bench.cli.faults import bring
 from bench.cli.flags import Grid, with_grid
 from bench.cli.query import give_runs
 from bench.cli.work import Work, work
 from bench.errors import InputError
-from bench.faults import injection
 from bench.harness.campaign import Policy, Report
 from bench.harness.outputs import check_output_folder
 from bench.harness.session import RunSettings
@@ -56,7 +56,7 @@ def run_command(
     if abs(seed) > _MOST_SEED:
         raise InputError(f"--seed {seed}: must be from -{_MOST_SEED} to {_MOST_SEED}")
     arms = asked.arms(settings)
-    injection(fault)  # refuses an unknown one before anything is written
+    bring(fault)(fault)  # refuses an unknown one before anything is written
     measuring = RunSettings(**asked.settings(), fault=fault)
     report = run_requests(arms, settings, measuring, seed=seed, name=name, db=db, save_outputs=save_outputs)
     if as_json:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.cli.faults import bring, runner
 from bench.cli.progress import Progress
 from bench.errors import InputError
 from bench.harness.campaign import Policy, Report, Sources, Watching, resolve_models, run_campaign
@@ -65,7 +66,11 @@ def work(what: Work, stop: Stop | None = None) -> tuple[Report, Status]:
     stop = stop or Stop()
     check_cache()
     # The database comes last: whatever is refused before it, a port in use too, leaves none behind.
-    with stop.signals(), Progress() as progress, Supervisor(what.settings) as supervisor:
+    with (
+        stop.signals(),
+        Progress() as progress,
+        Supervisor(what.settings, runner=runner(what.fault)) as supervisor,
+    ):
         supervisor.begin()
         sources = resolve_models(what.arms, progress.note)
         for source in sources.values():
@@ -108,6 +113,7 @@ def _run(
         save_outputs=what.save_outputs,
         stop=stop,
         keep=what.keep,
+        bring=bring(what.fault),
     )
 
 
