@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Direction = Literal["lower", "higher", "none"]
 Section = Literal["metrics", "quality"]
@@ -20,6 +21,8 @@ class Metric:
         direction: which way is better.
         meaning: one sentence for docs and tooltips.
         integer: whether it is stored as an integer.
+        of: the JSON object that holds it within its section, or "".
+        speed: whether only a run that was measured has it.
     """
 
     name: str
@@ -28,24 +31,53 @@ class Metric:
     direction: Direction
     meaning: str
     integer: bool = False
+    of: str = ""
+    speed: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name within the JSON object that holds it."""
+        return self.name.removeprefix(f"{self.of}_") if self.of else self.name
 
 
-def _latency(stat: str, meaning: str, direction: Direction = "lower", unit: str = "ms") -> Metric:
-    return Metric(f"latency_ms_{stat}", "metrics", unit, direction, meaning, integer=stat == "n")
+def _latency(of: str, what: str) -> tuple[Metric, ...]:
+    """The nine numbers of a time."""
+
+    def one(stat: str, meaning: str, direction: Direction = "lower", unit: str = "ms") -> Metric:
+        name, whole = f"{of}_{stat}", stat == "n"
+        return Metric(name, "metrics", unit, direction, meaning, integer=whole, of=of, speed=True)
+
+    return (
+        one("median", f"Median wall time of {what}, from submit to done"),
+        one("mean", f"Mean wall time of {what}"),
+        one("p50", f"50th percentile of the wall time of {what}"),
+        one("p90", f"90th percentile of the wall time of {what}"),
+        one("p99", f"99th percentile of the wall time of {what}"),
+        one("std", "Standard deviation of the samples", "none"),
+        one("ci95_low", "Lower end of the 95 % interval of the median within this session", "none"),
+        one("ci95_high", "Upper end of the 95 % interval of the median within this session", "none"),
+        one("n", "Number of measured samples", "none", ""),
+    )
 
 
 METRICS: tuple[Metric, ...] = (
-    _latency("median", "Median wall time of one inference, from submit to done"),
-    _latency("mean", "Mean wall time of one inference"),
-    _latency("p50", "50th percentile of the wall time of one inference"),
-    _latency("p90", "90th percentile of the wall time of one inference"),
-    _latency("p99", "99th percentile of the wall time of one inference"),
-    _latency("std", "Standard deviation of the samples", "none"),
-    _latency("ci95_low", "Lower end of the 95 % interval of the median within this session", "none"),
-    _latency("ci95_high", "Upper end of the 95 % interval of the median within this session", "none"),
-    _latency("n", "Number of measured samples", "none", ""),
-    Metric("throughput_per_s", "metrics", "1/s", "higher", "Sequences per second: batch over median latency"),
-    Metric("first_inference_ms", "metrics", "ms", "lower", "The first inference after building, cold"),
+    *_latency("latency_ms", "one inference"),
+    Metric(
+        "throughput_per_s",
+        "metrics",
+        "1/s",
+        "higher",
+        "Sequences per second: batch over median latency",
+        speed=True,
+    ),
+    Metric(
+        "first_inference_ms",
+        "metrics",
+        "ms",
+        "lower",
+        "The first inference after building, cold",
+        speed=True,
+    ),
     Metric("load_ms", "metrics", "ms", "lower", "Fetching graph and weights from the loopback server"),
     Metric("build_ms", "metrics", "ms", "lower", "Making buffers and uploads (WebGPU) or the graph (WebNN)"),
     Metric(
@@ -55,7 +87,14 @@ METRICS: tuple[Metric, ...] = (
         "lower",
         "Creating the pipelines (WebGPU) or MLGraphBuilder.build (WebNN)",
     ),
-    Metric("gpu_ms", "metrics", "ms", "lower", "Median GPU time of one inference by timestamp queries"),
+    Metric(
+        "gpu_ms",
+        "metrics",
+        "ms",
+        "lower",
+        "Median GPU time of one inference by timestamp queries",
+        speed=True,
+    ),
     Metric(
         "canary_ms",
         "metrics",
@@ -81,6 +120,23 @@ METRICS: tuple[Metric, ...] = (
         "none",
         "Period of the browser's timer that the samples sit on: such a latency is the timer's, and nothing compares it",
     ),
+    *_latency("decode_ms", "one token after the prompt"),
+    Metric(
+        "decode_tokens_per_s",
+        "metrics",
+        "1/s",
+        "higher",
+        "Tokens per second after the prompt, of all sequences of the batch",
+        speed=True,
+    ),
+    Metric(
+        "prefill_tokens_per_s",
+        "metrics",
+        "1/s",
+        "higher",
+        "Tokens of the prompt per second, of all sequences of the batch",
+        speed=True,
+    ),
     Metric(
         "kernel_rel_l2",
         "quality",
@@ -100,6 +156,37 @@ METRICS: tuple[Metric, ...] = (
         "higher",
         "Share of rows whose largest output is the unquantized model's; classifiers only",
     ),
+    Metric(
+        "greedy_agreement",
+        "quality",
+        "",
+        "higher",
+        "Share of the tokens that the model writes by itself which the unquantized model writes too",
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+
+def flattened(metrics: Mapping[str, Any], quality: Mapping[str, Any]) -> dict[str, Any]:
+    """The registry's columns from the JSON of a record; None where it has no such number."""
+    sections = {"metrics": metrics, "quality": quality}
+    flat = {}
+    for metric in METRICS:
+        held = sections[metric.section]
+        flat[metric.name] = ((held.get(metric.of) or {}) if metric.of else held).get(metric.key)
+    return flat
+
+
+def nested(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The JSON of `metrics` and `quality` from the registry's columns; a time without a median is None."""
+    sections: dict[str, dict[str, Any]] = {"metrics": {}, "quality": {}}
+    for metric in METRICS:
+        held = sections[metric.section]
+        if metric.of:
+            held = held.setdefault(metric.of, {})
+        held[metric.key] = row[metric.name]
+    for name in {metric.of for metric in METRICS if metric.of}:
+        if sections["metrics"][name]["median"] is None:
+            sections["metrics"][name] = None
+    return sections["metrics"], sections["quality"]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.harness.outcome import Category, Outcome, Stage
+from bench.models.program import FORWARD, Unit
 from bench.plan.request import Request
 
 WeightSource = Literal["hub", "local", "synthetic"]
@@ -108,7 +109,7 @@ class ModelInfo(_Record):
 
 
 class Latency(_Record):
-    """Milliseconds for one inference, within one browser session."""
+    """Milliseconds for one call, within one browser session."""
 
     median: float
     mean: float
@@ -121,10 +122,28 @@ class Latency(_Record):
     n: int
 
 
+class PhaseMetrics(_Record):
+    """What was measured of one phase; None where the engine does not show it.
+
+    `latency_ms` is one call of it, `gpu_ms` its median GPU time, `dispatches` what it gives the device to do.
+    """
+
+    unit: Unit
+    latency_ms: Latency
+    gpu_ms: float | None = None
+    dispatches: int | None = None
+
+
 class Metrics(_Record):
-    """What was measured; see `bench.metrics` for each name's unit and meaning."""
+    """What was measured; see `bench.metrics` for each name's unit and meaning.
+
+    `latency_ms` and `gpu_ms` are the main phase's; `phases` has every phase by name.
+    """
 
     latency_ms: Latency | None = None
+    decode_ms: Latency | None = None
+    decode_tokens_per_s: float | None = None
+    prefill_tokens_per_s: float | None = None
     throughput_per_s: float | None = None
     first_inference_ms: float | None = None
     load_ms: float | None = None
@@ -137,6 +156,7 @@ class Metrics(_Record):
     memory_reduction: float | None = None
     sample_ticks: float | None = None
     timer_ms: float | None = None
+    phases: dict[str, PhaseMetrics] = Field(default_factory=dict)
 
 
 class Quality(_Record):
@@ -147,6 +167,7 @@ class Quality(_Record):
     rel_l2_fp32: float | None = None
     max_abs_fp32: float | None = None
     top1_agreement: float | None = None
+    greedy_agreement: float | None = None
 
 
 class ErrorInfo(_Record):
@@ -160,12 +181,13 @@ class ErrorInfo(_Record):
 
 
 class Sample(_Record):
-    """One timed batch. `value_ms` is per inference: the batch's wall time over its size.
+    """One timed batch of a phase. `value_ms` is per call: the batch's wall time over its size.
 
-    A batch in whose time the machine slept is of the phase `suspended`, and in no summary.
+    A batch in whose time the machine slept is of the kind `suspended`, and in no summary.
     """
 
-    phase: Literal["warmup", "measure", "gpu", "suspended"]
+    phase: str = FORWARD
+    kind: Literal["warmup", "measure", "gpu", "suspended"]
     batch: int
     value_ms: float
 

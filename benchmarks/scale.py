@@ -206,7 +206,7 @@ def commits(url: str, count: int, samples: int) -> list[float]:
                 model=model(arm.model), metrics=Metrics(latency_ms=summarize(values)),
                 quality=Quality(kernel_rel_l2=1e-6),
                 error=None, started_at=now, finished_at=now,
-                samples=[Sample(phase="measure", batch=1, value_ms=value) for value in values],
+                samples=[Sample(kind="measure", batch=1, value_ms=value) for value in values],
             )  # fmt: skip
             begun = time.perf_counter()
             store.record(cell.id, record)

@@ -122,8 +122,8 @@ def record(
             "quality": Quality(
                 kernel_rel_l2=3.2e-7 if outcome.measured else 0.7, cosine_fp32=0.9871, rel_l2_fp32=0.16
             ),
-            "samples": [Sample(phase="warmup", batch=2, value_ms=median * 2)]
-            + [Sample(phase="measure", batch=2, value_ms=median + step / 10) for step in range(3)],
+            "samples": [Sample(kind="warmup", batch=2, value_ms=median * 2)]
+            + [Sample(kind="measure", batch=2, value_ms=median + step / 10) for step in range(3)],
         }
     else:
         data["error"] = ErrorInfo(

@@ -36,6 +36,8 @@ _GROUPS = {
     "campaign": "campaign:campaign_app",
     "scheduler": "schedule:scheduler_app",
     "browsers": "browsers:browsers_app",
+    "engines": "engines:engines_app",
+    "export": "export:export_app",
     "models": "models:models_app",
     "db": "db:db_app",
     "faults": "faults:faults_app",

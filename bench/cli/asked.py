@@ -88,11 +88,11 @@ def _values(field: RecordField, given: Any, settings: Settings) -> list[Any]:
 
 
 def _read(field: RecordField, value: Any, settings: Settings) -> Sequence[Any]:
-    """One value; all of them for the word that stands for all. InputError where it is not allowed."""
+    """One value; several for the word that stands for them. InputError where it is not allowed."""
     every = field.flag.every
     if field.allowed:
         chosen = choose(field.option, value, (*field.allowed, every) if every else field.allowed)
-        return field.allowed if chosen == every else [chosen]
+        return field.flag.all_of if chosen == every else [chosen]
     if field.most is not None:
         positive(field.option, value, field.most)
     if field.name == "browser":

@@ -94,8 +94,8 @@ def inspect_command(
     Nothing is downloaded, run or written. `bench run --weights DIR` takes the same folders.
     """
     source = resolve(folder.resolve().name, folder)
-    graph = source.graph(1, 1)
-    read = {weight.name for weight in graph.weights}
+    program = source.program(1, 1)
+    read = {weight.name for weight in program.weights}
     unused = source.unused_tensors
     shown = ", ".join(unused[:4]) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
     architecture = (source.config.get("architectures") or ["no architecture named"])[0]
@@ -104,9 +104,9 @@ def inspect_command(
     made_up = source.made_up_inputs
     lines = {
         "folder": str(source.folder),
-        "model": f"{source.config['model_type']} ({architecture}), runs as {graph.family}: {head}",
-        "outputs": ", ".join(graph.outputs),
-        "weights": f"{graph.parameters:,} parameters in {len(read)} tensors",
+        "model": f"{source.config['model_type']} ({architecture}), runs as {program.family}: {head}",
+        "outputs": ", ".join(program.outputs),
+        "weights": f"{program.parameters:,} parameters in {len(read)} tensors",
         "not run": shown or "nothing: every tensor is read",
         "why": "the outputs above do not depend on them" if unused else "",
         "inputs": f"seeded random ones: {made_up}" if made_up else f"real ones, by {tokens}",

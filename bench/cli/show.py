@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.db import Database
 from bench.cli.rows import plain
-from bench.metrics import METRICS
+from bench.metrics import METRICS, flattened
 from bench.record import RunRecord
 from bench.report import words
 from bench.report.advice import advise
@@ -65,16 +65,14 @@ def _describe(record: RunRecord, *, twin: bool) -> list[str]:
 
 
 def _measured(record: RunRecord) -> list[str]:
-    flat: dict[str, Any] = {**record.metrics.model_dump(), **record.quality.model_dump()}
-    latency = flat.pop("latency_ms") or {}
-    flat.update({f"latency_ms_{stat}": value for stat, value in latency.items()})
+    flat = flattened(record.metrics.model_dump(), record.quality.model_dump())
     lines = []
     for metric in METRICS:
         value = flat.get(metric.name)
         if value is not None:
             text = words.thousands(value) if metric.integer else words.number(value, 5)
             lines.append(f"  {metric.name:<24}{text} {metric.unit}".rstrip())
-    times = [one.value_ms for one in record.samples if one.phase == "measure"]
+    times = [one.value_ms for one in record.samples if one.kind == "measure"]
     if times:
         found = steadiness(times)
         words_of = "yes" if found.steady else f"no: {found.why}"

@@ -230,8 +230,8 @@ _ALL = (
     ),
     Fault("weights_torn", _S, "the weights end early", _ERROR, _LOAD, "", Truncated),
     Fault(
-        "graph_of_garbage", _S, "the graph is no JSON", _ERROR, _LOAD, "JSON",
-        lambda: Answer("bundle/graph.json", garbage),
+        "program_of_garbage", _S, "the program is no JSON", _ERROR, _LOAD, "JSON",
+        lambda: Answer("bundle/program.json", garbage),
     ),
     Fault(
         "shader_missing", _S, "a shader is not there", _ERROR, _LOAD, "answered 404",

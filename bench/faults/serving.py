@@ -37,7 +37,12 @@ class OtherPlatform(Injection):
 
     def task(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
         """WebGPU, with what it needs."""
-        return {**task, "platform": "webgpu", "shaders": shader_files(), "modules": page_modules("webgpu")}
+        return {
+            **task,
+            "platform": "webgpu",
+            "shaders": shader_files(),
+            "modules": page_modules(["webgpu/*.js"]),
+        }
 
 
 class FullHeap(Page):

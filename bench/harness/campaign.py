@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.bundle import prune
+from bench.engines import check_installed, engine_of
 from bench.errors import RunFailure, StoreError, StoreGone
 from bench.harness import circumstances, identity, spool
 from bench.harness.breaker import Breaker
@@ -21,6 +22,7 @@ from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.models.catalog import ModelSource, resolve
+from bench.models.program import Program
 from bench.plan.request import Request
 from bench.record import RunRecord
 from bench.store import Campaign, CampaignState, Lease, Store
@@ -106,18 +108,20 @@ def resolve_models(requests: Sequence[Request], say: Callable[[str], None]) -> S
     """Find the weights of every model and check every shape, before anything is written.
 
     Raises:
-        InputError: an unknown model, unusable weights, or a shape the model does not allow.
+        InputError: an engine that is not installed, an unknown model, unusable weights, or a shape the
+            model or the engine does not allow.
     """
+    check_installed(requests)
     sources: dict[tuple[str, str | None], ModelSource] = {}
-    shapes: set[tuple[str, str | None, int, int]] = set()
+    programs: dict[tuple[str, str | None, int, int], Program] = {}
     for request in requests:
         key = (request.model, request.weights)
         if key not in sources:
             sources[key] = resolve(request.model, request.weights, progress=say)
         shape = (*key, request.batch_size, request.sequence_length)
-        if shape not in shapes:
-            sources[key].graph(request.batch_size, request.sequence_length)
-            shapes.add(shape)
+        if shape not in programs:
+            programs[shape] = sources[key].program(request.batch_size, request.sequence_length)
+        engine_of(request).check(request, programs[shape])
     return sources
 
 

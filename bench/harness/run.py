@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.browsers import BrowserMissing, Build, grid, locate, parse_browser
 from bench.bundle import Bundle, make
+from bench.engines import Granted, engine_of
 from bench.errors import RunFailure
 from bench.harness.environment import (
     describe_adapter,
@@ -24,19 +25,18 @@ from bench.harness.environment import (
 )
 from bench.harness.hardware import host_gpus
 from bench.harness.injection import Injection
+from bench.harness.measured import metrics_of, quality_of
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
 from bench.harness.session import Findings, RunSettings, Session, interruption
 from bench.harness.stop import Stop
-from bench.harness.truth import TimerGrid
 from bench.models.catalog import ModelSource
 from bench.plan.request import Request
-from bench.record import Effective, Environment, ErrorInfo, Metrics, ModelInfo, Quality, RunRecord, Sample
-from bench.reference import compare
+from bench.record import Effective, Environment, ErrorInfo, ModelInfo, RunRecord
 from bench.settings import Settings
-from bench.stats.summary import summarize
 
 Say = Callable[[str], None]
+_HOW_TIMED = ("batch", "steady", "stopped")
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Attempt:
     started_at: str
     build: Build | None = None
     flags: list[str] = field(default_factory=list)
+    granted: Granted | None = None
     bundle: Bundle | None = None
     session: Session | None = None
     failure: RunFailure | None = None
@@ -70,20 +71,6 @@ class Result:
 def now() -> str:
     """UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def granted_bits(request: Request) -> tuple[int, str | None]:
-    """The bits that will really run, and why they are others than requested.
-
-    WebNN has 8-bit integers everywhere but 4-bit ones not everywhere and 2-bit ones nowhere: in standard mode
-    both run as 8 bits; in experimental mode the browser is asked for the true type.
-    """
-    if request.platform == "webnn" and request.bits < 8 and not request.experimental_precision:
-        return 8, (
-            f"WebNN in standard mode runs {request.bits}-bit requests at 8 bits; "
-            f"--experimental-precision asks the browser for int{request.bits}"
-        )
-    return request.bits, None
 
 
 def execute(
@@ -113,7 +100,7 @@ def execute(
     if attempt.session:
         attempt.phases_ms.update(attempt.session.watch.close())
     found = attempt.session.findings if attempt.session else Findings()
-    inputs = attempt.bundle.inputs()[0] if attempt.bundle else {}
+    inputs = attempt.bundle.inputs()["0"] if attempt.bundle else {}
     record = _record(attempt, found)
     interrupted = record.outcome is Outcome.INTERRUPTED
     return Result(record, inputs, found.outputs.get("0", {}), interrupted)
@@ -146,7 +133,9 @@ def _attempt(
         raise RunFailure(Outcome.UNAVAILABLE, Stage.LAUNCH, str(error), name="BrowserMissing") from None
     attempt.flags = browser.flags(attempt.build, settings)
     begun = monotonic()
-    bits, _ = granted_bits(request)
+    engine = engine_of(request)
+    attempt.granted = engine.grant(request, source.program(1, 1))
+    recipe = attempt.granted.recipe
 
     def tell(words: str) -> None:
         stop.check()  # a cancelled caller raises no signal in this thread
@@ -155,14 +144,12 @@ def _attempt(
     with stop.at_once():
         attempt.bundle = make(
             source,
-            bits=bits,
-            mixed=request.mixed_precision,
-            group_size=request.group_size,
-            scheme=request.scheme,
+            recipe,
             batch=request.batch_size,
             sequence=request.sequence_length,
             progress=tell,
         )
+        engine.files(request, attempt.bundle)  # what it makes of the bundle is kept, like the bundle
     attempt.phases_ms["prepare"] = (monotonic() - begun) * 1000
     say("launch")
     attempt.session = Session(
@@ -187,7 +174,6 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             message=failure.message,
             operator=failure.operator,
         )
-    samples = found.samples()
     return RunRecord(
         uuid=str(uuid.uuid4()),
         outcome=outcome,
@@ -197,13 +183,13 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
         environment=environment,
         model=ModelInfo(
             name=request.model,
-            family=attempt.bundle.graph.family if attempt.bundle else None,
+            family=attempt.bundle.program.family if attempt.bundle else None,
             parameters=attempt.bundle.parameters if attempt.bundle else None,
             weights=source.weights if source else None,
             sha256=source.sha256 if source else None,
         ),
-        metrics=_metrics(attempt, found, samples, outcome),
-        quality=_quality(attempt, found),
+        metrics=metrics_of(attempt.bundle, request, found, outcome, attempt.failure),
+        quality=quality_of(attempt.bundle, found),
         error=error,
         started_at=attempt.started_at,
         finished_at=now(),
@@ -212,10 +198,9 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "launches": found.launches,
             "verdicts": found.verdicts,
             "notes": found.effective.get("notes"),
-            "batch": found.timing.get("batch"),
-            "steady": found.timing.get("steady"),
+            **{key: found.timing.get(key) for key in _HOW_TIMED},
+            **({"phases": later} if (later := _later_phases(found)) else {}),
             "canary": found.canary.get("canary"),
-            "stopped": found.timing.get("stopped"),
             "kept_busy": found.kept_busy(),
             "clocks": found.clocks or None,
             "bundle": attempt.bundle.key if attempt.bundle else None,
@@ -228,8 +213,14 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "made_up_inputs": source.made_up_inputs if source else None,
             "weights_sha256": source.weights_sha256 if source else None,
         },
-        samples=samples,
+        samples=found.samples(),
     )
+
+
+def _later_phases(found: Findings) -> dict[str, dict[str, Any]]:
+    """How the phases after the main one were timed."""
+    later = list(found.timings.items())[1:]
+    return {name: {key: timing.get(key) for key in _HOW_TIMED} for name, timing in later}
 
 
 def _environment(attempt: Attempt, found: Findings) -> Environment:
@@ -270,12 +261,16 @@ def _effective(attempt: Attempt, found: Findings, environment: Environment) -> t
     effective = Effective(**{name: said.get(name) for name in Effective.model_fields})
     if effective.bits_mean is not None:
         effective.bits_mean = round(effective.bits_mean, 6)
-    return effective, _departures(attempt.request, effective, environment)
+    return effective, [
+        *_departures(attempt.request, attempt.granted, effective, environment),
+        *_elsewhere(attempt.request, said.get("notes") or {}),
+    ]
 
 
-def _departures(request: Request, effective: Effective, environment: Environment) -> list[str]:
+def _departures(
+    request: Request, granted: Granted | None, effective: Effective, environment: Environment
+) -> list[str]:
     """Each thing that was asked and did not run, in words; what the page cannot know counts for none."""
-    granted, why = granted_bits(request)
     reasons = []
     for name in ("platform", "engine"):
         asked, ran = getattr(request, name), getattr(effective, name)
@@ -283,7 +278,8 @@ def _departures(request: Request, effective: Effective, environment: Environment
             reasons.append(f"{name} {asked} was requested, {ran} ran")
     if effective.bits is not None and effective.bits != request.bits:
         said = f"{request.bits} bits were requested, {effective.bits} ran"
-        reasons.append(why if why and effective.bits == granted else said)
+        why = granted.why if granted and effective.bits == granted.recipe.default.bits else None
+        reasons.append(why or said)
     if effective.bits is not None and effective.bits < 16:
         for name, title in (("group_size", "groups of"), ("scheme", "scheme")):
             asked, ran = getattr(request, name), getattr(effective, name)
@@ -297,55 +293,10 @@ def _departures(request: Request, effective: Effective, environment: Environment
     return reasons
 
 
-def _metrics(attempt: Attempt, found: Findings, samples: list[Sample], outcome: Outcome) -> Metrics:
-    bundle = attempt.bundle
-    canary = found.canary.get("canary_ms")
-    if not found.effective or bundle is None or outcome is Outcome.INCORRECT:
-        return Metrics(canary_ms=canary)
-    uploaded = int(found.effective["weight_bytes"])
-    metrics = Metrics(
-        canary_ms=canary,
-        load_ms=found.cold.get("load_ms"),
-        build_ms=found.cold.get("build_ms"),
-        compile_ms=found.cold.get("compile_ms"),
-        weight_bytes=uploaded,
-        weight_bytes_fp16=bundle.weight_bytes_fp16,
-        memory_reduction=1 - uploaded / bundle.weight_bytes_fp16,
-    )
-    taken = [sample for sample in samples if sample.phase == "measure"]
-    tick = (found.probe.get("timer_resolution_us") or 0.0) / 1000
-    if taken and tick:
-        metrics.sample_ticks = min(sample.batch * sample.value_ms for sample in taken) / tick
-    if isinstance(attempt.failure, TimerGrid):
-        metrics.timer_ms = attempt.failure.period_ms
-    measured = [sample.value_ms for sample in taken]
-    if outcome.measured and measured:
-        metrics.latency_ms = summarize(measured)
-        metrics.throughput_per_s = 1000 * attempt.request.batch_size / metrics.latency_ms.median
-        metrics.first_inference_ms = found.cold.get("first_inference_ms")
-        metrics.gpu_ms = found.timing.get("gpu_ms")
-    return metrics
-
-
-def _quality(attempt: Attempt, found: Findings) -> Quality:
-    """Over every input set that was verified; the kernel's also over the last outputs of the measurement."""
-    if attempt.bundle is None or not found.outputs:
-        return Quality()
-    sets = {int(name): outputs for name, outputs in found.outputs.items() if name != "last"}
-    last = found.outputs.get("last")  # of set 0, which counts once in what the precision costs
-    reference, fp32 = attempt.bundle.reference(), attempt.bundle.fp32()
-    return finite(
-        compare.quality(
-            attempt.bundle.graph,
-            list(sets.values()),
-            [reference[i] for i in sets],
-            [fp32[i] for i in sets],
-            [(last, reference[0])] if last is not None else [],
-        )
-    )
-
-
-def finite(quality: Quality) -> Quality:
-    """JSON and SQL have no infinity: what is no number was not measured."""
-    values: dict[str, Any] = quality.model_dump()
-    return Quality(**{key: v if v is not None and np.isfinite(v) else None for key, v in values.items()})
+def _elsewhere(request: Request, notes: Mapping[str, Any]) -> list[str]:
+    """Operators that an engine ran elsewhere than on the platform, each with its name and count."""
+    found: Mapping[str, int] = notes.get("elsewhere") or {}
+    if not found:
+        return []
+    names = ", ".join(f"{count} {name}" if count > 1 else name for name, count in found.items())
+    return [f"platform {request.platform} was requested, these operators ran elsewhere: {names}"]

@@ -12,7 +12,7 @@ import errno
 import queue
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ _TYPES = {
     ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+    ".onnx": "application/octet-stream",
     ".wgsl": "text/plain",
     ".json": "application/json",
     ".safetensors": "application/octet-stream",
@@ -52,10 +55,10 @@ def shader_files() -> list[str]:
     return sorted(path.name for path in _ROOMS["shaders"].glob("*.wgsl"))
 
 
-def page_modules(platform: str) -> list[str]:
-    """The page's modules that a run through one platform consists of, beside its shaders; sorted."""
+def page_modules(patterns: Iterable[str]) -> list[str]:
+    """The page's modules that a run consists of: the runtime and those of the patterns; sorted."""
     pages = _ROOMS["pages"]
-    found = [pages / "main.js", *pages.glob("runtime/*.js"), *pages.glob(f"{platform}/*.js")]
+    found = [pages / "main.js", *(path for one in ("runtime/*.js", *patterns) for path in pages.glob(one))]
     return sorted(path.relative_to(pages).as_posix() for path in found)
 
 
@@ -69,6 +72,8 @@ class Job:
         verdict: called with a set's name and its outputs' bytes, in a worker thread.
         events: everything the page reports, in order.
         effective: what the page said of itself, here at once: a verdict needs it before the events are read.
+        rooms: folders served beside the page's own, by their first word.
+        policy: what the page may load and run.
         injection: may answer otherwise.
     """
 
@@ -78,6 +83,8 @@ class Job:
     events: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
     outputs: dict[str, dict[str, bytes]] = field(default_factory=dict)
     effective: dict[str, Any] = field(default_factory=dict)
+    rooms: Mapping[str, Path] = field(default_factory=dict)
+    policy: str = _HEADERS["Content-Security-Policy"]
     injection: Injection = field(default_factory=Injection)
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
@@ -178,7 +185,7 @@ class PageServer:
             # Names that no file can have, bytes that are no text: what was asked for cannot be.
             words = " ".join(str(error).split())[:_MOST_WORDS]
             response = web.Response(status=400, text=f"cannot answer that: {words or type(error).__name__}")
-        response.headers.update(_HEADERS)
+        response.headers.update({**_HEADERS, "Content-Security-Policy": job.policy})
         path = request.path.partition(f"/r/{request.match_info['token']}/")[2]
         return await job.injection.answer(path, response)
 
@@ -195,7 +202,8 @@ class PageServer:
         return web.FileResponse(path, headers={"Content-Type": _TYPES[path.suffix]})
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
-        root = _ROOMS.get(request.match_info["room"])
+        rooms = {**self._job(request).rooms, **_ROOMS}
+        root = rooms.get(request.match_info["room"])
         if root is None:
             raise web.HTTPNotFound
         path = (root / request.match_info["path"]).resolve()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.browsers import Browser, Build, SessionSpace, grid
 from bench.bundle import Bundle
+from bench.engines import engine_of
 from bench.errors import RunFailure
 from bench.harness import drive
 from bench.harness.injection import Injection
@@ -47,7 +48,7 @@ class Findings:
     canary: dict[str, Any] = field(default_factory=dict)
     effective: dict[str, Any] = field(default_factory=dict)
     cold: dict[str, Any] = field(default_factory=dict)
-    timing: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, dict[str, Any]] = field(default_factory=dict)
     ceilings: dict[str, Any] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
@@ -60,13 +61,27 @@ class Findings:
         """Everything that was timed, in order."""
         if self.marked is not None:
             return self.marked
-        return [Sample(**sample) for sample in self.timing.get("samples", [])]
+        return [sample for name in self.timings for sample in self.taken(name)]
+
+    def taken(self, phase: str) -> list[Sample]:
+        """What was timed of one phase, as the page says it."""
+        return [Sample(phase=phase, **sample) for sample in self.timings[phase].get("samples", [])]
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """Of the main phase: it is timed first."""
+        return next(iter(self.timings.values()), {})
 
     def kept_busy(self) -> dict[str, Any] | None:
         """Whether the device had work all the time: one that waits between samples clocks down."""
         share = self.timing.get("busy")
         how = "one batch is submitted as soon as the one before is known to be done"
         return None if share is None else {"share": round(float(share), 4), "how": how}
+
+
+def verified_as(name: str) -> str:
+    """The label of the call whose answer a verdict's should be: `last` repeats set 0 after the timing."""
+    return name.replace("last", "0", 1)
 
 
 def interruption(stage: Stage) -> RunFailure:
@@ -152,8 +167,14 @@ class Session:
         found, clocks = self.findings, self.watch.clocks
         clocks.look()
         found.clocks = clocks.evidence()
-        found.marked = marked(found.samples(), found.timing.get("ends", []), clocks)
-        believe(found.marked, found.timing, found.effective.get("completion_ms"))
+        completion_ms = found.effective.get("completion_ms")
+        told = {
+            name: marked(found.taken(name), timing.get("ends", []), clocks)
+            for name, timing in found.timings.items()
+        }
+        found.marked = [sample for samples in told.values() for sample in samples]
+        for name, samples in told.items():
+            believe(samples, found.timings[name], completion_ms)
 
     def _check_browser(self, build: Build) -> None:
         """A Grid may give another browser than its slot says."""
@@ -165,18 +186,22 @@ class Session:
 
     def _job(self) -> Job:
         request, bundle, run = self._request, self._bundle, self._run
+        engine = engine_of(request)
+        made = engine.files(request, bundle)
         task = {
             "platform": request.platform,
+            "engine": request.engine,
             "label": f"{request.model}: {request.label}",
             "bits": request.bits,
             "device": request.device,
             "experimental": request.experimental_precision,
-            "graph": "bundle/graph.json",
+            "program": "bundle/program.json",
             "weights": "bundle/weights.safetensors",
+            "models": {name: f"bundle/{name}" for name in made},
             "inputs": "bundle/inputs.safetensors",
-            "input_sets": len(self._references),
-            "shaders": shader_files() if request.platform == "webgpu" else [],
-            "modules": page_modules(request.platform),
+            "calls": [asdict(call) for call in bundle.calls],
+            "shaders": shader_files() if engine.shaders(request.platform) else [],
+            "modules": page_modules(engine.modules(request.platform)),
             "iterations": run.iterations,
             "max_seconds": run.max_seconds,
             "precision": run.precision,
@@ -184,14 +209,16 @@ class Session:
             "roofline": run.roofline,
         }
         files = {
-            "graph.json": bundle.graph_path,
-            "weights.safetensors": bundle.weights_path,
+            "program.json": bundle.program_path,
             "inputs.safetensors": bundle.inputs_path,
+            **made,
         }
         job = Job(
             task=self._injection.task(task),
             files=files,
             verdict=lambda name, outputs: self._verdict(job, name, outputs),
+            rooms=engine.rooms(),
+            policy=engine.policy,
             injection=self._injection,
         )
         return job
@@ -218,14 +245,15 @@ class Session:
             )
         elif kind == "done":
             return True
-        elif kind in ("probe", "canary", "effective", "cold", "timing", "ceilings"):
+        elif kind == "timing":
+            found.timings[data.pop("phase")] = data
+        elif kind in ("probe", "canary", "effective", "cold", "ceilings"):
             setattr(found, kind, data)
         return False
 
     def _verdict(self, job: Job, name: str, outputs: Mapping[str, bytes]) -> dict[str, Any]:
-        """Hold one set's outputs to the reference; runs in the server's thread."""
-        index = 0 if name == "last" else int(name)
-        reference = self._references[index]
+        """Hold one call's outputs to the reference; runs in the server's thread."""
+        reference = self._references[verified_as(name)]
         got: dict[str, NDArray[np.float32]] = {}
         for tensor, data in outputs.items():
             values = np.frombuffer(data, dtype="<f4")
@@ -234,7 +262,7 @@ class Session:
         self.findings.outputs[name] = got
         activations = job.effective.get("activations", "f32")
         tolerance = TOLERANCE[activations]
-        distance = compare.kernel_rel_l2(self._bundle.graph, [got], [reference])
+        distance = compare.kernel_rel_l2([got], [reference])
         ok = distance <= tolerance
         reason = (
             f"input set {name}: relative L2 distance to the NumPy reference is {distance:.3g}, "

@@ -43,7 +43,7 @@ def marked(samples: Sequence[Sample], ends: Sequence[float], clocks: Clocks) -> 
         end = end_ms / 1000
         begin = end - sample.batch * sample.value_ms / 1000 if before is None else before
         slept = clocks.asleep(begin, end)
-        found.append(sample.model_copy(update={"phase": "suspended"}) if slept else sample)
+        found.append(sample.model_copy(update={"kind": "suspended"}) if slept else sample)
         before = end
     return found
 
@@ -59,7 +59,7 @@ def believe(samples: Sequence[Sample], timing: dict[str, Any], completion_ms: fl
     Raises:
         RunFailure: they sit on a timer, or the machine slept in each of them.
     """
-    measured = [sample for sample in samples if sample.phase == "measure"]
+    measured = [sample for sample in samples if sample.kind == "measure"]
     if samples and not measured:
         raise RunFailure(
             Outcome.ERROR, Stage.MEASURE, "the machine slept in the time of every sample", name="Suspended"

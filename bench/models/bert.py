@@ -22,7 +22,8 @@ from typing import Any
 from bench.errors import InputError
 from bench.models.bert_config import KINDS, Geometry, Pooling, read_geometry
 from bench.models.builder import Builder, Shapes
-from bench.models.graph import Graph, Input, Op
+from bench.models.graph import Input, Op
+from bench.models.program import Program
 
 _WORDS = "embeddings.word_embeddings.weight"
 COPIES = tuple((f"{kind.masked[2]}.weight", _WORDS) for kind in KINDS.values())
@@ -37,8 +38,8 @@ def build(
     name: str,
     pooling: Pooling | None = None,
     where: str = "model.safetensors",
-) -> Graph:
-    """The graph of an encoder at one shape.
+) -> Program:
+    """The program of an encoder at one shape.
 
     Args:
         config: a parsed `config.json`.
@@ -50,7 +51,7 @@ def build(
         where: the weights file, for error messages.
 
     Returns:
-        A graph whose outputs are `last_hidden_state` [B*T, H] and then `sentence_embedding` [B, H], or of a
+        A program whose outputs are `last_hidden_state` [B*T, H] and then `sentence_embedding` [B, H], or of a
         head `logits` [B, labels] (with `probabilities`, but for a regression), [B*T, labels], [B*T, 2] (start
         and end of an answer) or [B*T, vocab], or `pooler_output` [B, H], or nothing more.
 
@@ -71,7 +72,7 @@ def build(
     hidden = builder.encoder()
     outputs = (hidden, *builder.head(hidden, pooling))
     builder.refuse_unread(pooling is not None)
-    return builder.graph(name, "bert", builder.inputs(), outputs)
+    return builder.program(name, "bert", builder.inputs(), outputs)
 
 
 def layout(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

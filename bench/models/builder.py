@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bench.errors import InputError
 from bench.models.graph import Graph, Input, Node, Op, Role, Weight
+from bench.models.program import Program, single
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -26,11 +27,10 @@ class Builder:
         self._shapes: dict[str, tuple[int, int]] = {}
         self._in_file: dict[str, tuple[int, ...]] = {}
 
-    def graph(self, name: str, family: str, inputs: tuple[Input, ...], outputs: tuple[str, ...]) -> Graph:
-        """What was collected, checked."""
-        graph = Graph(name, family, inputs, tuple(self.weights.values()), tuple(self.nodes), outputs)
-        graph.check()
-        return graph
+    def program(self, name: str, family: str, inputs: tuple[Input, ...], outputs: tuple[str, ...]) -> Program:
+        """What was collected, as a program of one entry, checked."""
+        graph = Graph(inputs, tuple(self.nodes), outputs)
+        return single(name, family, tuple(self.weights.values()), graph)
 
     def layout(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every tensor as a checkpoint has it."""

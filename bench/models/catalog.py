@@ -20,7 +20,7 @@ from bench.models.config_keys import decisive
 from bench.models.families import family_of
 from bench.models.fetch import FetchError, Package, Progress, Speech
 from bench.models.files import file_sha256
-from bench.models.graph import Graph
+from bench.models.program import Call, Program
 from bench.models.synthetic import GEOMETRIES, SyntheticModel
 from bench.models.tokenize import tokenizer_files
 from bench.models.weights import ModelFolder, open_folder
@@ -156,14 +156,14 @@ class ModelSource:
 
     @property
     def sha256(self) -> str:
-        """Of all that decides the answers: weights, config, tokenizer, pooling, and the family's graph.
+        """Of all that decides the answers: weights, config, tokenizer, pooling, and the family's program.
 
         Keys of the config without bearing on a forward pass are no part of it, nor is the name.
         """
-        graph = {**self.graph(1, 1).to_json(), "name": None}
         tokenizer = [[path.name, file_sha256(path)] for path in self.tokenizer_files]
         pooling = self.pooling and [self.pooling.mode, self.pooling.normalize]
-        parts = [self.weights_sha256, decisive(self.config), tokenizer, pooling, graph]
+        parts = [self.weights_sha256, decisive(self.config), tokenizer, pooling]
+        parts.append(self.program(1, 1).identity())
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -190,18 +190,18 @@ class ModelSource:
 
     @property
     def unused_tensors(self) -> list[str]:
-        """Tensors of the files that the graph does not read, sorted."""
+        """Tensors of the files that the program does not read, sorted."""
         if not isinstance(self.model, ModelFolder):
             return []
-        read = {weight.name for weight in self.graph(1, 1).weights}
+        read = {weight.name for weight in self.program(1, 1).weights}
         return sorted(set(self.model.stored) - read)
 
     def load(self, name: str) -> NDArray[np.float32]:
         """One tensor as float32."""
         return self.model.load(name)
 
-    def graph(self, batch: int, sequence: int) -> Graph:
-        """The graph at one shape; InputError where config, weights and shape contradict each other."""
+    def program(self, batch: int, sequence: int) -> Program:
+        """The program at one shape; InputError where config, weights and shape contradict each other."""
         where = self.name
         if isinstance(self.model, ModelFolder):
             files = self.model.files
@@ -216,9 +216,9 @@ class ModelSource:
             where=where,
         )
 
-    def inputs(self, graph: Graph, batch: int, seed: int) -> dict[str, NDArray[Any]]:
-        """Inputs of `graph` at that batch, by name: sentences or speech where the folder has them."""
-        return dict(family_of(self.config).inputs(self.config, self.root, graph, batch, seed))
+    def calls(self, program: Program, batch: int, seed: int) -> list[Call]:
+        """What is called from a reset on: with sentences or speech where the folder has them."""
+        return family_of(self.config).calls(self.config, self.root, program, batch, seed)
 
 
 def resolve(
@@ -276,12 +276,12 @@ def _checked(source: ModelSource) -> ModelSource:
         InputError: config and tensors contradict each other, a weight is not finite, or the tokenizer cannot
             be read or knows more tokens than the model.
     """
-    graph = source.graph(1, 1)
-    for weight in graph.weights:
+    program = source.program(1, 1)
+    for weight in program.weights:
         if isinstance(source.model, ModelFolder) and not source.model.is_finite(weight.name):
             file = source.model.stored[weight.name].file
             raise InputError(f"{file}: tensor {weight.name} is not finite: it holds NaN or infinity")
-    source.inputs(graph, 1, 0)
+    source.calls(program, 1, 0)
     told = []
     if source.made_up_inputs:
         told.append(f"inputs are seeded random ones, no real text or speech: {source.made_up_inputs}")

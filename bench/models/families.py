@@ -14,6 +14,7 @@ from bench.models import bert, bert_config, speech, tokenize, whisper
 from bench.models.bert_config import Pooling
 from bench.models.builder import Shapes
 from bench.models.graph import Graph
+from bench.models.program import Call, Program
 
 Config = Mapping[str, Any]
 
@@ -29,13 +30,19 @@ class _Build(Protocol):
         name: str,
         pooling: Pooling | None = None,
         where: str = "model.safetensors",
-    ) -> Graph: ...
+    ) -> Program: ...
 
 
 class _Inputs(Protocol):
     def __call__(
         self, config: Config, folder: Path | None, graph: Graph, batch: int, seed: int
     ) -> Mapping[str, NDArray[Any]]: ...
+
+
+class _Calls(Protocol):
+    def __call__(
+        self, config: Config, folder: Path | None, program: Program, batch: int, seed: int
+    ) -> list[Call]: ...
 
 
 class _Check(Protocol):
@@ -52,9 +59,10 @@ class Family:
 
     Attributes:
         check: raises InputError, one line naming the file, for a config that it does not support.
-        build: the graph at one shape.
+        build: the program at one shape.
         layout: name -> shape of every tensor, as a checkpoint of that config has them.
-        inputs: inputs of a graph by name, chosen by a seed; real text or speech where the folder has it.
+        calls: what is called from a reset on, with inputs chosen by a seed: real text or speech where the
+            folder has it.
         copies: a projection onto the vocabulary, and how the table ends that it may be a copy of.
         made_up: why the inputs of a folder are seeded random ones, or None where they are real.
     """
@@ -62,16 +70,25 @@ class Family:
     check: _Check
     build: _Build
     layout: _Layout
-    inputs: _Inputs
+    calls: _Calls
     copies: tuple[tuple[str, str], ...]
     made_up: Callable[[Path], str | None]
+
+
+def _one_call(inputs: _Inputs) -> _Calls:
+    """For a family of one entry: its inputs are those of the one call."""
+
+    def calls(config: Config, folder: Path | None, program: Program, batch: int, seed: int) -> list[Call]:
+        return [Call(program.phases[0].entry, dict(inputs(config, folder, program.main, batch, seed)))]
+
+    return calls
 
 
 _BERT = Family(
     bert_config.read_geometry,
     bert.build,
     bert.layout,
-    tokenize.text_inputs,
+    _one_call(tokenize.text_inputs),
     bert.COPIES,
     tokenize.without_tokenizer,
 )
@@ -79,7 +96,7 @@ _WHISPER = Family(
     whisper.read_geometry,
     whisper.build,
     whisper.layout,
-    speech.speech_inputs,
+    _one_call(speech.speech_inputs),
     whisper.COPIES,
     speech.without_speech,
 )

@@ -1,9 +1,12 @@
-"""The graph (IR): what a model family yields and every backend executes.
+"""The graph (IR): one entry of a program, its nodes in the order that every engine executes them.
 
 Activations are two-dimensional float tensors `[rows, features]`; a sequence of B sentences with T tokens has
 `B * T` rows. Graph inputs are int32 `[B, T]`, or float32 `[rows, features]` where a model takes a
 spectrogram. Weights stand by name; matrices are `[out, in]` (or `[vocab, hidden]` for tables) and may be
 quantized along their last axis, vectors never are. One weight may serve twice (tied embeddings).
+
+A node may read a state of the program among its inputs, and write it in place where `updates` names it too:
+the state then holds the new value for whoever comes after, in this call and in the next.
 
 Operators (inputs -> output; weights; attrs):
 
@@ -36,12 +39,9 @@ of the window's i-th row: followed by `linear` it is the convolution, with the w
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
-
-FORMAT = "webquant.graph/1"
 
 Op = Literal[
     "embedding",
@@ -87,8 +87,26 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class State:
+    """What lives on the device between calls, zeros after a reset.
+
+    Attributes:
+        name: as nodes read it.
+        shape: any.
+        dtype: `float` is the engine's type of activations; `int32` holds tokens and lengths.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float", "int32"] = "float"
+
+
+@dataclass(frozen=True)
 class Node:
-    """One operator. `inputs` are graph inputs or outputs of earlier nodes."""
+    """One operator. `inputs` are graph inputs, outputs of earlier nodes, or states.
+
+    `updates` are the states among `inputs` that it writes in place.
+    """
 
     op: Op
     name: str
@@ -97,37 +115,27 @@ class Node:
     shape: tuple[int, int]
     weights: tuple[str, ...] = ()
     attrs: Mapping[str, int | float | str] = field(default_factory=dict)
+    updates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A model at one batch size and sequence length. Nodes stand in execution order."""
+    """One entry of a program at one batch size and sequence length. Nodes stand in execution order."""
 
-    name: str
-    family: str
     inputs: tuple[Input, ...]
-    weights: tuple[Weight, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
 
-    @property
-    def parameters(self) -> int:
-        """Number of parameters over all weights."""
-        return sum(weight.parameters for weight in self.weights)
+    def check(self, weights: Collection[str], states: Collection[str] = ()) -> None:
+        """Raise ValueError unless each name is defined once and before its use.
 
-    def weight(self, name: str) -> Weight:
-        """The weight of that name; KeyError where there is none."""
-        for weight in self.weights:
-            if weight.name == name:
-                return weight
-        raise KeyError(name)
-
-    def check(self) -> None:
-        """Raise ValueError unless each name is defined once and before its use."""
-        known = {item.name for item in self.inputs}
-        weights = {item.name for item in self.weights}
-        if len(weights) != len(self.weights):
-            raise ValueError("a weight stands twice")
+        Args:
+            weights: names of the program's weights.
+            states: names of its states.
+        """
+        known = {item.name for item in self.inputs} | set(states)
+        if len(known) != len(self.inputs) + len(states):
+            raise ValueError("an input stands twice or has the name of a state")
         for node in self.nodes:
             for name in node.inputs:
                 if name not in known:
@@ -135,29 +143,23 @@ class Graph:
             for name in node.weights:
                 if name not in weights:
                     raise ValueError(f"{node.name}: weight {name} is not declared")
+            for name in node.updates:
+                if name not in states or name not in node.inputs:
+                    raise ValueError(f"{node.name}: it updates {name}, which is no state that it reads")
             if node.output in known:
                 raise ValueError(f"{node.name}: {node.output} is defined twice")
             known.add(node.output)
         for name in self.outputs:
-            if name not in known:
+            if name not in known or name in states:
                 raise ValueError(f"output {name} is not defined")
-
-    def to_json(self) -> dict[str, Any]:
-        """The graph as plain JSON types; `from_json` gives it back."""
-        return {"format": FORMAT, **json.loads(json.dumps(asdict(self)))}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Graph:
-        """Read what `to_json` wrote; ValueError for another format."""
-        if data.get("format") != FORMAT:
-            raise ValueError(f"not a {FORMAT} graph: {data.get('format')!r}")
+        """Read what `dataclasses.asdict` gave."""
         return cls(
-            name=data["name"],
-            family=data["family"],
             inputs=tuple(
                 Input(i["name"], tuple(i["shape"]), i["maximum"], i["dtype"]) for i in data["inputs"]
             ),
-            weights=tuple(Weight(w["name"], tuple(w["shape"]), w["role"]) for w in data["weights"]),
             nodes=tuple(
                 Node(
                     n["op"],
@@ -167,6 +169,7 @@ class Graph:
                     (n["shape"][0], n["shape"][1]),
                     tuple(n["weights"]),
                     n["attrs"],
+                    tuple(n["updates"]),
                 )
                 for n in data["nodes"]
             ),

@@ -20,7 +20,8 @@ from bench.models.bert_config import Pooling
 from bench.models.builder import Builder, Shapes
 from bench.models.config_keys import audit, flag, one_of, without_aliases
 from bench.models.files import whole_number
-from bench.models.graph import Graph, Input
+from bench.models.graph import Input
+from bench.models.program import Program
 
 MODEL_TYPE = "whisper"
 FRAMES_A_POSITION = 2  # the second convolution halves them
@@ -140,8 +141,8 @@ def build(
     name: str,
     pooling: Pooling | None = None,
     where: str = "model.safetensors",
-) -> Graph:
-    """The graph at one shape.
+) -> Program:
+    """The program at one shape.
 
     Args:
         config: a parsed `config.json`.
@@ -153,7 +154,8 @@ def build(
         where: the weights file, for error messages.
 
     Returns:
-        A graph whose outputs are `logits` [B * decoder tokens, vocab] and `encoder_hidden_state` [B * T, H].
+        A program whose outputs are `logits` [B * decoder tokens, vocab] and `encoder_hidden_state`
+        [B * T, H].
 
     Raises:
         InputError: an unsupported config, or one that contradicts the tensors or the sequence length.
@@ -176,7 +178,7 @@ def build(
         raise InputError(
             f"{where}: tensor {unread} is of no Whisper that is known here; it may change answers"
         )
-    return builder.graph(name, "whisper", builder.inputs(), (logits, audio))
+    return builder.program(name, "whisper", builder.inputs(), (logits, audio))
 
 
 def layout(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -35,8 +35,8 @@ function whileMeasuring(hands, act) {
   const backend = /** @type {Backend} */ (hands.backend);
   const run = backend.run.bind(backend);
   let calls = 0;
-  backend.run = async (count, stage) => {
-    await run(count, stage);
+  backend.run = async (entry, count, stage, back) => {
+    await run(entry, count, stage, back);
     if (stage !== "verify" && ++calls === 3) await act();
   };
 }

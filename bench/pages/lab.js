@@ -12,7 +12,7 @@ import { words } from "./runtime/errors.js";
 /** @import {Dispatch} from "./webgpu/kernels.js" */
 /** @import {Variant} from "./webgpu/pipelines.js" */
 /** @import {Pace} from "./webgpu/waiting.js" */
-/** @import {Graph, Task} from "./runtime/types.d.ts" */
+/** @import {Program, Task} from "./runtime/types.d.ts" */
 
 /**
  * One kernel with its data. Weights are parts by key (`W.codes`, bias by its bare name) in base64; values are float or
@@ -75,9 +75,11 @@ function dispatchOf(gpu, given) {
   }
 }
 
-/** A memory with the case's arrays in it; the output is poisoned. @param {Gpu} gpu @param {Case} given @param {Dispatch} dispatch */
+/** A memory and values with the case's arrays in them; the output is poisoned. @param {Gpu} gpu @param {Case} given @param {Dispatch} dispatch */
 function place(gpu, given, dispatch) {
   const memory = new Memory(gpu.device);
+  /** @type {Map<string, GPUBuffer>} */
+  const values = new Map();
   const tensors = new Map(
     Object.entries(given.weights).map(([name, data]) => [name, { dtype: "", shape: [], bytes: bytes(data) }]),
   );
@@ -91,20 +93,20 @@ function place(gpu, given, dispatch) {
     for (let i = 0; i < (value.repeat ?? 1); i++) padded.set(data, i * data.length);
     const buffer = memory.buffer(padded.length, usage, name);
     gpu.device.queue.writeBuffer(buffer, 0, padded);
-    memory.values.set(name, buffer);
+    values.set(name, buffer);
   }
   const size = given.elements * (gpu.f16 ? 2 : 4);
   const output = memory.buffer(size, usage, given.output);
   gpu.device.queue.writeBuffer(output, 0, new Uint8Array(output.size).fill(255));
-  memory.values.set(given.output, output);
-  return memory;
+  values.set(given.output, output);
+  return { memory, values };
 }
 
-/** @param {Gpu} gpu @param {Dispatch} dispatch @param {Memory} memory @param {GPUComputePipeline} pipeline */
-function bind(gpu, dispatch, memory, pipeline) {
+/** @param {Gpu} gpu @param {Dispatch} dispatch @param {ReturnType<typeof place>} placed @param {GPUComputePipeline} pipeline */
+function bind(gpu, dispatch, { memory, values }, pipeline) {
   return gpu.device.createBindGroup({
     layout: pipeline.getBindGroupLayout(0),
-    entries: dispatch.bindings.map(([binding, r]) => ({ binding, resource: { buffer: memory.of(r) } })),
+    entries: dispatch.bindings.map(([binding, r]) => ({ binding, resource: { buffer: memory.of(r, values) } })),
   });
 }
 
@@ -128,17 +130,17 @@ async function runCase(given) {
   const dispatch = dispatchOf(gpu, given);
   return guarded(gpu, "verify", async () => {
     const pipeline = await pipelines.get(dispatch.variant);
-    const memory = place(gpu, given, dispatch);
+    const placed = place(gpu, given, dispatch);
     const encoder = gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, bind(gpu, dispatch, memory, pipeline));
+    pass.setBindGroup(0, bind(gpu, dispatch, placed, pipeline));
     pass.dispatchWorkgroups(...dispatch.groups);
     pass.end();
     gpu.device.queue.submit([encoder.finish()]);
     const size = given.elements * (gpu.f16 ? 2 : 4);
-    const data = await readBack(gpu, /** @type {GPUBuffer} */ (memory.values.get(given.output)), size);
-    memory.destroy();
+    const data = await readBack(gpu, /** @type {GPUBuffer} */ (placed.values.get(given.output)), size);
+    placed.memory.destroy();
     const values = gpu.f16 ? Float32Array.from(new Float16Array(data)) : new Float32Array(data);
     // What is too long for a WebDriver answer is looked at in places.
     const shown = given.take ? Float32Array.from(given.take, (i) => values[i]) : values;
@@ -147,35 +149,41 @@ async function runCase(given) {
 }
 
 /**
- * Run a whole graph on either platform; its outputs in base64 float32.
- * @param {{platform: "webgpu" | "webnn", f16: boolean, graph: Graph, tensors: Record<string, string>,
- *   inputs: Record<string, {dtype: "f32" | "i32", data: string}>}} given
+ * Run a program's calls in order on either platform, from a reset on; the outputs of each in base64 float32.
+ * @param {{platform: "webgpu" | "webnn", f16: boolean, program: Program, tensors: Record<string, string>,
+ *   calls: {entry: string, inputs: Record<string, {dtype: "f32" | "i32", data: string}>}[]}} given
  */
-async function runGraph(given) {
-  const { graph } = given;
+async function runProgram(given) {
+  const { program } = given;
   const tensors = new Map(
     Object.entries(given.tensors).map(([name, data]) => [name, { dtype: "", shape: [], bytes: bytes(data) }]),
   );
   const task = /** @type {Task} */ (/** @type {unknown} */ ({ device: "auto", tuning: {} }));
   const backend =
     given.platform === "webnn"
-      ? await WebNnBackend.open(graph, tensors, task)
-      : new WebGpuBackend(await openDevice({ f16: given.f16 }), graph, tensors, await shaders(), task);
+      ? await WebNnBackend.open(program, tensors, task)
+      : new WebGpuBackend(await openDevice({ f16: given.f16 }), program, tensors, await shaders(), task);
   try {
     await backend.build();
     await backend.compile();
-    await backend.setInputs(
-      new Map(
-        Object.entries(given.inputs).map(([name, { dtype, data }]) => {
-          const { buffer } = bytes(data).slice();
-          return [name, dtype === "i32" ? new Int32Array(buffer) : new Float32Array(buffer)];
-        }),
-      ),
-    );
-    await backend.poison();
-    await backend.run(1, "verify");
-    const outputs = await backend.read();
-    return { outputs: Object.fromEntries([...outputs].map(([name, values]) => [name, base64(values)])) };
+    await backend.reset();
+    const answers = [];
+    for (const { entry, inputs } of given.calls) {
+      await backend.setInputs(
+        entry,
+        new Map(
+          Object.entries(inputs).map(([name, { dtype, data }]) => {
+            const { buffer } = bytes(data).slice();
+            return [name, dtype === "i32" ? new Int32Array(buffer) : new Float32Array(buffer)];
+          }),
+        ),
+      );
+      await backend.poison(entry);
+      await backend.run(entry, 1, "verify");
+      const outputs = await backend.read(entry);
+      answers.push(Object.fromEntries([...outputs].map(([name, values]) => [name, base64(values)])));
+    }
+    return { answers };
   } finally {
     backend.destroy();
   }
@@ -205,7 +213,7 @@ async function timeCase(given) {
   const dispatch = dispatchOf(gpu, given);
   const pipeline = await pipelines.get(dispatch.variant);
   const memories = Array.from({ length: given.copies ?? 1 }, () => place(gpu, given, dispatch));
-  const groups = memories.map((memory) => bind(gpu, dispatch, memory, pipeline));
+  const groups = memories.map((placed) => bind(gpu, dispatch, placed, pipeline));
   const byGpu = gpu.timestamps && !gpu.software;
   const clock = byGpu ? gpuClock(gpu) : null;
   const time = async (/** @type {number} */ count) => {
@@ -235,7 +243,7 @@ async function timeCase(given) {
   do {
     times.push((await time(count)) / count);
   } while (performance.now() < end || times.length < 3);
-  for (const memory of memories) memory.destroy();
+  for (const { memory } of memories) memory.destroy();
   times.sort((a, b) => a - b);
   const ms = times[times.length >> 1];
   const adapter = gpu.adapter.info;
@@ -360,7 +368,7 @@ async function waits(given) {
   return { times, adapter: [info.vendor, info.architecture, info.description].filter(Boolean).join(" ") };
 }
 
-const commands = { run: runCase, graph: runGraph, time: timeCase, compile: compileAll, waits };
+const commands = { run: runCase, program: runProgram, time: timeCase, compile: compileAll, waits };
 
 /**
  * What the tests call. The argument is fetched, for WebDriver takes no long ones; the answer is JSON.

@@ -1,15 +1,16 @@
 import { canary } from "./runtime/canary.js";
-import { inputSet, loadGraph, loadTensors } from "./runtime/bundle.js";
+import { inputsOf, loadProgram, loadTensors } from "./runtime/bundle.js";
 import { StageError, inStage } from "./runtime/errors.js";
 import { VERSION, kernelsHash } from "./runtime/identity.js";
 import { Link } from "./runtime/link.js";
 import { measure } from "./runtime/measure.js";
 import { probe } from "./runtime/probe.js";
+import { OrtBackend } from "./ort/backend.js";
 import { WebGpuBackend } from "./webgpu/backend.js";
 import { loadTexts } from "./webgpu/pipelines.js";
 import { WebNnBackend } from "./webnn/backend.js";
 
-/** @import {Backend, Task} from "./runtime/types.d.ts" */
+/** @import {Backend, Phase, Program, Task, Tensors, VerifiedCall} from "./runtime/types.d.ts" */
 
 const base = new URL("..", location.href).pathname;
 const link = new Link(base);
@@ -40,43 +41,84 @@ async function timed(work) {
 /** @param {Task} task */
 async function load(task) {
   const start = performance.now();
-  const [graph, tensors, inputs, shaders] = await Promise.all([
-    loadGraph(base + task.graph),
-    loadTensors(base + task.weights),
+  const [program, tensors, inputs, shaders] = await Promise.all([
+    loadProgram(base + task.program),
+    task.engine === "native" ? loadTensors(base + task.weights) : new Map(),
     loadTensors(base + task.inputs),
     loadTexts(task.shaders, `${base}shaders/`),
   ]);
   const load_ms = performance.now() - start;
   const modules = await loadTexts(task.modules, `${base}pages/`);
   const kernels = await kernelsHash(new Map([...modules, ...shaders]), task.tuning);
-  return { graph, tensors, inputs, shaders, kernels, load_ms };
+  return { program, tensors, inputs, shaders, kernels, load_ms };
 }
 
 /**
- * Run every input set once against poisoned outputs; the first run is the cold one.
+ * Bring the backend to where a call begins: from a reset on, every call before it has been made.
+ * @param {Backend} backend @param {Tensors} inputs @param {VerifiedCall} call
+ */
+async function prepare(backend, inputs, call) {
+  const given = inputsOf(inputs, call.label);
+  if (call.first) await backend.reset();
+  await backend.setInputs(call.entry, given.inputs);
+  if (given.states.size) await backend.setStates(given.states);
+}
+
+/**
+ * Make every call of the list against poisoned outputs; the first one is the cold one.
  * @param {Backend} backend
- * @param {import("./runtime/types.d.ts").Tensors} inputs
- * @param {number} sets
+ * @param {Tensors} inputs
+ * @param {VerifiedCall[]} calls
+ * @param {(label: string) => string} [name] what an answer is handed over as
  * @returns {Promise<number | null>} first_inference_ms, or null if an answer was wrong
  */
-async function verify(backend, inputs, sets) {
+async function verify(backend, inputs, calls, name = (label) => label) {
   let first = NaN;
-  for (let set = 0; set < sets; set++) {
-    await backend.setInputs(inputSet(inputs, set));
-    await backend.poison();
+  for (const call of calls) {
+    await prepare(backend, inputs, call);
+    await backend.poison(call.entry);
     await backend.flush();
-    const elapsed = await timed(() => backend.run(1, "verify"));
-    if (set === 0) first = elapsed;
-    const verdict = await link.verify(String(set), await backend.read());
+    const elapsed = await timed(() => backend.run(call.entry, 1, "verify"));
+    if (Number.isNaN(first)) first = elapsed;
+    const verdict = await link.verify(name(call.label), await backend.read(call.entry));
     if (!verdict.ok) return null;
   }
   return first;
 }
 
-/** A clock of the GPU that fails costs its own number, not the measurement. @param {Backend} backend @param {Task} task */
-async function gpuTime(backend, task) {
+/**
+ * Time one phase, from where the first of its verified calls begins.
+ * @param {Backend} backend @param {Phase} phase @param {Tensors} inputs @param {VerifiedCall[]} set
+ * @param {number} tick_ms @param {Task} task
+ */
+async function timePhase(backend, phase, inputs, set, tick_ms, task) {
+  let stageOf = "warmup";
+  await inStage("verify", async () => {
+    for (const call of set) {
+      await prepare(backend, inputs, call);
+      if (call.entry === phase.entry) break;
+      await backend.run(call.entry, 1, "verify");
+    }
+    await backend.mark();
+  });
+  return inStage(() => stageOf, () =>
+    measure((count) => backend.run(phase.entry, count, stageOf, phase.calls), {
+      tick_ms,
+      iterations: task.iterations,
+      max_seconds: task.max_seconds,
+      precision: task.precision,
+      progress: (name, samples) => {
+        stageOf = name;
+        return stage(name, { samples }, backend);
+      },
+    }),
+  );
+}
+
+/** A clock of the GPU that fails costs its own number, not the measurement. @param {Backend} backend @param {Phase} phase @param {Task} task */
+async function gpuTime(backend, phase, task) {
   try {
-    return { gpu_ms: await backend.gpuTime(task.max_seconds * 1000) };
+    return { gpu_ms: await backend.gpuTime(phase.entry, task.max_seconds * 1000) };
   } catch (error) {
     if (error instanceof StageError && error.outcome === "device_lost") throw error;
     return { gpu_ms: null, gpu_note: String(error) };
@@ -85,7 +127,7 @@ async function gpuTime(backend, task) {
 
 /** The roof over this run, where it is asked for and the platform shows one; it costs no run. @param {Backend} backend */
 async function ceilings(backend) {
-  if (!backend.ceilings) return { note: "WebNN shows neither its work nor what it runs on" };
+  if (!backend.ceilings) return { note: "neither the work nor what it runs on is shown here" };
   try {
     return await backend.ceilings();
   } catch (error) {
@@ -106,50 +148,45 @@ async function run(task) {
   await link.event("canary", await canary(base, task.platform, found.timer_resolution_us / 1000, task.device));
 
   await stage("load");
-  const { graph, tensors, inputs, shaders, kernels, load_ms } = await inStage("load", () => load(task));
+  const { program, tensors, inputs, shaders, kernels, load_ms } = await inStage("load", () => load(task));
 
   await stage("build");
   const backend = /** @type {Backend} */ (
     await inStage("build", async () =>
-      task.platform === "webgpu"
-        ? WebGpuBackend.open(graph, tensors, shaders, task)
-        : WebNnBackend.open(graph, tensors, task),
+      task.engine === "ort-web"
+        ? OrtBackend.open(program, task, base)
+        : task.platform === "webgpu"
+          ? WebGpuBackend.open(program, tensors, shaders, task)
+          : WebNnBackend.open(program, tensors, task),
     )
   );
   const build_ms = await timed(() => inStage("build", () => backend.build()));
 
   await stage("compile");
   const compile_ms = await timed(() => inStage("compile", () => backend.compile()));
+  await inStage("compile", async () => backend.inspect?.());
   await link.event("effective", { engine: "native", engine_version: VERSION, kernels, ...backend.describe() });
 
   await stage("verify", {}, backend);
-  const first_inference_ms = await inStage("verify", () => verify(backend, inputs, task.input_sets));
+  const first_inference_ms = await inStage("verify", () => verify(backend, inputs, task.calls));
   await link.event("cold", { load_ms, build_ms, compile_ms, first_inference_ms });
   if (first_inference_ms === null) return;
 
-  await inStage("verify", () => backend.setInputs(inputSet(inputs, 0)));
-  let phase = "warmup";
-  const timing = await inStage(() => phase, () =>
-    measure((count) => backend.run(count, phase), {
-      tick_ms: found.timer_resolution_us / 1000,
-      iterations: task.iterations,
-      max_seconds: task.max_seconds,
-      precision: task.precision,
-      progress: (name, samples) => {
-        phase = name;
-        return stage(name, { samples }, backend);
-      },
-    }),
-  );
+  const set = task.calls.filter((call) => /^0(\+|$)/.test(call.label));
+  const timings = [];
+  for (const phase of program.phases) {
+    const timing = await timePhase(backend, phase, inputs, set, found.timer_resolution_us / 1000, task);
+    timings.push({ phase: phase.name, dispatches: backend.dispatches(phase.entry), ...timing, gpu_ms: null });
+  }
   // What was timed must still be right when nothing is left of an earlier answer.
-  const last = await inStage("measure", async () => {
-    await backend.poison();
-    await backend.run(1);
-    return link.verify("last", await backend.read());
-  });
-  if (!last.ok) return;
-  await link.event("timing", { ...timing, gpu_ms: null });
-  await link.event("timing", { ...timing, ...(await gpuTime(backend, task)) });
+  const right = await inStage("measure", () =>
+    verify(backend, inputs, set, (label) => label.replace(/^0/, "last")),
+  );
+  if (right === null) return;
+  for (const timing of timings) await link.event("timing", timing);
+  for (const [i, phase] of program.phases.entries()) {
+    await link.event("timing", { ...timings[i], ...(await gpuTime(backend, phase, task)) });
+  }
   if (task.roofline) await link.event("ceilings", await ceilings(backend));
   await stage("teardown");
   backend.destroy();

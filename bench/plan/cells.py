@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.errors import InputError
-from bench.plan.request import Request
+from bench.plan.request import ENGINE_PLATFORMS, Request
 
 Role = Literal["arm", "twin"]
 VERSION = 1
@@ -97,6 +97,17 @@ def make_plan(
         InputError: an arm asks for what its platform never has.
     """
     for arm in arms:
+        platforms = ENGINE_PLATFORMS[arm.engine]
+        if arm.platform not in platforms:
+            others = [name for name, has in ENGINE_PLATFORMS.items() if arm.platform in has]
+            raise InputError(
+                f"platform {arm.platform} for engine {arm.engine} ({arm.model}): not allowed; engine "
+                f"{arm.engine} has {', '.join(platforms)}; {arm.platform} is for engine {', '.join(others)}"
+            )
+        if arm.platform == "wasm" and arm.device in ("gpu", "npu"):
+            raise InputError(
+                f"device {arm.device} for {arm.label}: not allowed; platform wasm runs on the cpu"
+            )
         if arm.platform == "webgpu" and arm.device == "npu":
             raise InputError(
                 f"device npu for {arm.label}: not allowed; WebGPU has cpu (a software adapter) and gpu, an "

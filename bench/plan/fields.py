@@ -26,7 +26,8 @@ class Flag:
         help: of the flag; the field's description where blank. `{values}` stands for the values allowed.
         several: whether the flag is repeatable, so that the field is an axis of `bench run`.
         typed: what `bench run` asks for where the flag is not given, if that is not the field's default.
-        every: a word that stands for all values.
+        every: a word that stands for several values.
+        all_of: those values.
         variable: the environment variable that stands for a flag which is not given.
         otherwise: the default in words, where the value does not say it.
         metavar: stands for the value in the help.
@@ -37,6 +38,7 @@ class Flag:
     several: bool = False
     typed: tuple[Any, ...] = ()
     every: str = ""
+    all_of: tuple[Any, ...] = ()
     variable: str = ""
     otherwise: str = ""
     metavar: str = ""

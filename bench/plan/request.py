@@ -5,20 +5,25 @@ A field is declared here and nowhere else: see `bench.plan.fields`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.plan.fields import Flag, Shown, fields_of
 
-Platform = Literal["webgpu", "webnn"]
+Platform = Literal["webgpu", "webnn", "wasm"]
 Bits = Literal[16, 8, 4, 2]
-Engine = Literal["native"]
+Engine = Literal["native", "ort-web"]
 Device = Literal["auto", "cpu", "gpu", "npu"]
 Scheme = Literal["symmetric", "asymmetric"]
 GroupSize = Literal[16, 32, 64, 128]
 
 BITS: tuple[Bits, ...] = get_args(Bits)
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
+BOTH: tuple[Platform, ...] = ("webgpu", "webnn")  # what `--platform both` stands for
+# Which platforms each engine has: a plan that asks for another is refused before anything is looked for.
+ENGINE_PLATFORMS: Mapping[Engine, tuple[Platform, ...]] = {"native": BOTH, "ort-web": PLATFORMS}
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 GROUP_SIZES: tuple[GroupSize, ...] = get_args(GroupSize)
 
@@ -38,9 +43,9 @@ class Request(BaseModel):
 
     platform: Annotated[
         Platform,
-        Flag("{values}.", several=True, typed=("webgpu",), every="both"),
+        Flag("{values}.", several=True, typed=("webgpu",), every="both", all_of=BOTH),
         Shown(phrase="{}", name=2, sort=5),
-    ] = Field(description="`webgpu` or `webnn`")
+    ] = Field(description="`webgpu` or `webnn`; `wasm`, the processor, with engine `ort-web`")
     browser: Annotated[
         str,
         Flag(
@@ -82,8 +87,12 @@ class Request(BaseModel):
         Shown("tokens", "{} tokens", name=4, sort=2, shape=True),
     ] = Field(default=128, ge=1, le=MAX_SEQUENCE, description="Tokens (Whisper: 20 ms of audio) a sequence")
     engine: Annotated[
-        Engine, Flag("native: our own kernels and graphs.", several=True), Shown(phrase="{}")
-    ] = Field(default="native", description="`native`: our own kernels and graphs")
+        Engine,
+        Flag("native: our own kernels and graphs; ort-web: onnxruntime-web.", several=True),
+        Shown(phrase="{}"),
+    ] = Field(
+        default="native", description="`native`: our own kernels and graphs; `ort-web`: onnxruntime-web"
+    )
     device: Annotated[
         Device,
         Flag("auto, cpu (a software adapter in WebGPU), gpu, or npu (WebNN only)."),
@@ -111,7 +120,7 @@ class Request(BaseModel):
 
     @property
     def label(self) -> str:
-        """A short name for progress lines: `chrome webgpu 4-bit mixed`."""
+        """A short name for progress lines: `chrome webgpu 4-bit mixed ort-web`."""
         parts = [self.browser_name, self.platform, f"{self.bits}-bit", *self.options]
         return " ".join(parts)
 

@@ -1,4 +1,4 @@
-"""The graph in NumPy: float32, with float64 inside softmax, normalizations and pooling.
+"""The program in NumPy: float32, with float64 inside softmax, normalizations and pooling.
 
 Written for clarity first: it is the truth that every kernel is held to. Matrix products go through BLAS.
 """
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.models.graph import Graph, Node
+from bench.models.graph import Input, Node
+from bench.models.program import Program
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -41,19 +42,23 @@ def erf(x: NDArray[Any]) -> F64:
 
 
 def run(
-    graph: Graph,
+    program: Program,
     weights: Mapping[str, F32],
     inputs: Mapping[str, NDArray[Any]],
     *,
+    entry: str | None = None,
+    states: Mapping[str, NDArray[Any]] | None = None,
     keep: Collection[str] = (),
 ) -> dict[str, F32]:
-    """Execute `graph` once.
+    """Call one entry of a program.
 
     Args:
-        graph: what to execute; shapes are its own.
+        program: what to execute; shapes are its own.
         weights: float32, by weight name; looked up when an operator needs one, so a lazy mapping may load
             them.
         inputs: int32 [B, T] or float32 [rows, features], by input name.
+        entry: which graph; that of the main phase by default.
+        states: by name, as `Program.zeros` gives them; changed in place. Zeros by default.
         keep: names of intermediates to return as well.
 
     Returns:
@@ -64,26 +69,29 @@ def run(
             another shape.
         KeyError: a weight is missing, or `keep` names no value of the graph.
     """
-    values: Values = {item.name: _checked_input(graph, item.name, inputs) for item in graph.inputs}
-    wanted = [*graph.outputs, *keep]
+    graph = program.main if entry is None else program.entries[entry]
+    held = program.zeros() if states is None else states
+    values: Values = {item.name: _checked_input(item, inputs) for item in graph.inputs}
+    values.update({state.name: held[state.name] for state in program.states})
+    wanted = [*graph.outputs, *keep, *(state.name for state in program.states)]
     last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     for index, node in enumerate(graph.nodes):
         params = [weights[name] for name in node.weights]
         for name, param in zip(node.weights, params, strict=True):
-            if param.shape != graph.weight(name).shape:
-                raise ValueError(f"{name} has shape {param.shape}, not {graph.weight(name).shape}")
-        result = _OPERATORS[node.op](node, [values[name] for name in node.inputs], params)
+            if param.shape != program.weight(name).shape:
+                raise ValueError(f"{name} has shape {param.shape}, not {program.weight(name).shape}")
+        result = OPERATORS[node.op](node, [values[name] for name in node.inputs], params)
         if result.shape != node.shape:
             raise ValueError(f"{node.name} gave {result.shape}, the graph says {node.shape}")
         values[node.output] = result
         for name in node.inputs:  # what nobody needs any more makes room
             if last_use[name] == index and name not in wanted:
                 values.pop(name, None)
-    return {name: values[name] for name in wanted}
+    return {name: values[name] for name in (*graph.outputs, *keep)}
 
 
-def _checked_input(graph: Graph, name: str, inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    item = next(i for i in graph.inputs if i.name == name)
+def _checked_input(item: Input, inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    name = item.name
     if name not in inputs:
         raise ValueError(f"input {name} is missing")
     array = inputs[name]
@@ -214,7 +222,8 @@ _ACTIVATIONS: dict[str, Callable[[F32], NDArray[Any]]] = {
     "tanh": lambda x: np.tanh(x.astype(np.float64)),
     "sigmoid": lambda x: 0.5 * (1 + np.tanh(0.5 * x.astype(np.float64))),
 }
-_OPERATORS: dict[str, Callable[[Node, list[NDArray[Any]], list[F32]], F32]] = {
+# Node, inputs (states among them, to be written in place where the node updates them), weights -> output.
+OPERATORS: dict[str, Callable[[Node, list[NDArray[Any]], list[F32]], F32]] = {
     "embedding": _embedding,
     "add": _add,
     "layer_norm": _layer_norm,

@@ -80,7 +80,7 @@ group by campaigns.id order by campaigns.id desc
     "samples_of_a_run": (
         "Samples of a run",
         "Every raw sample in the order it was taken; warm-up too.",
-        "select position, phase, batch, value_ms from samples where run_id = :run order by position",
+        "select position, phase, kind, batch, value_ms from samples where run_id = :run order by position",
     ),
 }
 

@@ -35,7 +35,7 @@ def draw(kind: Kind, board: Board, store: Store) -> Figure:
     if kind is not Kind.SAMPLES:
         return _DRAWN[kind](board)
     values = {
-        run: [one.value_ms for one in store.samples(run) if one.phase == "measure"]
+        run: [one.value_ms for one in store.samples(run) if one.kind == "measure"]
         for run in charts_times.newest_measured(board)
     }
     return charts_times.samples(board, values)

@@ -18,9 +18,9 @@ _READ = sa.text(
     "WHERE r.effective_platform = 'webgpu' AND r.effective_wait IS NULL AND r.latency_ms_median IS NOT NULL"
 )
 _WRITE = sa.text("UPDATE runs SET effective_wait = :wait, timer_ms = :timer WHERE id = :id")
-_TICKS = sa.text(
+_TICKS = (
     "UPDATE runs SET sample_ticks = ("
-    "SELECT min(s.batch * s.value_ms) FROM samples s WHERE s.run_id = runs.id AND s.phase = 'measure'"
+    "SELECT min(s.batch * s.value_ms) FROM samples s WHERE s.run_id = runs.id AND s.{kind} = 'measure'"
     ") * 1000 / ("
     "SELECT CASE WHEN e.timer_resolution_us > 0 THEN e.timer_resolution_us END "
     "FROM environments e WHERE e.id = runs.environment_id"
@@ -28,10 +28,14 @@ _TICKS = sa.text(
 )
 
 
-def complete(connection: sa.Connection) -> None:
+def complete(connection: sa.Connection, kind: str = "kind") -> None:
     """Fill `effective_wait`, `timer_ms` and `sample_ticks` of measured runs that lack them.
 
     The caller holds the transaction.
+
+    Args:
+        connection: of the database.
+        kind: the column that says which samples were measured; `phase` until there were phases.
     """
     changes = []
     for number, evidence, browser in connection.execute(_READ):
@@ -42,4 +46,4 @@ def complete(connection: sa.Connection) -> None:
             changes.append({"id": number, "wait": "eager" if eager else "plain", "timer": timer})
     if changes:
         connection.execute(_WRITE, changes)
-    connection.execute(_TICKS)
+    connection.execute(sa.text(_TICKS.format(kind=kind)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from bench.errors import InputError
-from bench.metrics import METRICS
+from bench.metrics import nested
 from bench.plan.request import Request
 from bench.record import Effective, ErrorInfo, RunRecord, Sample
 from bench.store.filter import Condition, column, compile_filter, nearest
@@ -76,17 +76,9 @@ def run(engine: sa.Engine, run_id: int) -> RunRecord:
 
 
 def measured(row: Row) -> tuple[Row, Row]:
-    """The nested `metrics` and `quality` of a record from their flat columns."""
-    nested: dict[str, Row] = {"metrics": {}, "quality": {}}
-    latency: Row = {}
-    for metric in METRICS:
-        stat = metric.name.removeprefix("latency_ms_")
-        if stat != metric.name:
-            latency[stat] = row[metric.name]
-        else:
-            nested[metric.section][metric.name] = row[metric.name]
-    nested["metrics"]["latency_ms"] = latency if latency["median"] is not None else None
-    return nested["metrics"], nested["quality"]
+    """The nested `metrics` and `quality` of a record from their columns."""
+    metrics, quality = nested(row)
+    return {**metrics, "phases": row["phase_metrics"] or {}}, quality
 
 
 def _existing(connection: sa.Connection) -> str:
@@ -103,7 +95,7 @@ def _existing(connection: sa.Connection) -> str:
 def samples(engine: sa.Engine, run_id: int) -> list[Sample]:
     """See `Store.samples`."""
     query = (
-        sa.select(SampleRow.phase, SampleRow.batch, SampleRow.value_ms)
+        sa.select(SampleRow.phase, SampleRow.kind, SampleRow.batch, SampleRow.value_ms)
         .where(SampleRow.run_id == run_id)
         .order_by(SampleRow.position)
     )

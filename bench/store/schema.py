@@ -15,10 +15,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bench.harness.outcome import Outcome
 from bench.metrics import METRICS
+from bench.models.program import FORWARD
 from bench.plan.request import FIELDS, Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo
 
-REVISION = "0004"  # of the newest migration
+REVISION = "0005"  # of the newest migration
 FIRST_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
 OUR_TABLES = FIRST_TABLES | {"foreign_results"}
 _FIRST, _MIDDLE = -2, -1  # places of columns in `cells`: what is asked for stands before its JSON
@@ -212,6 +213,7 @@ class RunRow(Base):
     error_message: Mapped[str | None]
     error_operator: Mapped[str | None]
     phases: Mapped[dict[str, Any]]
+    phase_metrics: Mapped[dict[str, Any] | None]
     evidence: Mapped[dict[str, Any]]
     started_at: Mapped[str]
     finished_at: Mapped[str]
@@ -226,16 +228,20 @@ for _metric in METRICS:
 
 
 class SampleRow(Base):
-    """One timed batch; `position` counts through the whole run, so the order of phases is kept."""
+    """One timed batch of a phase; `position` counts through the whole run, so the order is kept.
+
+    `kind` is `warmup`, `measure`, `gpu` or `suspended`.
+    """
 
     __tablename__ = "samples"
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - SQLAlchemy reads it from the class
 
     run_id: Mapped[int] = mapped_column(sa.ForeignKey("runs.id"), primary_key=True, autoincrement=False)
-    phase: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     batch: Mapped[int]
     value_ms: Mapped[float]
+    phase: Mapped[str] = mapped_column(server_default=FORWARD)
 
 
 class ForeignRow(Base):

@@ -48,7 +48,7 @@ class Store:
         """Write a whole plan in one transaction, before anything runs.
 
         Args:
-            name: unique; None for one made of the time, like `run-20261123-031500-ab12`.
+            name: unique; None for one made of the time, like `run-20261123-031500-ab12cd34`.
             requests: one for each cell, in the order they are to run.
             seed: what the order was drawn with.
             settings: whatever else the plan was made with, as JSON.

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from bench.errors import InputError, StoreError, StoreFull
 from bench.harness.outcome import Outcome
-from bench.metrics import METRICS
+from bench.metrics import METRICS, flattened
 from bench.plan.cells import Plan, PlannedCell, Role
 from bench.plan.request import Request
 from bench.record import Environment, ModelInfo, RunRecord
@@ -38,7 +38,6 @@ from bench.store.schema import (
 
 ATTEMPTS = 6
 NO_LEASE = dict.fromkeys(("lease_owner", "lease_stage", "leased_at", "heartbeat_at", "lease_expires_at"))
-_SPEEDS = ("latency_ms", "throughput_per_s", "first_inference_ms", "gpu_ms")
 
 T = TypeVar("T")
 
@@ -84,7 +83,8 @@ def check_name(name: str) -> None:
 def create_campaign(engine: sa.Engine, name: str | None, plan: Plan, settings: Mapping[str, Any]) -> Campaign:
     """See `Store.plan_campaign`."""
     now = datetime.now(UTC)
-    chosen = name if name is not None else f"run-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    # Long enough that two of one second never share it, however many there are.
+    chosen = name if name is not None else f"run-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
     check_name(chosen)
     if not plan.cells:
         raise InputError(f"the campaign {chosen!r} has no cells: nothing to run")
@@ -286,16 +286,16 @@ def _model(model: ModelInfo) -> dict[str, Any]:
 
 def _run(record: RunRecord) -> dict[str, Any]:
     data = storable(record.model_dump(mode="json"))
-    metrics, quality, error = data["metrics"], data["quality"], data["error"] or {}
+    error = data["error"] or {}
+    flat = flattened(data["metrics"], data["quality"])
     if not record.outcome.measured:
-        metrics = {**metrics, **dict.fromkeys(_SPEEDS)}
-    latency = metrics.pop("latency_ms") or {}
-    flat = {**metrics, **quality, **{f"latency_ms_{stat}": value for stat, value in latency.items()}}
+        flat.update({metric.name: None for metric in METRICS if metric.speed})
     return {
         **{name: data[name] for name in ("uuid", "outcome", "fallback_reason", "evidence")},
         **{f"effective_{name}": value for name, value in data["effective"].items()},
         **{f"error_{name}": value for name, value in error.items()},
-        **{metric.name: flat.get(metric.name) for metric in METRICS},
+        **flat,
+        "phase_metrics": (data["metrics"]["phases"] if record.outcome.measured else None) or None,
         "phases": data["phases_ms"],
         "started_at": data["started_at"],
         "finished_at": data["finished_at"],

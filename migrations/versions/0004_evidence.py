@@ -84,7 +84,7 @@ def upgrade() -> None:
         op.add_column("runs", sa.Column(name, kind, nullable=True))
     op.add_column("environments", sa.Column("host_gpus", sa.Text(), nullable=True))
     if not op.get_context().as_sql:
-        complete(op.get_bind())
+        complete(op.get_bind(), kind="phase")
     op.execute(VIEW)
 
 

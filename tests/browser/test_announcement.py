@@ -171,7 +171,13 @@ def test_the_announcement_has_what_is_run_here():
     assert sum(command.count(SCRIPT) for command in commands()) == len(commands())
 
 
-@pytest.mark.parametrize("command", commands())
+def everyday():
+    """The commands; those that differ from another in the bits alone are of the long form."""
+    plain = re.compile(r"--platform webgpu --browser chrome --bits (16|8)\b")
+    return [pytest.param(one, marks=pytest.mark.long) if plain.search(one) else one for one in commands()]
+
+
+@pytest.mark.parametrize("command", everyday())
 def test_command(run, command):
     check_command(run(["bash", "-c", command], short=True), command)
 

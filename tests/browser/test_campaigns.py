@@ -118,6 +118,7 @@ def kill_driver():
     return thread
 
 
+@pytest.mark.long
 def test_a_retry_is_a_run_of_its_own(place):
     text = FILE.replace("blocks = 2", "blocks = 1").replace('name = "small"', 'name = "small"\na_a = false')
     text = text.replace("iterations = 3", "iterations = 100")

@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.bundle import _pack_weights, _quantization
+from bench.bundle import weights as packing
 from bench.harness.lab import encode, value
 from bench.models.graph import Graph, Input, Node, Weight
+from bench.models.program import FORWARD, single
 from bench.quantize.methods import Quantized, dequantize
 from bench.quantize.packing import to_f16, unpack, unpack_f16
+from bench.quantize.recipe import uniform
 from bench.reference.execute import run
 
 pytestmark = pytest.mark.browser
@@ -22,20 +24,20 @@ RNG = np.random.default_rng(8)
 
 @pytest.fixture(params=["webgpu", "webgpu-f16", "webnn"])
 def everywhere(request, lab):
-    """Runs a graph there and in NumPy; what it gave, and what NumPy did."""
+    """Runs a program there and in NumPy; what it gave, and what NumPy did."""
     platform, _, half = request.param.partition("-")
     if half and "shader-f16" not in lab.features:
         pytest.skip(f"the adapter of {lab.name} has no shader-f16")
     if platform == "webnn" and lab.name == "firefox":
         pytest.skip("Firefox has no WebNN")
 
-    def both(graph, inputs, tensors=None, values=None, quantization=None):
-        graph.check()
-        sent = {**graph.to_json(), "quantization": quantization or {}}
-        case = {"platform": platform, "f16": bool(half), "graph": sent, "tensors": tensors or {}}
-        case["inputs"] = {name: value(array) for name, array in inputs.items()}
-        answer = lab.call("graph", case)["outputs"]
-        want = run(graph, values or {}, inputs)
+    def both(program, inputs, tensors=None, values=None, quantization=None):
+        program.check()
+        sent = {**program.to_json(), "quantization": quantization or {}}
+        call = {"entry": FORWARD, "inputs": {name: value(array) for name, array in inputs.items()}}
+        case = {"platform": platform, "f16": bool(half), "program": sent, "tensors": tensors or {}}
+        [answer] = lab.call("program", {**case, "calls": [call]})["answers"]
+        want = run(program, values or {}, inputs)
         got = {name: np.frombuffer(base64.b64decode(answer[name]), "<f4") for name in want}
         return {name: got[name].reshape(want[name].shape) for name in want}, want
 
@@ -49,14 +51,14 @@ def floats(*shape):
 
 
 def one(op, inputs, shape, weights=(), **attrs):
-    """A graph of one operator; every input is a graph input, integers or floats by their array."""
+    """A program of one operator; every input is a graph input, integers or floats by their array."""
     items = tuple(
         Input(name, array.shape, 2, "int32" if array.dtype == np.int32 else "float32")
         for name, array in inputs.items()
     )
     names = tuple(weight.name for weight in weights)
     node = Node(op, "node", tuple(inputs), "y", shape, names, attrs)
-    return Graph("edge", "test", items, tuple(weights), (node,), ("y",))
+    return single("edge", "test", tuple(weights), Graph(items, (node,), ("y",)))
 
 
 def same(pair, half=False, atol=0.0):
@@ -100,8 +102,8 @@ def test_attention_where_no_key_counts(everywhere, mask, causal, size):
 def test_attention_of_more_keys_than_a_tile_all_masked(everywhere):
     tokens, hidden = 70, 4
     inputs = {name: floats(tokens, hidden) for name in "qkv"} | {"mask": np.zeros((1, tokens), np.int32)}
-    graph = one("attention", inputs, (tokens, hidden), heads=1, scale=0.5, batch=1, sequence=tokens)
-    assert not same(everywhere(graph, inputs))["y"].any()
+    program = one("attention", inputs, (tokens, hidden), heads=1, scale=0.5, batch=1, sequence=tokens)
+    assert not same(everywhere(program, inputs))["y"].any()
 
 
 def test_padding_stays_out_however_large_its_score(everywhere):
@@ -114,8 +116,8 @@ def test_padding_stays_out_however_large_its_score(everywhere):
         "v": np.array([[1, 2, 3, 4], [9, 9, 9, 9]], np.float32),
         "mask": np.array([[1, 0]], np.int32),
     }
-    graph = one("attention", inputs, (2, 4), heads=1, scale=0.5, batch=1, sequence=2)
-    got = same(everywhere(graph, inputs))["y"]
+    program = one("attention", inputs, (2, 4), heads=1, scale=0.5, batch=1, sequence=2)
+    got = same(everywhere(program, inputs))["y"]
     np.testing.assert_array_equal(got, np.tile(inputs["v"][:1], (2, 1)))
 
 
@@ -124,8 +126,8 @@ def test_causal_alone_with_large_scores(everywhere):
     if not everywhere.half:
         inputs["q"] *= np.float32(1e6)
         inputs["k"] *= np.float32(1e6)
-    graph = one("attention", inputs, (3, 4), heads=1, scale=0.5, batch=1, sequence=3, causal=1)
-    same(everywhere(graph, inputs), everywhere.half)
+    program = one("attention", inputs, (3, 4), heads=1, scale=0.5, batch=1, sequence=3, causal=1)
+    same(everywhere(program, inputs), everywhere.half)
 
 
 @pytest.mark.parametrize("hidden", [1, 2, 130])
@@ -146,9 +148,9 @@ def test_softmax_of_nothing(everywhere):
     nodes = [Node("add", f"d{i}", (f"d{i - 1}", f"d{i - 1}") if i else ("x", "x"), f"d{i}", (rows, 4))
              for i in range(3)]  # fmt: skip
     last = Node("softmax", "s", ("d2",), "y", (rows, 4))
-    graph = replace(first, nodes=(*nodes, last))
+    program = single("edge", "test", (), replace(first.main, nodes=(*nodes, last)))
     with np.errstate(over="ignore"):
-        got, want = everywhere(graph, {"x": x})
+        got, want = everywhere(program, {"x": x})
     if everywhere.half:  # NumPy's f32 does not overflow there
         want["y"][0] = 0
     np.testing.assert_allclose(got["y"], want["y"], atol=1e-3)
@@ -187,10 +189,10 @@ def test_layer_norm_of_equal_values_is_beta(everywhere, hidden, level):
     gamma, beta = RNG.normal(1, 0.2, hidden), RNG.normal(0, 1, hidden)
     weights = (Weight("g", (hidden,), "vector"), Weight("b", (hidden,), "vector"))
     values = {"g": to_f16(gamma).astype(np.float32), "b": to_f16(beta).astype(np.float32)}
-    graph = one("layer_norm", {"x": x}, x.shape, weights, epsilon=1e-12)
+    program = one("layer_norm", {"x": x}, x.shape, weights, epsilon=1e-12)
     tensors = {"g": encode(to_f16(gamma)), "b": encode(to_f16(beta))}
     got = same(
-        everywhere(graph, {"x": x}, tensors, values), everywhere.half, 8e-3 if everywhere.half else 3e-5
+        everywhere(program, {"x": x}, tensors, values), everywhere.half, 8e-3 if everywhere.half else 3e-5
     )
     np.testing.assert_allclose(got["y"][1], values["b"], atol=2e-3 if everywhere.half else 1e-6)
 
@@ -249,16 +251,17 @@ def test_weights_of_any_magnitude(everywhere, size, bits, scheme, rows):
         Node("attention", "a", ("q", "k", "v"), "context", shape, (), attrs),
     )
     items = (Input("ids", ids.shape, 40), Input("x", shape, 0, "float32"))
-    graph = Graph("edge", "test", items, declared, nodes, ("e", "logits", "context"))
-    table = _quantization(graph, dict.fromkeys(weights, bits), 32, scheme)
-    tensors, exponents = _pack_weights(Source(weights), graph, table)
+    program = single("edge", "test", declared, Graph(items, nodes, ("e", "logits", "context")))
+    recipe = uniform(bits, 32, scheme)
+    table = packing.quantization(declared, recipe)
+    tensors, exponents = packing.pack_weights(Source(weights), declared, recipe)
     quantization = {n: {**how, "exponent": exponents.get(n, 0)} for n, how in table.items()}
     values = {n: unpacked(tensors, n, quantization[n]) for n in weights}
     if bits >= 8:
         for name, w in weights.items():
             assert np.linalg.norm(values[name] - w) <= 2e-2 * np.linalg.norm(w)
     inputs = {"ids": ids, "x": floats(*shape)}
-    got, want = everywhere(graph, inputs, {n: encode(t) for n, t in tensors.items()}, values, quantization)
+    got, want = everywhere(program, inputs, {n: encode(t) for n, t in tensors.items()}, values, quantization)
     for name in want:
         scale = np.linalg.norm(want[name])
         if everywhere.half and scale < 0.1:

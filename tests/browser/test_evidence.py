@@ -11,7 +11,7 @@ import pytest
 from bench import __version__
 from bench.cli import main
 from bench.models.catalog import resolve
-from bench.quantize.policy import bits_mean, plan_bits
+from bench.quantize.recipe import bits_mean, mixed
 from bench.stats.timer import on_timer
 from bench.store import open_store
 
@@ -90,12 +90,12 @@ def test_bits_are_read_off_what_was_built(bench, platform):
     require("chrome")
     asked = ("--browser", "chrome", "--platform", platform, "--mixed-precision", *SHORT)
     _, runs = bench(*asked, "--bits", "4", "--bits", "8", "--group-size", "64", "--scheme", "asymmetric")
-    graph = resolve("bert-tiny").graph(1, 8)
+    weights = resolve("bert-tiny").program(1, 8).weights
     for run in runs:
         bits = 8 if platform == "webnn" else run["requested"]["bits"]
         effective = run["effective"]
         assert effective["bits"] == bits and effective["platform"] == platform
-        want = bits_mean(graph, plan_bits(graph, bits, mixed=True))
+        want = bits_mean(weights, mixed(weights, bits))
         assert effective["bits_mean"] == pytest.approx(want, abs=1e-6)
         assert (effective["group_size"], effective["scheme"]) == (64, "asymmetric")
         matrices = run["evidence"]["notes"]["matrices"]

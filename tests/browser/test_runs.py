@@ -13,11 +13,11 @@ import numpy as np
 import psutil
 import pytest
 import tiny_whisper
+from bundled import bundled
 from left import orphans
 from safetensors.numpy import load_file, save_file
 
 from bench.browsers import BROWSERS
-from bench.bundle import make
 from bench.cli import main
 from bench.models.catalog import resolve
 from bench.settings import load_settings
@@ -94,7 +94,7 @@ def test_every_precision_on_both_platforms_in_chrome(bench):
     ("name", "asked"),
     [
         ("chrome", (16, 4)),
-        ("firefox", (2,)),
+        pytest.param("firefox", (2,), marks=pytest.mark.long),
         pytest.param("chrome", (16, 8, 4, 2), marks=pytest.mark.long),
         pytest.param("firefox", (16, 8, 4, 2), marks=pytest.mark.long),
     ],
@@ -118,7 +118,8 @@ def test_a_model_that_hears(bench, tmp_path, name, asked):
             assert run["quality"]["top1_agreement"] > 0.9
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("every", [False, True])
 def test_real_weights_save_the_memory_that_is_claimed(bench, every):
     require("chrome")
     asked = ("--model", "all-MiniLM-L6-v2", "--sequence-length", "8", "--iterations", "3")
@@ -163,11 +164,11 @@ def test_experimental_mode_asks_the_browser_and_keeps_its_words(bench):
 
 
 def multiplied(requested):
-    """Operations of all matrix products of one inference, counted on the graph."""
+    """Operations of all matrix products of one inference, counted on the program."""
     batch, sequence = requested["batch_size"], requested["sequence_length"]
-    graph = resolve("bert-tiny").graph(batch, sequence)
-    shapes = {weight.name: weight.shape for weight in graph.weights}
-    linear = [node for node in graph.nodes if node.op == "linear"]
+    program = resolve("bert-tiny").program(batch, sequence)
+    shapes = {weight.name: weight.shape for weight in program.weights}
+    linear = [node for node in program.main.nodes if node.op == "linear"]
     return sum(2 * node.shape[0] * math.prod(shapes[node.weights[0]]) for node in linear)
 
 
@@ -257,7 +258,7 @@ def test_saved_outputs_are_what_was_verified(bench, tmp_path):
     saved = {path.stem: np.load(path) for path in folder.glob("*.npy")}
     assert saved["input_ids"].shape == saved["attention_mask"].shape == (2, 8)
     assert saved["last_hidden_state"].shape == (2, 8, 128)
-    reference = make(resolve("bert-tiny"), bits=8, batch=2, sequence=8).reference()[0]
+    reference = bundled(resolve("bert-tiny"), bits=8, batch=2, sequence=8).reference()["0"]
     np.testing.assert_allclose(
         saved["last_hidden_state"].reshape(16, 128), reference["last_hidden_state"], rtol=1e-3, atol=1e-4
     )
@@ -268,7 +269,7 @@ def test_a_wrong_result_has_no_speed(bench, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BENCH_OFFLINE", "1")
     monkeypatch.setenv("CHROME_BINARY", str(BROWSERS["chrome"].find(None, SETTINGS).binary))
-    bundle = make(resolve("bert-tiny"), bits=4, batch=1, sequence=8)
+    bundle = bundled(resolve("bert-tiny"), bits=4, batch=1, sequence=8)
     tensors = load_file(bundle.weights_path)
     for name, words in tensors.items():
         if name.endswith("intermediate.dense.weight.codes"):
@@ -387,4 +388,4 @@ def test_every_run_is_in_the_view_with_its_evidence(bench, tmp_path):
         assert one["latency_ms_median"] == runs["chrome", "webgpu", 8]["metrics"]["latency_ms"]["median"]
         assert bool(one["adapter_is_fallback"]) and "software" in one["adapter"]
         samples = store.samples(int(one["id"]))
-        assert sum(sample.phase == "measure" for sample in samples) == one["latency_ms_n"] == 3
+        assert sum(sample.kind == "measure" for sample in samples) == one["latency_ms_n"] == 3

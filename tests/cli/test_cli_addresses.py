@@ -49,9 +49,10 @@ def test_a_tilde_is_the_home_folder(url, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "said"),
-    [("mode=rw", "mode=rw"), ("timeout=3", "timeout=3"), ("uri=true&mode=ro", "uri=true"),
-     ("mode=ro&mode=rwc", "mode="),
-     ("Mode=ro", "Mode=ro"), ("immutable=1", "immutable=1")],
+    [("mode=rw", "mode=rw"), ("mode=ro&mode=rwc", "mode="),
+     *(pytest.param(*one, marks=pytest.mark.long) for one in (
+         ("timeout=3", "timeout=3"), ("uri=true&mode=ro", "uri=true"), ("Mode=ro", "Mode=ro"),
+         ("immutable=1", "immutable=1")))],
 )  # fmt: skip
 def test_an_option_that_is_not_honoured_is_refused_by_name(tmp_path, option, said):
     address = f"sqlite:///{tmp_path}/new.sqlite?{option}"
@@ -85,7 +86,7 @@ def kept(url, tmp_path):
 
 
 @needs_setpriv
-@pytest.mark.parametrize("how", ["folder", "folder and file"])
+@pytest.mark.parametrize("how", ["folder", pytest.param("folder and file", marks=pytest.mark.long)])
 def test_a_database_in_a_folder_that_cannot_be_written_is_read(kept, tmp_path, how):
     address = f"sqlite:///{kept}"
     right = bench("query", "--db", address)

@@ -162,7 +162,7 @@ def test_dry_run_prints_the_next_times_and_stores_nothing(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("tz", "zone", "hour"),
     [
-        ("JST-9", "JST-9", 18),
+        pytest.param("JST-9", "JST-9", 18, marks=pytest.mark.long),
         ("UTC0", "UTC0", 3),
         (":/usr/share/zoneinfo/Asia/Kolkata", "Asia/Kolkata", None),
     ],

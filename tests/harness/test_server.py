@@ -19,10 +19,10 @@ def verdict(name, outputs):
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    graph = tmp_path_factory.mktemp("bundle") / "graph.json"
-    graph.write_text("{}")
+    program = tmp_path_factory.mktemp("bundle") / "program.json"
+    program.write_text("{}")
     with PageServer() as server:
-        job = Job(task={"a": 1}, files={"graph.json": graph}, verdict=verdict)
+        job = Job(task={"a": 1}, files={"program.json": program}, verdict=verdict)
         server.add(job)
         yield server, job
 

@@ -69,7 +69,7 @@ def take(walls, begin=1_000_000.0):
     samples, ends, at = [], [], begin
     for wall in walls:
         at += wall
-        samples.append(Sample(phase="measure", batch=2, value_ms=wall * 500))
+        samples.append(Sample(kind="measure", batch=2, value_ms=wall * 500))
         ends.append(at * 1000)
     return samples, ends
 
@@ -80,7 +80,7 @@ def test_only_the_sample_that_holds_the_sleep_is_marked():
     clocks.go(awake=3.4)
     clocks.go(awake=0.1, asleep=60)
     ends = [end if end < 1_000_003_500 else end + 60_000 for end in ends]
-    phases = [sample.phase for sample in marked(samples, ends, clocks)]
+    phases = [sample.kind for sample in marked(samples, ends, clocks)]
     assert phases == ["measure"] * 3 + ["suspended"] + ["measure"] * 2
     assert [sample.value_ms for sample in marked(samples, ends, clocks)] == [500.0] * 6
 
@@ -93,14 +93,14 @@ def test_without_ends_nothing_is_guessed():
 
 
 def test_sleep_in_every_sample_leaves_no_latency():
-    samples = [Sample(phase="suspended", batch=1, value_ms=5.0)] * 3
+    samples = [Sample(kind="suspended", batch=1, value_ms=5.0)] * 3
     with pytest.raises(RunFailure, match="slept in the time of every sample") as raised:
         believe(samples, {}, None)
     assert (raised.value.outcome, raised.value.stage) == (Outcome.ERROR, Stage.MEASURE)
 
 
 def test_samples_on_a_timer_end_the_run():
-    samples = [Sample(phase="measure", batch=4, value_ms=25.0)] * 5
+    samples = [Sample(kind="measure", batch=4, value_ms=25.0)] * 5
     with pytest.raises(TimerGrid, match="multiples of 100 ms") as raised:
         believe(samples, {"gpu_ms": 4.4}, 100.0)
     assert (raised.value.outcome, raised.value.stage) == (Outcome.ERROR, Stage.MEASURE)

@@ -8,19 +8,19 @@ from tiny_model import CONFIG
 from bench.errors import InputError
 from bench.models.bert import build, layout
 from bench.models.bert_config import Pooling, read_geometry
-from bench.models.graph import Graph
+from bench.models.program import Program
 from bench.reference.execute import run
 
 SHAPES = layout(CONFIG)
 
 
-def graph(config=CONFIG, tensors=SHAPES, *, batch=2, sequence=7, pooling=None):
+def program(config=CONFIG, tensors=SHAPES, *, batch=2, sequence=7, pooling=None):
     return build(config, tensors, batch=batch, sequence=sequence, name="tiny", pooling=pooling)
 
 
 def inputs(of, seed=0):
     rng = np.random.default_rng(seed)
-    found = {i.name: rng.integers(0, i.maximum, i.shape).astype(np.int32) for i in of.inputs}
+    found = {i.name: rng.integers(0, i.maximum, i.shape).astype(np.int32) for i in of.main.inputs}
     found["attention_mask"] = np.ones_like(found["attention_mask"])
     found["attention_mask"][-1, 3:] = 0
     return found
@@ -31,39 +31,44 @@ def renamed(tensors, change):
 
 
 def test_graph_of_an_encoder_with_a_pooler():
-    g = graph()
+    g = program()
     assert g.outputs == ("last_hidden_state", "pooler_output")
-    assert [i.name for i in g.inputs] == ["input_ids", "token_type_ids", "position_ids", "attention_mask"]
-    assert [i.maximum for i in g.inputs] == [50, 2, 33, 2]
-    assert {i.shape for i in g.inputs} == {(2, 7)}
+    assert [i.name for i in g.main.inputs] == [
+        "input_ids",
+        "token_type_ids",
+        "position_ids",
+        "attention_mask",
+    ]
+    assert [i.maximum for i in g.main.inputs] == [50, 2, 33, 2]
+    assert {i.shape for i in g.main.inputs} == {(2, 7)}
     assert g.parameters == sum(math.prod(shape) for shape in SHAPES.values())
-    attention = next(n for n in g.nodes if n.op == "attention")
+    attention = next(n for n in g.main.nodes if n.op == "attention")
     assert attention.attrs == {"heads": 3, "scale": 1 / math.sqrt(8), "batch": 2, "sequence": 7}
-    assert next(n for n in g.nodes if n.name == "encoder.layer.1.attention.query").shape == (14, 24)
-    last = next(n for n in g.nodes if n.output == "last_hidden_state")
+    assert next(n for n in g.main.nodes if n.name == "encoder.layer.1.attention.query").shape == (14, 24)
+    last = next(n for n in g.main.nodes if n.output == "last_hidden_state")
     assert (last.op, last.shape) == ("layer_norm", (14, 24))
-    assert Graph.from_json(g.to_json()) == g
+    assert Program.from_json(g.to_json()) == g
 
 
 def test_roles():
-    roles = {w.name: w.role for w in graph().weights}
+    roles = {w.name: w.role for w in program().weights}
     assert roles["embeddings.word_embeddings.weight"] == "embedding"
     assert roles["encoder.layer.0.attention.output.dense.weight"] == "attention"
     assert roles["encoder.layer.0.intermediate.dense.weight"] == "feed_forward"
     assert roles["pooler.dense.weight"] == "head"
-    assert {w.role for w in graph().weights if len(w.shape) == 1} == {"vector"}
+    assert {w.role for w in program().weights if len(w.shape) == 1} == {"vector"}
 
 
 def test_prefix_and_old_names_change_nothing():
     weights = tiny_model.tensors()
-    plain = run(graph(), weights, inputs(graph()))
+    plain = run(program(), weights, inputs(program()))
 
     def old(name):
         name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
         return f"bert.{name}"
 
     other = renamed(weights, old)
-    g = graph(tensors={n: v.shape for n, v in other.items()})
+    g = program(tensors={n: v.shape for n, v in other.items()})
     found = run(g, other, inputs(g))
     assert list(found) == ["last_hidden_state", "pooler_output"]
     assert all(np.array_equal(found[name], plain[name]) for name in plain)
@@ -71,7 +76,7 @@ def test_prefix_and_old_names_change_nothing():
 
 def test_without_a_pooler():
     bare = {n: s for n, s in SHAPES.items() if "pooler" not in n}
-    assert graph(tensors=bare).outputs == ("last_hidden_state",)
+    assert program(tensors=bare).outputs == ("last_hidden_state",)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +88,9 @@ def test_without_a_pooler():
     ],
 )
 def test_sentence_pooling(pooling, ops):
-    g = graph(pooling=pooling)
+    g = program(pooling=pooling)
     assert g.outputs == ("last_hidden_state", "sentence_embedding")
-    assert [n.op for n in g.nodes][-len(ops) :] == ops
+    assert [n.op for n in g.main.nodes][-len(ops) :] == ops
     assert "pooler.dense.weight" not in {w.name for w in g.weights}
     found = run(g, tiny_model.tensors(), inputs(g))["sentence_embedding"]
     assert found.shape == (2, 24)
@@ -98,18 +103,18 @@ def test_classification_head():
     weights = renamed(tiny_model.tensors(), lambda name: f"bert.{name}")
     weights["classifier.weight"] = np.ones((5, 24), np.float32) * np.arange(5, dtype=np.float32)[:, None]
     weights["classifier.bias"] = np.zeros(5, np.float32)
-    g = graph(config, {n: v.shape for n, v in weights.items()})
+    g = program(config, {n: v.shape for n, v in weights.items()})
     assert g.outputs == ("last_hidden_state", "logits", "probabilities")
     found = run(g, weights, inputs(g))
     assert found["logits"].shape == (2, 5)
     assert np.allclose(found["probabilities"].sum(axis=1), 1, atol=1e-6)
     del weights["classifier.weight"]
     with pytest.raises(InputError, match=r"classifier\.weight is missing"):
-        graph(config, {n: v.shape for n, v in weights.items()})
+        program(config, {n: v.shape for n, v in weights.items()})
 
 
 def test_padding_does_not_reach_valid_tokens():
-    g = graph()
+    g = program()
     first, second = inputs(g), inputs(g)
     second["input_ids"][-1, 3:] = 9
     weights = tiny_model.tensors()
@@ -130,10 +135,10 @@ def test_roberta_counts_positions_from_the_padding_token():
         "classifier.out_proj.weight": (2, 24),
         "classifier.out_proj.bias": (2,),
     }
-    g = graph({**config, "architectures": ["RobertaForSequenceClassification"]}, shapes | head, sequence=31)
+    g = program({**config, "architectures": ["RobertaForSequenceClassification"]}, shapes | head, sequence=31)
     assert g.outputs[1:] == ("logits", "probabilities")
     with pytest.raises(InputError, match="sequence length 32 exceeds the 31 positions"):
-        graph(config, shapes, sequence=32)
+        program(config, shapes, sequence=32)
 
 
 def test_distilbert():
@@ -151,10 +156,10 @@ def test_distilbert():
     shapes = {f"distilbert.{n}": s for n, s in layout(config).items()}
     shapes |= {"pre_classifier.weight": (24, 24), "pre_classifier.bias": (24,)}
     shapes |= {"classifier.weight": (2, 24), "classifier.bias": (2,)}
-    g = graph(config, shapes)
-    assert "token_type_ids" not in {i.name for i in g.inputs}
+    g = program(config, shapes)
+    assert "token_type_ids" not in {i.name for i in g.main.inputs}
     assert "distilbert.transformer.layer.1.ffn.lin2.weight" in {w.name for w in g.weights}
-    assert [n.attrs.get("kind") for n in g.nodes if n.name == "head.activation"] == ["relu"]
+    assert [n.attrs.get("kind") for n in g.main.nodes if n.name == "head.activation"] == ["relu"]
 
 
 @pytest.mark.parametrize(
@@ -180,15 +185,15 @@ def test_distilbert():
 )
 def test_a_config_that_cannot_be(change, words):
     with pytest.raises(InputError, match=words) as caught:
-        graph({**CONFIG, **change})
+        program({**CONFIG, **change})
     assert "\n" not in str(caught.value)
 
 
 def test_a_sequence_too_long():
     with pytest.raises(InputError, match="sequence length 34 exceeds the 33 positions of tiny"):
-        graph(sequence=34)
+        program(sequence=34)
 
 
 def test_a_missing_number():
     with pytest.raises(InputError, match="vocab_size must be a whole number of at least 1, not None"):
-        graph({key: value for key, value in CONFIG.items() if key != "vocab_size"})
+        program({key: value for key, value in CONFIG.items() if key != "vocab_size"})

@@ -62,7 +62,7 @@ def test_first_package_then_cache(shelf, tmp_path):
     source = resolve("toy", cache=tmp_path, progress=said.append)
     assert (source.weights, source.note, source.folder) == ("hub", None, tmp_path / "models/toy")
     assert source.weights_sha256 == CATALOG["toy"].weights_sha256
-    assert source.graph(1, 4).outputs[-1] == "sentence_embedding"
+    assert source.program(1, 4).outputs[-1] == "sentence_embedding"
     assert said[0] == "downloading first==1.0 with pip"
     assert resolve("toy", cache=tmp_path).sha256 == source.sha256
     assert is_cached("toy", tmp_path)
@@ -158,7 +158,7 @@ def test_the_hub_is_asked_once(tmp_path, monkeypatch):
 def test_a_folder_of_ones_own(tmp_path):
     source = resolve("whatever", weights_dir=tiny_model.write(tmp_path))
     assert (source.name, source.weights, source.folder) == ("whatever", "local", tmp_path)
-    assert source.graph(1, 4).name == "whatever"
+    assert source.program(1, 4).name == "whatever"
 
 
 def test_an_unknown_name():
@@ -189,11 +189,11 @@ def test_minilm_knows_a_paraphrase(minilm):
         "The stock market fell sharply on Monday.",
     ]
     ids, types, mask = encode(open_tokenizer(minilm.folder), texts, 24, 0)
-    graph = minilm.graph(3, 24)
+    program = minilm.program(3, 24)
     positions = np.broadcast_to(np.arange(24, dtype=np.int32), (3, 24))
     inputs = {"input_ids": ids, "token_type_ids": types, "position_ids": positions, "attention_mask": mask}
-    weights = {weight.name: minilm.load(weight.name) for weight in graph.weights}
-    found = run(graph, weights, inputs)["sentence_embedding"]
+    weights = {weight.name: minilm.load(weight.name) for weight in program.weights}
+    found = run(program, weights, inputs)["sentence_embedding"]
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     similarity = found @ found.T
     assert similarity[0, 1] > 0.6
@@ -202,18 +202,18 @@ def test_minilm_knows_a_paraphrase(minilm):
 
     # A sentence alone and without padding gives the same vector.
     length = int(mask[1].sum())
-    alone = minilm.graph(1, length)
+    alone = minilm.program(1, length)
     short = {name: value[1:2, :length] for name, value in inputs.items()}
     assert np.allclose(run(alone, weights, short)["sentence_embedding"][0], found[1], atol=2e-6)
 
 
 def test_minilm_is_what_its_card_says(minilm):
     assert minilm.weights == "hub"
-    graph = minilm.graph(2, 16)
-    assert graph.parameters == 22_565_376  # without the pooler, which sentence embeddings do not use
+    program = minilm.program(2, 16)
+    assert program.parameters == 22_565_376  # without the pooler, which sentence embeddings do not use
     assert sum(np.prod(shape) for shape in minilm.tensors.values()) == 22_713_216
-    assert graph.outputs == ("last_hidden_state", "sentence_embedding")
-    first, second = (minilm.inputs(graph, 2, seed)["input_ids"] for seed in (0, 1))
+    assert program.outputs == ("last_hidden_state", "sentence_embedding")
+    first, second = (minilm.calls(program, 2, seed)[0].inputs["input_ids"] for seed in (0, 1))
     assert not np.array_equal(first, second)
     assert (first[:, 0] == 101).all()
 
@@ -226,11 +226,11 @@ def whisper():
 def test_whisper_hears_what_is_said(whisper):
     """Real weights, a recorded clip, our own spectrogram and reference: the next token, given the words."""
     assert whisper.weights == "hub"
-    graph = whisper.graph(1, 550)  # 11 s
-    inputs = whisper.inputs(graph, 1, 0)
-    weights = {weight.name: whisper.load(weight.name).reshape(weight.shape) for weight in graph.weights}
+    program = whisper.program(1, 550)  # 11 s
+    inputs = whisper.calls(program, 1, 0)[0].inputs
+    weights = {weight.name: whisper.load(weight.name).reshape(weight.shape) for weight in program.weights}
     ids = inputs["decoder_input_ids"][0]
-    said = run(graph, weights, inputs)["logits"].argmax(axis=1)
+    said = run(program, weights, inputs)["logits"].argmax(axis=1)
     tokenizer = open_tokenizer(whisper.folder)
     words = tokenizer.decode(ids.tolist())
     assert words.strip() == "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tiny_model
 import tiny_whisper
+from bundled import bundled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from tiny_model import CONFIG
 
-from bench.bundle import make
 from bench.errors import InputError
 from bench.models.catalog import resolve
 from bench.models.config_keys import BOUND, INERT
@@ -44,9 +44,9 @@ def change(folder, **keys):
 
 def outputs(folder, sequence=5):
     found = source(folder)
-    graph = found.graph(1, sequence)
-    weights = {w.name: found.load(w.name).reshape(w.shape) for w in graph.weights}
-    return run(graph, weights, found.inputs(graph, 1, 0))
+    program = found.program(1, sequence)
+    weights = {w.name: found.load(w.name).reshape(w.shape) for w in program.weights}
+    return run(program, weights, found.calls(program, 1, 0)[0].inputs)
 
 
 # --- identity
@@ -91,7 +91,7 @@ def test_whatever_decides_an_answer_makes_another_model(tmp_path, differ):
     differ(b)
     one, other = source(a), source(b)
     assert one.sha256 != other.sha256
-    bundles = [make(s, bits=4, sequence=5, cache=tmp_path / "cache") for s in (one, other)]
+    bundles = [bundled(s, bits=4, sequence=5, cache=tmp_path / "cache") for s in (one, other)]
     assert bundles[0].key != bundles[1].key
     assert bundles[0].reference_path != bundles[1].reference_path
     assert bundles[0].weights_path != bundles[1].weights_path
@@ -385,7 +385,7 @@ def test_pairs_of_bytes(tmp_path):
     pieces = byte_level(folder)
     found = source(folder)
     assert found.note is None
-    (row,) = found.inputs(found.graph(1, 31), 1, 0)["input_ids"].tolist()
+    (row,) = found.calls(found.program(1, 31), 1, 0)[0].inputs["input_ids"].tolist()
     words = [pieces[i] for i in row if i != 1]
     assert (words[0], words[-1]) == ("<s>", "</s>")
     assert [path.name for path in found.tokenizer_files] == ["vocab.json", "merges.txt"]

@@ -13,9 +13,9 @@ from bench.reference.execute import run
 )
 def test_geometries_have_the_known_sizes(name, parameters):
     model = SyntheticModel(GEOMETRIES[name])
-    graph = build(model.config, model.tensors, batch=1, sequence=4, name=name)
-    assert graph.parameters == parameters
-    assert graph.outputs == ("last_hidden_state", "pooler_output")
+    program = build(model.config, model.tensors, batch=1, sequence=4, name=name)
+    assert program.parameters == parameters
+    assert program.outputs == ("last_hidden_state", "pooler_output")
 
 
 def test_a_tensor_depends_on_its_name_and_the_seed_only():
@@ -46,8 +46,8 @@ def test_scales_are_those_of_an_initialization():
 
 def test_activations_stay_sane():
     model = SyntheticModel(GEOMETRIES["bert-tiny"])
-    graph = build(model.config, model.tensors, batch=2, sequence=9, name="tiny")
+    program = build(model.config, model.tensors, batch=2, sequence=9, name="tiny")
     weights = {name: model.load(name) for name in model.tensors}
-    hidden = run(graph, weights, make_inputs(None, graph, 0))["last_hidden_state"]
+    hidden = run(program, weights, make_inputs(None, program.main, 0))["last_hidden_state"]
     assert 0.5 < hidden.std() < 2
     assert np.abs(hidden).max() < 10

@@ -15,7 +15,7 @@ from bench.models.tokenize import encode, make_inputs, open_tokenizer
 
 
 def graph(batch, sequence, config=CONFIG):
-    return build(config, layout(config), batch=batch, sequence=sequence, name="tiny")
+    return build(config, layout(config), batch=batch, sequence=sequence, name="tiny").main
 
 
 @pytest.fixture(scope="module")

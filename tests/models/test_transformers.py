@@ -125,8 +125,8 @@ def save(folder, config, seed):
     return again.eval()
 
 
-def compare(source, outputs, inputs, graph):
-    found = run(graph, _Weights(source, graph), inputs)
+def compare(source, outputs, inputs, program):
+    found = run(program, _Weights(source, program), inputs)
     assert set(outputs) == set(found), (list(outputs), list(found))
     for name, value in outputs.items():
         distance = rel_l2(found[name], value.detach().numpy().reshape(found[name].shape))
@@ -134,8 +134,8 @@ def compare(source, outputs, inputs, graph):
 
 
 class _Weights(dict):
-    def __init__(self, source, graph):
-        super().__init__({w.name: source.load(w.name).reshape(w.shape) for w in graph.weights})
+    def __init__(self, source, program):
+        super().__init__({w.name: source.load(w.name).reshape(w.shape) for w in program.weights})
 
 
 def encoder_case(config, sequence, seed, pooling=None):
@@ -145,8 +145,8 @@ def encoder_case(config, sequence, seed, pooling=None):
         if pooling is not None:
             tiny_model.add_pooling(Path(folder), *pooling)
         source = resolve("drawn", weights_dir=folder)
-        graph = source.graph(2, sequence)
-        inputs = source.inputs(graph, 2, seed)
+        program = source.program(2, sequence)
+        inputs = source.calls(program, 2, seed)[0].inputs
         given = {
             name: torch.from_numpy(inputs[name].astype(np.int64)) for name in ("input_ids", "attention_mask")
         }
@@ -169,7 +169,7 @@ def encoder_case(config, sequence, seed, pooling=None):
                 outputs["probabilities"] = probabilities(config, answer.logits)
         elif answer.get("pooler_output") is not None:
             outputs["pooler_output"] = answer.pooler_output
-        compare(source, outputs, inputs, graph)
+        compare(source, outputs, inputs, program)
 
 
 def probabilities(config, logits):
@@ -262,8 +262,8 @@ def whisper(config, seed):
         model = save(folder, config, seed)
         source = resolve("drawn", weights_dir=folder)
         sequence = config["max_source_positions"]  # the library takes no other
-        graph = source.graph(2, sequence)
-        inputs = source.inputs(graph, 2, seed)
+        program = source.program(2, sequence)
+        inputs = source.calls(program, 2, seed)[0].inputs
         features = inputs["input_features"].reshape(2, 2 * sequence, -1).transpose(0, 2, 1)
         with torch.no_grad():
             answer = model(
@@ -271,7 +271,7 @@ def whisper(config, seed):
                 decoder_input_ids=torch.from_numpy(inputs["decoder_input_ids"].astype(np.int64)),
             )
         outputs = {"logits": answer.logits, "encoder_hidden_state": answer.encoder_last_hidden_state}
-        compare(source, outputs, inputs, graph)
+        compare(source, outputs, inputs, program)
 
 
 def test_pairs_of_bytes(tmp_path):

@@ -1,4 +1,4 @@
-"""The Whisper family: a config held against its tensors, and what of the graph can be seen in its outputs."""
+"""The Whisper family: a config held against its tensors, and what of it can be seen in its outputs."""
 
 import json
 
@@ -18,12 +18,12 @@ from bench.reference.execute import run
 
 
 def executed(source, batch, sequence, change=None):
-    graph = source.graph(batch, sequence)
-    inputs = source.inputs(graph, batch, 0)
+    program = source.program(batch, sequence)
+    inputs = source.calls(program, batch, 0)[0].inputs
     if change:
         change(inputs)
-    weights = {w.name: source.load(w.name).reshape(w.shape) for w in graph.weights}
-    return graph, inputs, run(graph, weights, inputs)
+    weights = {w.name: source.load(w.name).reshape(w.shape) for w in program.weights}
+    return program, inputs, run(program, weights, inputs)
 
 
 def test_the_published_size():
@@ -61,14 +61,14 @@ def test_a_contradiction_is_one_line(tmp_path, change, words):
     folder = tiny_whisper.write(tmp_path / "m")
     (folder / "config.json").write_text(json.dumps({**CONFIG, **change}))
     with pytest.raises(InputError) as caught:
-        resolve("mine", folder).graph(1, 8)
+        resolve("mine", folder).program(1, 8)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_too_long_a_clip(tmp_path):
     source = resolve("mine", tiny_whisper.write(tmp_path / "m"))
     with pytest.raises(InputError, match=r"sequence length 51 exceeds the 50 audio positions of mine"):
-        source.graph(1, 51)
+        source.program(1, 51)
 
 
 def test_names_without_the_prefix(tmp_path):
@@ -80,7 +80,7 @@ def test_names_without_the_prefix(tmp_path):
 
 def test_a_later_token_changes_no_earlier_logit_and_every_frame_counts(tmp_path):
     source = resolve("mine", tiny_whisper.write(tmp_path / "m"))
-    graph, inputs, before = executed(source, 2, 9)
+    program, inputs, before = executed(source, 2, 9)
     tokens = inputs["decoder_input_ids"].shape[1]
     assert before["logits"].shape == (2 * tokens, 61)
     assert before["encoder_hidden_state"].shape == (18, 24)
@@ -98,17 +98,17 @@ def test_a_later_token_changes_no_earlier_logit_and_every_frame_counts(tmp_path)
     after = executed(source, 2, 9, other_last_frame)[2]["logits"]
     differs = np.abs(after - before["logits"]).max(axis=1) > 0
     assert differs.tolist() == [True] * tokens + [False] * tokens
-    assert graph.outputs == ("logits", "encoder_hidden_state")
+    assert program.outputs == ("logits", "encoder_hidden_state")
 
 
 def test_the_convolution_is_one(tmp_path):
     """Both convolutions against a loop, up to their activation."""
     source = resolve("mine", tiny_whisper.write(tmp_path / "m"))
-    graph = source.graph(1, 4)
-    inputs = source.inputs(graph, 1, 0)
-    weights = {w.name: source.load(w.name).reshape(w.shape) for w in graph.weights}
+    program = source.program(1, 4)
+    inputs = source.calls(program, 1, 0)[0].inputs
+    weights = {w.name: source.load(w.name).reshape(w.shape) for w in program.weights}
     keep = ["encoder.conv1", "encoder.conv1.activation", "encoder.conv2"]
-    got = run(graph, weights, inputs, keep=keep)
+    got = run(program, weights, inputs, keep=keep)
     for name, x, stride in (
         ("conv1", inputs["input_features"], 1),
         ("conv2", got["encoder.conv1.activation"], 2),
@@ -124,8 +124,8 @@ def test_the_convolution_is_one(tmp_path):
 
 def test_two_seeds_hear_two_things(tmp_path):
     source = resolve("mine", tiny_whisper.write(tmp_path / "m"))
-    graph = source.graph(2, 6)
-    first, again, second = (source.inputs(graph, 2, seed) for seed in (0, 0, 1))
+    program = source.program(2, 6)
+    first, again, second = (source.calls(program, 2, seed)[0].inputs for seed in (0, 0, 1))
     for name, value in first.items():
         assert np.array_equal(value, again[name])
     assert not np.array_equal(first["input_features"], second["input_features"])
@@ -135,8 +135,8 @@ def test_two_seeds_hear_two_things(tmp_path):
 
 def test_build_needs_no_folder():
     shapes = layout(CONFIG)
-    graph = build(CONFIG, shapes, batch=1, sequence=3, name="x")
-    assert graph.parameters == sum(int(np.prod(shape)) for shape in shapes.values())
+    program = build(CONFIG, shapes, batch=1, sequence=3, name="x")
+    assert program.parameters == sum(int(np.prod(shape)) for shape in shapes.values())
 
 
 # --- sound

@@ -188,8 +188,11 @@ def test_a_magnitude_changes_no_digit(seed, shape, bits, group, scheme, size):
 
 @given(seed=SEEDS, powers=st.lists(st.integers(-6, 4), min_size=2, max_size=5), bits=BITS, scheme=SCHEMES)
 def test_each_row_keeps_its_digits_beside_any_other(seed, powers, bits, scheme):
-    """Rows of a matrix that lie up to six powers of ten apart: each is as exact as it is alone."""
-    floor = max(powers) - 6
+    """Rows of a matrix that lie up to five powers of ten apart: each is as exact as it is alone.
+
+    Scales of 8 bits span six and a half; the groups within a row lie apart as well.
+    """
+    floor = max(powers) - 5
     sizes = np.array([10.0 ** max(power, floor) for power in powers], np.float32)[:, None]
     w = matrix(seed, (len(powers), 64), sigma=0.5) * sizes
     together = dequantize(quantize(w, bits, 32, scheme))

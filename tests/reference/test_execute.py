@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.models.graph import Graph, Input, Node, Weight
+from bench.models.program import Program, single
 from bench.reference.execute import erf, run
 
 RNG = np.random.default_rng(11)
@@ -37,9 +38,8 @@ def one(op, tensors, shape, *, mask=False, weights=None, attrs=None):
         values[name] = tensor
     names = tuple(f"x{i}" for i in range(len(tensors))) + (("mask",) if mask else ())
     nodes.append(Node(op, "it", names, "y", shape, tuple(weights or {}), attrs or {}))
-    graph = Graph("one", "test", tuple(inputs), tuple(declared), tuple(nodes), ("y",))
-    graph.check()
-    return run(graph, values, {"ids": IDS, "mask": MASK})["y"]
+    program = single("one", "test", tuple(declared), Graph(tuple(inputs), tuple(nodes), ("y",)))
+    return run(program, values, {"ids": IDS, "mask": MASK})["y"]
 
 
 def close(got, expected, tolerance=2e-6):
@@ -61,14 +61,10 @@ def test_erf_keeps_sign_and_ends():
 def test_embedding_takes_rows():
     table = normal(B * T, H)
     graph = Graph(
-        "e",
-        "test",
-        (Input("ids", (2, 2), B * T),),
-        (Weight("w", table.shape, "embedding"),),
-        (Node("embedding", "e", ("ids",), "y", (4, H), ("w",)),),
-        ("y",),
+        (Input("ids", (2, 2), B * T),), (Node("embedding", "e", ("ids",), "y", (4, H), ("w",)),), ("y",)
     )
-    got = run(graph, {"w": table}, {"ids": np.array([[7, 0], [14, 7]], np.int32)})["y"]
+    program = single("e", "test", (Weight("w", table.shape, "embedding"),), graph)
+    got = run(program, {"w": table}, {"ids": np.array([[7, 0], [14, 7]], np.int32)})["y"]
     assert np.array_equal(got, table[[7, 0, 14, 7]])
 
 
@@ -168,8 +164,8 @@ def test_attention_over_other_keys_and_only_earlier_ones(causal):
     names = ("q", "k", "v")
     inputs = [Input(n, a.shape, 0, "float32") for n, a in zip(names, (q, k, v), strict=True)]
     node = Node("attention", "it", names, "y", q.shape, (), attrs)
-    graph = Graph("one", "test", tuple(inputs), (), (node,), ("y",))
-    close(run(graph, {}, {"q": q, "k": k, "v": v})["y"], expected)
+    program = single("one", "test", (), Graph(tuple(inputs), (node,), ("y",)))
+    close(run(program, {}, {"q": q, "k": k, "v": v})["y"], expected)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (2, 3, 0), (5, 1, 2)])
@@ -188,15 +184,15 @@ def test_unfold(kernel, stride, padding):
 
 
 def test_a_float_input_is_checked():
-    graph = Graph("f", "test", (Input("x", (2, 3), 0, "float32"),), (), (), ("x",))
-    assert Graph.from_json(graph.to_json()) == graph
+    program = single("f", "test", (), Graph((Input("x", (2, 3), 0, "float32"),), (), ("x",)))
+    assert Program.from_json(program.to_json()) == program
     x = np.ones((2, 3), np.float32)
-    assert np.array_equal(run(graph, {}, {"x": x})["x"], x)
+    assert np.array_equal(run(program, {}, {"x": x})["x"], x)
     with pytest.raises(ValueError, match="input x is float64, not float32"):
-        run(graph, {}, {"x": x.astype(np.float64)})
+        run(program, {}, {"x": x.astype(np.float64)})
     x[1, 1] = np.nan
     with pytest.raises(ValueError, match="input x must be finite"):
-        run(graph, {}, {"x": x})
+        run(program, {}, {"x": x})
 
 
 def test_mean_pool_skips_padding():
@@ -239,9 +235,8 @@ def toy():
         Node("activation", "r", ("x",), "z", (4, 3), (), {"kind": "relu"}),
         Node("add", "a", ("x", "z"), "y", (4, 3)),
     )
-    return Graph(
-        "toy", "test", (Input("ids", (2, 2), 5),), (Weight("w", (5, 3), "embedding"),), nodes, ("y",)
-    )
+    graph = Graph((Input("ids", (2, 2), 5),), nodes, ("y",))
+    return single("toy", "test", (Weight("w", (5, 3), "embedding"),), graph)
 
 
 def test_keep_returns_intermediates():

@@ -1,11 +1,11 @@
 """What a run that failed advises, from made-up rows; `tests/faults` has those that browsers brought about."""
 
 import pytest
+from records import record
 
 from bench.harness.outcome import Category, Outcome, Stage
 from bench.record import ErrorInfo
 from bench.report.advice import advise
-from tests.records import record
 
 NO_ROOM = {"circumstances": [{"kind": "room", "words": "only 0.0 MiB were free for temporary files in /tmp"}]}
 

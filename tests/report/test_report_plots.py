@@ -175,7 +175,7 @@ def test_samples_are_those_of_the_runs(store):
     figure = draw(Kind.SAMPLES, board, store)
     drawn = [sorted(line.get_xdata()) for line in figure.axes[0].lines]
     wanted = [
-        sorted(one.value_ms for one in store.samples(run) if one.phase == "measure")
+        sorted(one.value_ms for one in store.samples(run) if one.kind == "measure")
         for run in charts_times.newest_measured(board)[::-1]
     ]
     assert drawn == wanted and len(drawn) == charts_times.MOST_RUNS

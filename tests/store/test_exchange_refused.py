@@ -113,7 +113,7 @@ def test_a_missing_file(folder, target):
     [
         (lambda found: found | {"format": "other"}, "no manifest of an export"),
         (lambda found: found | {"version": 2}, "format version 2, this program reads 1: update"),
-        (lambda found: found | {"schema_revision": "9999"}, "schema '9999', this program has '0004'"),
+        (lambda found: found | {"schema_revision": "9999"}, "schema '9999', this program has '0005'"),
         (lambda found: found | {"encoding": "xlsx"}, "encoding"),
         (lambda found: found | {"more": 1}, "more"),
         (lambda found: found | {"files": {}}, "does not name environments.jsonl"),
@@ -191,7 +191,7 @@ ROWS = [
     ("samples.jsonl", lambda row: row.update(run="nobody"), "run nobody is not in runs.jsonl"),
     ("samples.jsonl", lambda row: row["batch"].pop() and None, "its lists differ in length"),
     ("samples.jsonl", lambda row: row["value_ms"].__setitem__(0, "1"), "value_ms is no number"),
-    ("samples.jsonl", lambda row: row["phase"].__setitem__(0, "lunch"), "a phase is not one of"),
+    ("samples.jsonl", lambda row: row["kind"].__setitem__(0, "lunch"), "a kind of sample is not one of"),
     ("samples.jsonl", lambda row: row["position"].__setitem__(slice(None), [1, 1, 1, 1]), "a sample is there twice"),
     ("foreign_results.jsonl", lambda row: row.update(value=1.0), "is not that of this result"),
     ("foreign_results.jsonl", lambda row: row.update(direction="sideways"), "direction"),
@@ -395,7 +395,7 @@ def bench_process(tmp_path, *arguments, **options):
 def test_a_disk_that_takes_no_more_leaves_no_folder(tmp_path, encoding):
     """A file may not grow beyond 40 kB: every write after that fails, as on a full disk."""
     url = f"sqlite:///{tmp_path}/db/big.sqlite"
-    samples = [Sample(phase="measure", batch=1, value_ms=random.random()) for _ in range(20_000)]
+    samples = [Sample(kind="measure", batch=1, value_ms=random.random()) for _ in range(20_000)]
     with open_store(url) as store:
         cell = store.create_campaign("big", [request()], seed=1, settings={}).cells[0]
         store.record(cell.id, record(cell.request, samples=samples))

@@ -265,7 +265,9 @@ def test_pandas_reads_the_files_without_us(source, tmp_path):
     for frame in runs:
         ok = frame[frame.outcome == "ok"]
         assert dict(zip(ok.uuid, ok.latency_ms_median, strict=True)) == measured
-    samples = pd.read_parquet(columns / "samples.parquet").explode(["phase", "position", "batch", "value_ms"])
+    samples = pd.read_parquet(columns / "samples.parquet").explode(
+        ["phase", "kind", "position", "batch", "value_ms"]
+    )
     assert len(samples) == sum(len(found) for _, found in records(source).values())
 
 

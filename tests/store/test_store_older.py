@@ -29,9 +29,21 @@ def test_an_older_export_comes_in_and_says_how_it_waited(store):
     assert all(row["effective_kernels"] is None and row["host_gpus"] is None for row in rows)
 
 
+def test_samples_of_before_there_were_phases_are_of_the_forward_phase(tmp_path):
+    with open_store(f"sqlite:///{tmp_path}/bench.sqlite") as store:
+        import_folder(store.engine, open_export(DATA / "export-0004"))
+        rows = store.rows("outcome = ok")
+        assert rows
+        for row in rows:
+            samples = store.samples(row["id"])
+            assert {one.phase for one in samples} == {"forward"} and samples[0].kind == "warmup"
+            record = store.run(row["id"])
+            assert record.metrics.phases == {} and record.metrics.decode_ms is None
+
+
 def test_a_sample_spans_so_many_steps_of_its_clock(store):
     for row in store.rows("outcome = ok"):
-        walls = [one.batch * one.value_ms for one in store.samples(row["id"]) if one.phase == "measure"]
+        walls = [one.batch * one.value_ms for one in store.samples(row["id"]) if one.kind == "measure"]
         assert row["sample_ticks"] == pytest.approx(min(walls) * 1000 / row["timer_resolution_us"])
 
 
@@ -58,7 +70,7 @@ def test_importing_twice_adds_nothing(store):
     assert store.rows() == before
 
 
-@pytest.mark.parametrize("number", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("number", ["0001", "0002", "0003", "0004"])
 def test_made_up_rows_of_older_schemas_are_on_no_timer(tmp_path, number):
     shutil.copy(DATA / f"revision-{number}.sqlite", tmp_path / "bench.sqlite")
     url = f"sqlite:///{tmp_path}/bench.sqlite"

@@ -1,4 +1,4 @@
-/** @import {Graph, Inputs, Tensors} from "./types.d.ts" */
+/** @import {Inputs, Program, Tensors} from "./types.d.ts" */
 
 /**
  * @param {string} url
@@ -14,14 +14,14 @@ async function fetchBytes(url) {
 
 /**
  * @param {string} url
- * @returns {Promise<Graph>}
+ * @returns {Promise<Program>}
  */
-export async function loadGraph(url) {
-  const graph = JSON.parse(new TextDecoder().decode(await fetchBytes(url)));
-  if (graph.format !== "webquant.graph/1") {
-    throw new Error(`unknown graph format ${graph.format}`);
+export async function loadProgram(url) {
+  const program = JSON.parse(new TextDecoder().decode(await fetchBytes(url)));
+  if (program.format !== "webquant.program/1") {
+    throw new Error(`unknown program format ${program.format}`);
   }
-  return graph;
+  return program;
 }
 
 /**
@@ -45,20 +45,24 @@ export async function loadTensors(url) {
 }
 
 /**
- * The n-th input set out of a file of sets, each tensor named `SET.NAME`.
+ * The inputs of one call out of a file of calls, each tensor named `LABEL.NAME`, and the states that it has forced,
+ * named `LABEL.=NAME`.
  * @param {Tensors} tensors
- * @param {number} set
- * @returns {Inputs}
+ * @param {string} label
  */
-export function inputSet(tensors, set) {
+export function inputsOf(tensors, label) {
   /** @type {Inputs} */
   const inputs = new Map();
+  /** @type {Inputs} */
+  const states = new Map();
   for (const [name, tensor] of tensors) {
-    if (name.startsWith(`${set}.`)) {
+    if (name.startsWith(`${label}.`)) {
       const copy = tensor.bytes.slice();
       const values = tensor.dtype === "F32" ? new Float32Array(copy.buffer) : new Int32Array(copy.buffer);
-      inputs.set(name.slice(`${set}.`.length), values);
+      const own = name.slice(`${label}.`.length);
+      if (own.startsWith("=")) states.set(own.slice(1), values);
+      else inputs.set(own, values);
     }
   }
-  return inputs;
+  return { inputs, states };
 }

@@ -2,6 +2,8 @@ import { finished, openDevice } from "../webgpu/device.js";
 import { Pipelines, loadTexts } from "../webgpu/pipelines.js";
 import { quantile } from "./measure.js";
 
+/** @import {Task} from "./types.d.ts" */
+
 /**
  * The thermometer of a session: the same work in every run of every campaign, before the model is loaded. A machine
  * that grew hot, or is busy with something else, shows here whatever the model does.
@@ -74,7 +76,7 @@ function onProcessor(tick_ms) {
 /**
  * The canary of this session; what goes wrong with it costs its own number and not the run.
  * @param {string} base
- * @param {"webgpu" | "webnn"} platform
+ * @param {Task["platform"]} platform
  * @param {number} tick_ms
  * @param {string} device
  * @returns {Promise<{canary_ms: number | null, canary: string}>}

@@ -27,7 +27,7 @@ function only(values) {
 
 /** @param {Format} format */
 function shown({ bits, group_size, scheme }) {
-  return bits === 16 ? "16" : `${bits} bits, groups of ${group_size}, ${scheme}`;
+  return bits >= 16 ? String(bits) : `${bits} bits, groups of ${group_size}, ${scheme}`;
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Timing of one backend in one session. All times are wall milliseconds from submit to done.
- * @typedef {{phase: "warmup" | "measure", batch: number, value_ms: number}} Sample
+ * Timing of one phase in one session. All times are wall milliseconds from submit to done, for one call.
+ * @typedef {{kind: "warmup" | "measure", batch: number, value_ms: number}} Sample
  * `ends` are the samples' ends by the wall clock (ms since 1970): the harness knows when the machine slept. `busy` is
  * the share of the sampling that the device had work in hand: a GPU that waits between samples clocks down.
  * @typedef {{batch: number, samples: Sample[], ends: number[], busy: number, steady: boolean, stopped: string}} Timing
@@ -82,12 +82,12 @@ export async function measure(run, options) {
   const samples = [];
   /** @type {number[]} */
   const ends = [];
-  const time = async (/** @type {"warmup" | "measure"} */ phase, /** @type {number} */ batch) => {
+  const time = async (/** @type {"warmup" | "measure"} */ kind, /** @type {number} */ batch) => {
     const start = performance.now();
     await run(batch);
     const taken = performance.now() - start;
     if (taken < 0) throw new Error(`the page's clock went back by ${-taken} ms`);
-    samples.push({ phase, batch, value_ms: taken / batch });
+    samples.push({ kind, batch, value_ms: taken / batch });
     ends.push(Date.now());
     return taken;
   };

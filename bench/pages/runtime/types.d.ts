@@ -1,15 +1,37 @@
 // The shapes that pass between the rooms of the page, and the WebNN names that TypeScript's library lacks.
 
-/** What a model family yields; the same JSON that `bench/models/graph.py` writes. */
-export interface Graph {
+/** What a model family yields; the same JSON that `bench/models/program.py` writes, and how each matrix is packed. */
+export interface Program {
   format: string;
   name: string;
   family: string;
-  inputs: { name: string; shape: number[]; maximum: number; dtype: "int32" | "float32" }[];
   weights: { name: string; shape: number[]; role: string }[];
+  states: State[];
+  entries: Record<string, Graph>;
+  phases: Phase[];
+  quantization: Record<string, Quantization>;
+}
+
+/** What lives on the device between calls; zeros after a reset. */
+export interface State {
+  name: string;
+  shape: number[];
+  dtype: "float" | "int32";
+}
+
+/** What is timed apart: calls of one entry. After so many `calls` the whole-numbered states are set back (0: never). */
+export interface Phase {
+  name: string;
+  entry: string;
+  unit: "inference" | "token";
+  calls: number;
+}
+
+/** One entry of a program. */
+export interface Graph {
+  inputs: { name: string; shape: number[]; maximum: number; dtype: "int32" | "float32" }[];
   nodes: GraphNode[];
   outputs: string[];
-  quantization: Record<string, Quantization>;
 }
 
 export interface GraphNode {
@@ -20,6 +42,8 @@ export interface GraphNode {
   shape: [number, number];
   weights: string[];
   attrs: Record<string, number | string>;
+  /** States among the inputs that it writes in place. */
+  updates: string[];
 }
 
 /** How one matrix is packed: codes along K in groups, KP codes a row with padding. */
@@ -50,18 +74,31 @@ export interface Backend {
   build(): Promise<void>;
   /** Make pipelines or the graph; throws StageError("compile"). */
   compile(): Promise<void>;
-  setInputs(inputs: Inputs): Promise<void>;
-  /** Submit `count` inferences and wait until the last is done; a failure is of that stage. */
-  run(count: number, stage?: string): Promise<void>;
+  /** Every state becomes zeros. */
+  reset(): Promise<void>;
+  setInputs(entry: string, inputs: Inputs): Promise<void>;
+  /** Overwrite the named states. */
+  setStates(states: Inputs): Promise<void>;
+  /** Remember the whole-numbered states, for `run` to set them back to. */
+  mark(): Promise<void>;
+  /**
+   * Submit `count` calls of an entry and wait until the last is done; a failure is of that stage. Before each `back`
+   * calls the whole-numbered states are set back to the mark; 0: never.
+   */
+  run(entry: string, count: number, stage?: string, back?: number): Promise<void>;
   /** Wait until uploads are done, so that no inference is timed with them. */
   flush(): Promise<void>;
-  read(): Promise<Outputs>;
+  read(entry: string): Promise<Outputs>;
   /** Overwrite the outputs, so that a run that writes nothing cannot pass for one that did. */
-  poison(): Promise<void>;
-  /** GPU time of one inference in ms, or null where it cannot be had; no further pass begins after the budget. */
-  gpuTime(budget_ms: number): Promise<number | null>;
+  poison(entry: string): Promise<void>;
+  /** GPU time of one call in ms, or null where it cannot be had; no further pass begins after the budget. */
+  gpuTime(entry: string, budget_ms: number): Promise<number | null>;
+  /** What one call gives the device to do; null where that cannot be seen. */
+  dispatches(entry: string): number | null;
   /** What the adapter reaches at most, and the work of one inference; absent where neither can be seen. */
   ceilings?(): Promise<Record<string, unknown>>;
+  /** Look at what was compiled, apart from every time; absent where nothing is to be looked up. */
+  inspect?(): Promise<void>;
   /** What really runs, read off what was built. */
   describe(): Effective;
   destroy(): void;
@@ -69,7 +106,10 @@ export interface Backend {
 
 /** What ran, as far as the page sees it; null where it cannot. */
 export interface Effective {
-  platform: "webgpu" | "webnn";
+  /** Absent where it is our own. */
+  engine?: string;
+  engine_version?: string | null;
+  platform: "webgpu" | "webnn" | "wasm";
   /** `cpu` (software adapters too), `gpu`, or what WebNN names; null where the browser does not say. */
   device: string | null;
   bits: number | null;
@@ -97,17 +137,28 @@ export interface Format {
 
 export type Formats = Map<string, Format>;
 
+export interface VerifiedCall {
+  label: string;
+  entry: string;
+  first: boolean;
+  forced: string[];
+}
+
 /** The run's description, as the harness serves it. */
 export interface Task {
-  platform: "webgpu" | "webnn";
+  platform: "webgpu" | "webnn" | "wasm";
+  engine: "native" | "ort-web";
   label: string;
   bits: number;
   device: "auto" | "cpu" | "gpu" | "npu";
   experimental: boolean;
-  graph: string;
+  program: string;
   weights: string;
+  /** What the engine made of the bundle: file name -> path. */
+  models: Record<string, string>;
   inputs: string;
-  input_sets: number;
+  /** What is verified, in order; `first` of a set comes after a reset, `forced` states get given values before it. */
+  calls: VerifiedCall[];
   shaders: string[];
   modules: string[];
   iterations: number | null;

@@ -1,61 +1,64 @@
 import { ceilings } from "./ceilings.js";
 import { summary } from "../runtime/identity.js";
 import { finished, guarded, openDevice } from "./device.js";
+import { Entry, halves } from "./entry.js";
 import { Memory } from "./memory.js";
 import { Pipelines } from "./pipelines.js";
-import { makePlan } from "./plan.js";
 import { completion, settle } from "./waiting.js";
 
 /** @import {Gpu} from "./device.js" */
-/** @import {Plan} from "./plan.js" */
 /** @import {Completion} from "./waiting.js" */
-/** @import {Backend, Effective, Formats, Graph, Inputs, Outputs, Task, Tensors} from "../runtime/types.d.ts" */
+/** @import {Backend, Effective, Formats, Inputs, Outputs, Program, Task, Tensors} from "../runtime/types.d.ts" */
 
 /** GPU passes timed for `gpu_ms`; they run apart from the wall samples, for timestamps slow a submit down. */
 const GPU_PASSES = 7;
 
-/** Float16 in whole words, for a write must be of those. @param {Float32Array} values */
-function halves(values) {
-  const stored = new Float16Array(Math.ceil(values.length / 2) * 2);
-  stored.set(values);
-  return stored;
-}
-
-/** Runs a graph through our own kernels: one submit an inference, weights packed in GPU memory. @implements {Backend} */
+/** Runs a program through our own kernels: one submit a call, weights packed in GPU memory. @implements {Backend} */
 export class WebGpuBackend {
-  /** @param {Gpu} gpu @param {Graph} graph @param {Tensors} tensors @param {Map<string, string>} shaders @param {Task} task */
-  constructor(gpu, graph, tensors, shaders, task) {
+  /** @param {Gpu} gpu @param {Program} program @param {Tensors} tensors @param {Map<string, string>} shaders @param {Task} task */
+  constructor(gpu, program, tensors, shaders, task) {
     this.gpu = gpu;
-    this.graph = graph;
+    this.program = program;
     this.tensors = tensors;
     this.pipelines = new Pipelines(gpu, shaders);
     this.memory = new Memory(gpu.device);
-    this.plan = /** @type {Plan} */ (makePlan(gpu, graph, task.tuning));
-    /** @type {{pipeline: GPUComputePipeline, group: GPUBindGroup, groups: [number, number, number]}[]} */
-    this.steps = [];
+    this.entries = new Map(
+      Object.entries(program.entries).map(([name, graph]) => [name, new Entry(gpu, program, graph, task.tuning)]),
+    );
     this.scalar = gpu.f16 ? 2 : 4;
+    /** @type {Map<GPUBuffer, GPUBuffer>} state of whole numbers -> what it was at the mark */
+    this.marks = new Map();
     /** @type {Completion | null} */
     this.completion = null;
   }
 
-  /** @param {Graph} graph @param {Tensors} tensors @param {Map<string, string>} shaders @param {Task} task */
-  static async open(graph, tensors, shaders, task) {
-    const backend = new WebGpuBackend(await openDevice({ device: task.device }), graph, tensors, shaders, task);
+  /** @param {Program} program @param {Tensors} tensors @param {Map<string, string>} shaders @param {Task} task */
+  static async open(program, tensors, shaders, task) {
+    const backend = new WebGpuBackend(await openDevice({ device: task.device }), program, tensors, shaders, task);
     backend.completion = await completion(backend.gpu);
     return backend;
   }
 
+  /** @param {string} name */
+  entry(name) {
+    const entry = this.entries.get(name);
+    if (!entry) throw new Error(`the program has no entry ${name}`);
+    return entry;
+  }
+
   async build() {
     await guarded(this.gpu, "build", async () => {
-      const { dispatches, values } = this.plan;
-      const sizes = new Map([...values].map(([name, elements]) => [name, elements * this.scalar]));
-      for (const input of this.graph.inputs) {
-        const bytes = (input.dtype === "float32" ? this.scalar : 4) * input.shape.reduce((a, b) => a * b, 1);
-        const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
-        this.memory.values.set(input.name, this.memory.buffer(bytes, usage, input.name));
+      const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+      for (const { name, shape, dtype } of this.program.states) {
+        const bytes = (dtype === "int32" ? 4 : this.scalar) * shape.reduce((a, b) => a * b, 1);
+        const buffer = this.memory.buffer(bytes, usage, name);
+        this.memory.states.set(name, buffer);
+        if (dtype === "int32") this.marks.set(buffer, this.memory.buffer(bytes, usage, `mark of ${name}`));
       }
-      this.memory.place(dispatches, sizes, new Set(this.graph.outputs));
-      this.memory.upload(dispatches, this.tensors);
+      for (const entry of this.entries.values()) {
+        entry.place(this.memory);
+        this.memory.upload(entry.plan.dispatches, this.tensors);
+      }
       await settle(this.gpu, this.gpu.device.queue.onSubmittedWorkDone());
     });
     this.tensors = new Map(); // the bytes are on the GPU now
@@ -63,57 +66,52 @@ export class WebGpuBackend {
 
   async compile() {
     await guarded(this.gpu, "compile", async () => {
-      const { dispatches } = this.plan;
-      const pipelines = await Promise.all(dispatches.map((d) => this.pipelines.get(d.variant)));
-      this.steps = dispatches.map((dispatch, i) => ({
-        pipeline: pipelines[i],
-        groups: dispatch.groups,
-        group: this.gpu.device.createBindGroup({
-          label: dispatch.name,
-          layout: pipelines[i].getBindGroupLayout(0),
-          entries: dispatch.bindings.map(([binding, resource]) => ({
-            binding,
-            resource: { buffer: this.memory.of(resource) },
-          })),
-        }),
-      }));
+      await Promise.all([...this.entries.values()].map((entry) => entry.compile(this.pipelines, this.memory)));
     });
   }
 
-  /** @param {Inputs} inputs */
-  async setInputs(inputs) {
-    for (const { name } of this.graph.inputs) {
-      const data = inputs.get(name);
-      const buffer = this.memory.values.get(name);
-      if (!data || !buffer) throw new Error(`no input ${name}`);
+  async reset() {
+    const encoder = this.gpu.device.createCommandEncoder();
+    for (const buffer of this.memory.states.values()) encoder.clearBuffer(buffer);
+    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** @param {string} entry @param {Inputs} inputs */
+  async setInputs(entry, inputs) {
+    this.entry(entry).setInputs(inputs);
+  }
+
+  /** @param {Inputs} states */
+  async setStates(states) {
+    for (const [name, data] of states) {
+      const buffer = this.memory.states.get(name);
+      if (!buffer) throw new Error(`the program has no state ${name}`);
       const stored = data instanceof Float32Array && this.gpu.f16 ? halves(data) : data;
       this.gpu.device.queue.writeBuffer(buffer, 0, /** @type {GPUAllowSharedBufferSource} */ (stored));
     }
   }
 
-  /** @param {GPUComputePassTimestampWrites} [timestampWrites] */
-  encode(timestampWrites) {
+  async mark() {
+    if (!this.marks.size) return;
     const encoder = this.gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
-    /** @type {GPUComputePipeline | null} */
-    let current = null;
-    for (const step of this.steps) {
-      if (step.pipeline !== current) {
-        pass.setPipeline(step.pipeline);
-        current = step.pipeline;
-      }
-      pass.setBindGroup(0, step.group);
-      pass.dispatchWorkgroups(...step.groups);
-    }
-    pass.end();
-    return encoder;
+    for (const [state, mark] of this.marks) encoder.copyBufferToBuffer(state, 0, mark, 0, state.size);
+    this.gpu.device.queue.submit([encoder.finish()]);
   }
 
-  /** @param {number} count @param {string} [stage] */
-  async run(count, stage = "measure") {
-    const { queue } = this.gpu.device;
+  /** @param {GPUCommandEncoder} encoder */
+  setBack(encoder) {
+    for (const [state, mark] of this.marks) encoder.copyBufferToBuffer(mark, 0, state, 0, state.size);
+  }
+
+  /** @param {string} entry @param {number} count @param {string} [stage] @param {number} [back] */
+  async run(entry, count, stage = "measure", back = 0) {
+    const { device } = this.gpu;
+    const called = this.entry(entry);
     for (let i = 0; i < count; i++) {
-      queue.submit([this.encode().finish()]);
+      const encoder = device.createCommandEncoder();
+      if (back && i % back === 0) this.setBack(encoder);
+      called.encode(encoder);
+      device.queue.submit([encoder.finish()]);
     }
     await finished(this.gpu, stage);
   }
@@ -122,22 +120,19 @@ export class WebGpuBackend {
     await finished(this.gpu, "verify");
   }
 
-  async poison() {
-    const { device } = this.gpu;
-    for (const name of this.graph.outputs) {
-      const buffer = /** @type {GPUBuffer} */ (this.memory.values.get(name));
+  /** @param {string} entry */
+  async poison(entry) {
+    for (const [, buffer] of this.entry(entry).outputs()) {
       // All bits set is a NaN in f32 and in f16 alike.
-      device.queue.writeBuffer(buffer, 0, new Uint8Array(buffer.size).fill(255));
+      this.gpu.device.queue.writeBuffer(buffer, 0, new Uint8Array(buffer.size).fill(255));
     }
   }
 
-  /** @returns {Promise<Outputs>} */
-  async read() {
+  /** @param {string} entry @returns {Promise<Outputs>} */
+  async read(entry) {
     /** @type {Outputs} */
     const outputs = new Map();
-    for (const name of this.graph.outputs) {
-      const elements = /** @type {number} */ (this.plan.values.get(name));
-      const source = /** @type {GPUBuffer} */ (this.memory.values.get(name));
+    for (const [name, source, elements] of this.entry(entry).outputs()) {
       const bytes = await this.readBuffer(source, elements * this.scalar);
       outputs.set(name, this.gpu.f16 ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes));
     }
@@ -161,22 +156,29 @@ export class WebGpuBackend {
   }
 
   /**
-   * Median GPU time of one inference in ms; null without `timestamp-query`.
+   * Median GPU time of one call in ms; null without `timestamp-query`.
+   * @param {string} entry
    * @param {number} budget_ms begin no further pass after so long: a slow adapter is asked once
    */
-  async gpuTime(budget_ms) {
+  async gpuTime(entry, budget_ms) {
     if (!this.gpu.timestamps) return null;
     const { device } = this.gpu;
+    const called = this.entry(entry);
     const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
     const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
     const resolved = this.memory.buffer(16, usage, "timestamps");
     const times = [];
     const begin = performance.now();
-    const ahead = !this.gpu.software; // an inference before the timed one: a GPU that waited has clocked down
+    const ahead = !this.gpu.software; // a call before the timed one: a GPU that waited has clocked down
     for (let i = 0; i < GPU_PASSES && (i === 0 || performance.now() - begin < budget_ms); i++) {
-      const encoder = this.encode({ querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 });
+      const before = device.createCommandEncoder();
+      this.setBack(before);
+      if (ahead) called.encode(before);
+      const encoder = device.createCommandEncoder();
+      this.setBack(encoder);
+      called.encode(encoder, { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 });
       encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-      device.queue.submit([...(ahead ? [this.encode().finish()] : []), encoder.finish()]);
+      device.queue.submit([...(ahead ? [before.finish()] : []), encoder.finish()]);
       const [start, end] = new BigUint64Array(await this.readBuffer(resolved, 16));
       // The GPU clock may be reset; the specification says a negative difference can be thrown away.
       if (end > start) times.push(Number(end - start) / 1e6);
@@ -186,22 +188,42 @@ export class WebGpuBackend {
     return times.length > 0 ? times[times.length >> 1] : null;
   }
 
-  /** The adapter's ceilings, and the work of one inference. */
+  /** @param {string} entry */
+  dispatches(entry) {
+    return this.entry(entry).plan.dispatches.length;
+  }
+
+  /** The dispatches of all entries. */
+  planned() {
+    return [...this.entries.values()].flatMap((entry) => entry.plan.dispatches);
+  }
+
+  /** Kinds of joined operators -> how many over all entries. @returns {Record<string, number>} */
+  fused() {
+    /** @type {Record<string, number>} */
+    const total = {};
+    for (const { plan } of this.entries.values()) {
+      for (const [kind, count] of Object.entries(plan.fused)) total[kind] = (total[kind] ?? 0) + count;
+    }
+    return total;
+  }
+
+  /** The adapter's ceilings, and the work of one call of the main phase. */
   ceilings() {
-    return ceilings(this.gpu, this.pipelines, this.plan.dispatches);
+    return ceilings(this.gpu, this.pipelines, this.entry(this.program.phases[0].entry).plan.dispatches);
   }
 
   /** The format of each matrix as its kernel unpacks it. @returns {Formats} */
   formats() {
     /** @type {Formats} */
     const formats = new Map();
-    for (const { variant, bindings } of this.plan.dispatches) {
+    for (const { variant, bindings } of this.planned()) {
       for (const [, resource] of bindings) {
         if (!("weights" in resource) || resource.part !== "codes") continue;
         const { BITS, GROUP, ASYMMETRIC } = variant.values;
         const packed = BITS < 16;
         for (const name of resource.weights) {
-          const shape = this.graph.weights.find((weight) => weight.name === name)?.shape ?? [];
+          const shape = this.program.weights.find((weight) => weight.name === name)?.shape ?? [];
           formats.set(name, {
             bits: BITS,
             group_size: packed ? GROUP : null,
@@ -238,12 +260,12 @@ export class WebGpuBackend {
           description: info.description,
           is_fallback_adapter: this.gpu.software,
         },
-        dispatches: this.plan.dispatches.length,
-        fused: this.plan.fused,
+        dispatches: this.planned().length,
+        fused: this.fused(),
         activation_bytes: this.memory.activationBytes,
         subgroups: this.gpu.subgroups,
         kernels: Object.fromEntries(
-          this.plan.dispatches.map((d) => [`${d.variant.shader} ${JSON.stringify(d.variant.values)}`, d.groups]),
+          this.planned().map((d) => [`${d.variant.shader} ${JSON.stringify(d.variant.values)}`, d.groups]),
         ),
       },
     };

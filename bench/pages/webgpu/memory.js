@@ -1,15 +1,15 @@
 /** @import {Dispatch, Resource} from "./kernels.js" */
 /** @import {Tensors} from "../runtime/types.d.ts" */
 
-/** GPU buffers of a plan: weights as they are stored, activations reused once nobody will read them. */
+/** GPU buffers of a program: weights as they are stored, states, activations reused once nobody will read them. */
 export class Memory {
   /** @param {GPUDevice} device */
   constructor(device) {
     this.device = device;
     /** @type {Map<string, GPUBuffer>} */
     this.weights = new Map();
-    /** @type {Map<string, GPUBuffer>} */
-    this.values = new Map();
+    /** @type {Map<string, GPUBuffer>} what lives between calls, whichever entry is called */
+    this.states = new Map();
     /** @type {Set<GPUBuffer>} */
     this.owned = new Set();
     this.weightBytes = 0;
@@ -71,8 +71,9 @@ export class Memory {
    * @param {Dispatch[]} dispatches
    * @param {Map<string, number>} sizes bytes of each activation
    * @param {Set<string>} kept never reused: graph outputs
+   * @param {Map<string, GPUBuffer>} values what has a buffer (the inputs); the rest is added
    */
-  place(dispatches, sizes, kept) {
+  place(dispatches, sizes, kept, values) {
     const last = new Map();
     dispatches.forEach(({ bindings }, i) => bindings.forEach(([, r]) => last.set(Memory.key(r), i)));
     /** @type {{buffer: GPUBuffer, size: number}[]} */
@@ -82,27 +83,27 @@ export class Memory {
       for (const [, resource] of bindings) {
         const name = Memory.key(resource);
         const size = sizes.get(name);
-        if ("weights" in resource || size === undefined || this.values.has(name)) continue;
+        if ("weights" in resource || size === undefined || values.has(name)) continue;
         const fit = kept.has(name) ? undefined : free.find((f) => f.size >= size && f.size <= 2 * size);
         free = free.filter((f) => f !== fit);
-        this.values.set(name, fit?.buffer ?? this.buffer(size, usage, name));
+        values.set(name, fit?.buffer ?? this.buffer(size, usage, name));
         if (!fit) this.activationBytes += size;
       }
       for (const [, resource] of bindings) {
         const name = Memory.key(resource);
         const size = sizes.get(name);
         if (!("weights" in resource) && size !== undefined && last.get(name) === i && !kept.has(name)) {
-          const buffer = /** @type {GPUBuffer} */ (this.values.get(name));
+          const buffer = /** @type {GPUBuffer} */ (values.get(name));
           if (!free.some((f) => f.buffer === buffer)) free.push({ buffer, size: buffer.size });
         }
       }
     });
   }
 
-  /** @param {Resource} resource @returns {GPUBuffer} */
-  of(resource) {
+  /** @param {Resource} resource @param {Map<string, GPUBuffer>} values of the entry @returns {GPUBuffer} */
+  of(resource, values) {
     const key = Memory.key(resource);
-    const buffer = "weights" in resource ? this.weights.get(key) : this.values.get(key);
+    const buffer = "weights" in resource ? this.weights.get(key) : (this.states.get(key) ?? values.get(key));
     if (!buffer) throw new Error(`nothing is placed for ${key}`);
     return buffer;
   }

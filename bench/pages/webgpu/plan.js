@@ -2,10 +2,10 @@ import * as kernels from "./kernels.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Columns, Dispatch} from "./kernels.js" */
-/** @import {Graph, GraphNode} from "../runtime/types.d.ts" */
+/** @import {Graph, GraphNode, Program} from "../runtime/types.d.ts" */
 
 /**
- * The dispatches of one forward pass, in order, and the size of each activation.
+ * The dispatches of one call of an entry, in order, and the size of each activation.
  * @typedef {{dispatches: Dispatch[], values: Map<string, number>, fused: Record<string, number>}} Plan
  */
 
@@ -13,12 +13,13 @@ import * as kernels from "./kernels.js";
  * Turn a graph into dispatches, joining what one kernel can do:
  * linear + activation, add + layer_norm, embedding + add, and linears that share input and packing (q, k, v).
  * @param {Gpu} gpu
- * @param {Graph} graph
+ * @param {Program} program
+ * @param {Graph} graph one of its entries
  * @param {Record<string, number>} tuning
  * @returns {Plan}
  */
-export function makePlan(gpu, graph, tuning) {
-  const planner = new Planner(gpu, graph, tuning);
+export function makePlan(gpu, program, graph, tuning) {
+  const planner = new Planner(gpu, program, graph, tuning);
   for (const node of graph.nodes) {
     if (!planner.done.has(node.name)) {
       planner.add(node);
@@ -28,9 +29,10 @@ export function makePlan(gpu, graph, tuning) {
 }
 
 class Planner {
-  /** @param {Gpu} gpu @param {Graph} graph @param {Record<string, number>} tuning */
-  constructor(gpu, graph, tuning) {
+  /** @param {Gpu} gpu @param {Program} program @param {Graph} graph @param {Record<string, number>} tuning */
+  constructor(gpu, program, graph, tuning) {
     this.gpu = gpu;
+    this.program = program;
     this.graph = graph;
     this.tuning = tuning;
     /** @type {Dispatch[]} */
@@ -108,8 +110,8 @@ class Planner {
 
   /** @param {string} name */
   weight(name) {
-    const found = this.graph.weights.find((w) => w.name === name);
-    if (!found) throw new Error(`graph names no weight ${name}`);
+    const found = this.program.weights.find((w) => w.name === name);
+    if (!found) throw new Error(`the program names no weight ${name}`);
     return found;
   }
 
@@ -129,7 +131,7 @@ class Planner {
       name: node.name,
       rows,
       vocab: this.weight(node.weights[0]).shape[0],
-      quant: this.graph.quantization[node.weights[0]],
+      quant: this.program.quantization[node.weights[0]],
       weights: [node.weights[0]],
       ids: node.inputs[0],
       other: joined ? /** @type {string} */ (other) : null,
@@ -168,7 +170,7 @@ class Planner {
     if (!target) return [node];
     // Exponents may differ: the kernel takes one for each.
     const key = (/** @type {GraphNode} */ n) =>
-      JSON.stringify([n.inputs, n.shape, n.weights.length, { ...this.graph.quantization[n.weights[0]], exponent: 0 }]);
+      JSON.stringify([n.inputs, n.shape, n.weights.length, { ...this.program.quantization[n.weights[0]], exponent: 0 }]);
     const wanted = target.inputs.slice(0, 3);
     const nodes = this.graph.nodes.filter(
       (n) => n.op === "linear" && wanted.includes(n.output) && key(n) === key(node) && this.onlyUser(n, "attention"),
@@ -198,9 +200,9 @@ class Planner {
       name: nodes.map((n) => n.name).join("+"),
       m,
       n: width * nodes.length,
-      quant: this.graph.quantization[node.weights[0]],
+      quant: this.program.quantization[node.weights[0]],
       weights: nodes.map((n) => n.weights[0]),
-      exponents: nodes.map((n) => this.graph.quantization[n.weights[0]].exponent ?? 0),
+      exponents: nodes.map((n) => this.program.quantization[n.weights[0]].exponent ?? 0),
       bias: node.weights.length > 1 ? nodes.map((n) => n.weights[1]) : null,
       act: next ? String(next.attrs.kind) : "none",
       input: node.inputs[0],

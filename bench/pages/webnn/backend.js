@@ -1,65 +1,25 @@
 import { StageError } from "../runtime/errors.js";
 import { summary } from "../runtime/identity.js";
-import { OPERATORS } from "./operators.js";
-import { WebNnWeights } from "./weights.js";
+import { openContext } from "./context.js";
+import { WebNnEntry } from "./entry.js";
 
-/** @import {Backend, Effective, Graph, Inputs, Outputs, Task, Tensors} from "../runtime/types.d.ts" */
+/** @import {States} from "./entry.js" */
+/** @import {Backend, Effective, Formats, Inputs, Outputs, Program, State, Task, Tensors} from "../runtime/types.d.ts" */
 
-/**
- * A builder whose every throw says which operator it was.
- * @param {MLGraphBuilder} builder
- * @returns {any}
- */
-function tracked(builder) {
-  return new Proxy(builder, {
-    get(target, operator) {
-      return (/** @type {unknown[]} */ ...args) => {
-        try {
-          return target[String(operator)](...args);
-        } catch (error) {
-          throw new StageError("build", error, { operator: String(operator) });
-        }
-      };
-    },
-  });
-}
-
-/**
- * @param {string} device
- * @returns {Promise<MLContext>}
- */
-export async function openContext(device) {
-  if (!navigator.ml) {
-    throw new StageError("probe", new Error("navigator.ml is undefined: this browser has no WebNN"), {
-      outcome: "unsupported",
-    });
-  }
-  try {
-    return await navigator.ml.createContext(device === "auto" ? {} : { deviceType: device });
-  } catch (error) {
-    throw new StageError("probe", error, { outcome: "unsupported", operator: "createContext" });
-  }
-}
-
-/** Runs a graph through MLGraphBuilder, weights packed inside the graph. @implements {Backend} */
+/** Runs a program through MLGraphBuilder: a graph for each entry. @implements {Backend} */
 export class WebNnBackend {
-  /** @param {MLContext} context @param {Graph} graph @param {Tensors} tensors @param {Task} task */
-  constructor(context, graph, tensors, task) {
+  /** @param {MLContext} context @param {Program} program @param {Tensors} tensors @param {Task} task */
+  constructor(context, program, tensors, task) {
     this.context = context;
-    this.graph = graph;
+    this.program = program;
     this.task = task;
-    this.builder = new MLGraphBuilder(context);
-    this.weights = new WebNnWeights(tracked(this.builder), graph, tensors);
-    /** @type {Record<string, MLOperand>} */
-    this.operands = {};
-    /** @type {MLGraph | null} */
-    this.compiled = null;
-    /** @type {Record<string, MLTensor>} */
-    this.inputs = {};
-    /** @type {Record<string, MLTensor>} */
-    this.outputs = {};
-    /** @type {Map<string, number>} elements of each graph output */
-    this.sizes = new Map();
+    this.entries = new Map(
+      Object.entries(program.entries).map(([name, graph]) => [name, new WebNnEntry(context, program, graph, tensors)]),
+    );
+    /** @type {States} */
+    this.states = new Map();
+    /** @type {Map<string, ArrayBuffer>} state of whole numbers -> what it was at the mark */
+    this.marks = new Map();
     /** @type {string | null} */
     this.lost = null;
     context.lost.then((info) => {
@@ -67,71 +27,84 @@ export class WebNnBackend {
     });
   }
 
-  /** @param {Graph} graph @param {Tensors} tensors @param {Task} task */
-  static async open(graph, tensors, task) {
-    return new WebNnBackend(await openContext(task.device), graph, tensors, task);
+  /** @param {Program} program @param {Tensors} tensors @param {Task} task */
+  static async open(program, tensors, task) {
+    return new WebNnBackend(await openContext(task.device), program, tensors, task);
+  }
+
+  /** @param {string} name */
+  entry(name) {
+    const entry = this.entries.get(name);
+    if (!entry) throw new Error(`the program has no entry ${name}`);
+    return entry;
   }
 
   async build() {
-    const builder = tracked(this.builder);
-    /** @type {Map<string, MLOperand>} */
-    const known = new Map();
-    for (const { name, shape, dtype } of this.graph.inputs) {
-      known.set(name, builder.input(name, { dataType: dtype, shape }));
-    }
-    const get = (/** @type {string} */ name) => {
-      const operand = known.get(name);
-      if (!operand) throw new Error(`${name} is not defined`);
-      return operand;
-    };
-    for (const node of this.graph.nodes) {
-      const operator = OPERATORS[node.op];
-      if (!operator) throw new Error(`webnn: no form for operator ${node.op}`);
-      known.set(node.output, operator({ b: builder, w: this.weights, get, node }));
-      if (this.graph.outputs.includes(node.output)) {
-        this.sizes.set(node.output, node.shape[0] * node.shape[1]);
-      }
-    }
-    for (const name of this.graph.outputs) {
-      this.operands[name] = get(name);
-    }
+    for (const entry of this.entries.values()) entry.build();
   }
 
   async compile() {
-    this.compiled = await this.builder.build(this.operands);
-    this.weights.tensors = new Map(); // the browser has its own copy now
-    for (const { name, shape, dtype } of this.graph.inputs) {
-      this.inputs[name] = await this.context.createTensor({ dataType: dtype, shape, writable: true });
-    }
-    for (const [name, operand] of Object.entries(this.operands)) {
-      const descriptor = { dataType: "float32", shape: operand.shape, readable: true, writable: true };
-      this.outputs[name] = await this.context.createTensor(descriptor);
+    for (const entry of this.entries.values()) await entry.compile();
+    for (const state of this.program.states) {
+      this.states.set(state.name, { now: await this.stateTensor(state), next: await this.stateTensor(state) });
     }
   }
 
-  /** @param {Inputs} inputs */
-  async setInputs(inputs) {
-    for (const { name } of this.graph.inputs) {
-      const data = inputs.get(name);
-      if (!data) throw new Error(`no input ${name}`);
-      this.context.writeTensor(this.inputs[name], /** @type {AllowSharedBufferSource} */ (data));
+  /** @param {State} state */
+  stateTensor({ shape, dtype }) {
+    const dataType = dtype === "int32" ? "int32" : "float32";
+    return this.context.createTensor({ dataType, shape, readable: true, writable: true });
+  }
+
+  async reset() {
+    for (const { name, shape } of this.program.states) {
+      this.write(name, new Uint8Array(4 * shape.reduce((a, b) => a * b, 1)));
     }
   }
 
-  /** @param {number} count @param {string} [stage] */
-  async run(count, stage = "measure") {
+  /** @param {string} state @param {AllowSharedBufferSource} data */
+  write(state, data) {
+    const tensors = this.states.get(state);
+    if (!tensors) throw new Error(`the program has no state ${state}`);
+    this.context.writeTensor(tensors.now, data);
+  }
+
+  /** @param {string} entry @param {Inputs} inputs */
+  async setInputs(entry, inputs) {
+    this.entry(entry).setInputs(inputs);
+  }
+
+  /** @param {Inputs} states */
+  async setStates(states) {
+    for (const [name, data] of states) this.write(name, /** @type {AllowSharedBufferSource} */ (data));
+  }
+
+  async mark() {
+    for (const { name, dtype } of this.program.states) {
+      const tensors = this.states.get(name);
+      if (dtype === "int32" && tensors) this.marks.set(name, await this.context.readTensor(tensors.now));
+    }
+  }
+
+  /** @param {string} entry @param {number} count @param {string} [stage] @param {number} [back] */
+  async run(entry, count, stage = "measure", back = 0) {
+    const called = this.entry(entry);
     await this.guarded(stage, async () => {
       for (let i = 0; i < count; i++) {
-        this.context.dispatch(/** @type {MLGraph} */ (this.compiled), this.inputs, this.outputs);
+        if (back && i % back === 0) for (const [name, data] of this.marks) this.write(name, data);
+        called.dispatch(this.states);
       }
-      await this.flush();
+      await this.done(called);
     });
   }
 
-  /** WebNN has no "done": reading the smallest output is the least that proves the work is. */
+  /** WebNN has no "done": reading the smallest output is the least that proves the work is. @param {WebNnEntry} entry */
+  async done(entry) {
+    await this.context.readTensor(entry.outputs[entry.smallest()]);
+  }
+
   async flush() {
-    const smallest = [...this.sizes].sort((a, b) => a[1] - b[1])[0][0];
-    await this.context.readTensor(this.outputs[smallest]);
+    for (const entry of this.entries.values()) await this.done(entry);
   }
 
   /** Calls fail a moment before the page hears that the context is lost. @param {string} stage @param {() => Promise<void>} work */
@@ -146,18 +119,20 @@ export class WebNnBackend {
     this.check(stage);
   }
 
-  async poison() {
-    for (const [name, elements] of this.sizes) {
-      this.context.writeTensor(this.outputs[name], new Uint8Array(4 * elements).fill(255)); // NaN
+  /** @param {string} entry */
+  async poison(entry) {
+    const { outputs, sizes } = this.entry(entry);
+    for (const [name, elements] of sizes) {
+      this.context.writeTensor(outputs[name], new Uint8Array(4 * elements).fill(255)); // NaN
     }
   }
 
-  /** @returns {Promise<Outputs>} */
-  async read() {
+  /** @param {string} entry @returns {Promise<Outputs>} */
+  async read(entry) {
     /** @type {Outputs} */
     const outputs = new Map();
     await this.guarded("verify", async () => {
-      for (const [name, tensor] of Object.entries(this.outputs)) {
+      for (const [name, tensor] of Object.entries(this.entry(entry).outputs)) {
         outputs.set(name, new Float32Array(await this.context.readTensor(tensor)));
       }
     });
@@ -175,20 +150,27 @@ export class WebNnBackend {
     return null; // WebNN has no device clock
   }
 
+  dispatches() {
+    return null; // what an MLGraph makes of its operators is the browser's own
+  }
+
   /** @returns {Effective} */
   describe() {
-    const devices = this.compiled?.devices;
-    const { matrices, ...found } = summary(this.weights.formats);
+    const entries = [...this.entries.values()];
+    const devices = entries[0].compiled?.devices;
+    /** @type {Formats} every entry stores a matrix alike */
+    const formats = new Map(entries.flatMap(({ weights }) => [...weights.formats]));
+    const { matrices, ...found } = summary(formats);
     return {
       platform: "webnn",
       device: devices?.length ? devices.join("+") : null, // what was asked for is no evidence
       ...found,
       activations: "f32",
       features: null, // of WebGPU
-      weight_path: [...this.weights.paths].sort().join("; "),
+      weight_path: [...new Set(entries.flatMap(({ weights }) => [...weights.paths]))].sort().join("; "),
       wait: "plain", // WebNN shows nothing that could be done meanwhile
       completion_ms: null,
-      weight_bytes: this.weights.bytes,
+      weight_bytes: entries.reduce((sum, { weights }) => sum + weights.bytes, 0),
       notes: { matrices, graph_devices: devices ?? null, context_accelerated: this.context.accelerated ?? null },
     };
   }

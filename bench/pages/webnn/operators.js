@@ -6,7 +6,9 @@ const LOWEST = 3e38;
 
 /**
  * One function an operator of the graph: operands in, operand out. Activations are float32 [rows, features].
- * @typedef {{b: any, w: WebNnWeights, get: (name: string) => MLOperand, node: GraphNode}} Step
+ * `set` gives a state its new value.
+ * @typedef {{b: any, w: WebNnWeights, get: (name: string) => MLOperand, set: (state: string, value: MLOperand) => void,
+ *   node: GraphNode}} Step
  * @type {Record<string, (step: Step) => MLOperand>}
  */
 export const OPERATORS = {

@@ -1,4 +1,4 @@
-/** @import {Formats, Graph, Quantization, Tensors} from "../runtime/types.d.ts" */
+/** @import {Formats, Program, Quantization, Tensors} from "../runtime/types.d.ts" */
 
 /**
  * Packed weights as WebNN operands that stay packed in the graph.
@@ -8,10 +8,10 @@
  * constant and a cast; 4 bits an int4 constant and a `dequantizeLinear` of scale 1, the one operator that reads int4.
  */
 export class WebNnWeights {
-  /** @param {any} builder @param {Graph} graph @param {Tensors} tensors */
-  constructor(builder, graph, tensors) {
+  /** @param {any} builder @param {Program} program @param {Tensors} tensors */
+  constructor(builder, program, tensors) {
     this.builder = builder;
-    this.graph = graph;
+    this.program = program;
     this.tensors = tensors;
     this.bytes = 0;
     /** @type {Set<string>} */
@@ -57,9 +57,9 @@ export class WebNnWeights {
 
   /** @param {string} name @returns {{rows: number, quant: Quantization}} */
   layout(name) {
-    const weight = this.graph.weights.find((w) => w.name === name);
+    const weight = this.program.weights.find((w) => w.name === name);
     if (!weight) throw new Error(`graph names no weight ${name}`);
-    return { rows: weight.shape[0], quant: this.graph.quantization[name] };
+    return { rows: weight.shape[0], quant: this.program.quantization[name] };
   }
 
   /** A matrix [rows, k] as float32, unpacked inside the graph. @param {string} name @returns {MLOperand} */

@@ -22,10 +22,8 @@ from bench.store.writing import storable
 _STATES = frozenset(CampaignState) - {CampaignState.RUNNING}
 _CELL_STATES = frozenset(CellState) - {CellState.LEASED}
 _OUTCOMES, _STAGES, _CATEGORIES = frozenset(Outcome), frozenset(Stage), frozenset(Category)
-_PHASES = frozenset(("warmup", "measure", "gpu", "suspended"))
-_SPEEDS = [one.name for one in METRICS if one.name.startswith("latency_ms_")] + [
-    *("throughput_per_s", "first_inference_ms", "gpu_ms")
-]
+_KINDS = frozenset(("warmup", "measure", "gpu", "suspended"))
+_SPEEDS = [*(one.name for one in METRICS if one.speed), "phase_metrics"]
 
 
 class _Parts(BaseModel):
@@ -139,13 +137,13 @@ def answer(place: str, row: Row, platform: str, bits: int) -> None:
 
 
 def samples(place: str, row: Row) -> None:
-    """Lists of one length, of phases that there are."""
-    if len({len(row[name]) for name in ("phase", "position", "batch", "value_ms")}) != 1:
+    """Lists of one length, of kinds that there are."""
+    if len({len(row[name]) for name in ("phase", "kind", "position", "batch", "value_ms")}) != 1:
         raise refused(place, "its lists differ in length")
-    if len(set(zip(row["phase"], row["position"], strict=True))) != len(row["position"]):
+    if len(set(zip(row["kind"], row["position"], strict=True))) != len(row["position"]):
         raise refused(place, "a sample is there twice")
-    if not _PHASES.issuperset(row["phase"]):
-        raise refused(place, f"a phase is not one of {', '.join(sorted(_PHASES))}")
+    if not _KINDS.issuperset(row["kind"]):
+        raise refused(place, f"a kind of sample is not one of {', '.join(sorted(_KINDS))}")
 
 
 def foreign(place: str, row: Row) -> None:

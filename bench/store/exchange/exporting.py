@@ -259,15 +259,16 @@ class _Writing:
         taken: dict[int, tuple[list[Any], ...]] = {}
         query = (
             sa.select(
-                *(SampleRow.run_id, SampleRow.phase, SampleRow.position, SampleRow.batch, SampleRow.value_ms)
+                *(SampleRow.run_id, SampleRow.phase, SampleRow.kind, SampleRow.position, SampleRow.batch),
+                SampleRow.value_ms,
             )
             .where(SampleRow.run_id.in_(names))
-            .order_by(SampleRow.run_id, SampleRow.position, SampleRow.phase)
+            .order_by(SampleRow.run_id, SampleRow.position, SampleRow.kind)
         )
         for run, *values in self._connection.execute(query, execution_options={"yield_per": 10_000}):
             columns = taken.get(run)
             if columns is None:
-                columns = taken[run] = ([], [], [], [])
+                columns = taken[run] = ([], [], [], [], [])
             for column, value in zip(columns, values, strict=True):
                 column.append(value)
         for number, uuid in runs:

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from bench.models.program import FORWARD
 from bench.store.address import shown
 from bench.store.exchange import check
 from bench.store.exchange.encoding import Placed, Row, chunks
@@ -143,13 +144,15 @@ class _Import:
         """Past SQLAlchemy's own rows: there may be ten million."""
         sign = "?" if self._inbox.connection.dialect.name == "sqlite" else "%s"
         statement = (
-            "INSERT INTO samples (run_id, phase, position, batch, value_ms) "  # noqa: S608 - no value in it
-            f"VALUES ({', '.join([sign] * 5)})"
+            "INSERT INTO samples (run_id, phase, kind, position, batch, value_ms) "  # noqa: S608 - no value in it
+            f"VALUES ({', '.join([sign] * 6)})"
         )
         seen: set[str] = set()
         for part in chunks(self._inbox.read(SAMPLES), 200):
             rows: list[tuple[Any, ...]] = []
             for place, row in part:
+                if row["kind"] is None:  # before there were phases, this was the name of the kind
+                    row = {**row, "kind": row["phase"], "phase": [FORWARD] * len(row["phase"])}
                 check.samples(place, row)
                 if row["run"] not in self._runs:
                     raise refused(place, f"run {row['run']} is not in {self._inbox.export.path(RUNS).name}")
@@ -158,7 +161,7 @@ class _Import:
                 seen.add(row["run"])
                 number = self._runs[row["run"]]
                 if number is not None:
-                    columns = (row["phase"], row["position"], row["batch"], row["value_ms"])
+                    columns = (row[name] for name in ("phase", "kind", "position", "batch", "value_ms"))
                     rows += [(number, *values) for values in zip(*columns, strict=True)]
             if rows:
                 self._inbox.connection.exec_driver_sql(statement, rows)

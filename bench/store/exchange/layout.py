@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import InputError, StoreError
+from bench.metrics import METRICS
 from bench.store import revision
 from bench.store.address import one_line
 from bench.store.schema import CampaignRow, CellRow, EnvironmentRow, ForeignRow, ModelRow, RunRow
@@ -97,6 +98,7 @@ SAMPLES = Layout(
     (
         Column("run", "text"),
         Column("phase", "texts"),
+        Column("kind", "texts"),
         Column("position", "wholes", bits=32),
         Column("batch", "wholes", bits=32),
         Column("value_ms", "reals"),
@@ -117,6 +119,15 @@ _ADDED: dict[str, dict[str, frozenset[str]]] = {
             )
         ),
         "environments": frozenset(("host_gpus",)),
+    },
+    "0005": {
+        "runs": frozenset(
+            (
+                *(metric.name for metric in METRICS if metric.of == "decode_ms"),
+                *("decode_tokens_per_s", "prefill_tokens_per_s", "greedy_agreement", "phase_metrics"),
+            )
+        ),
+        "samples": frozenset(("kind",)),
     },
 }
 _OLDEST = "0003"  # the first that exports were made of

@@ -1,0 +1,1 @@
+"""PURE. Our graph and packed weights as files that others run."""

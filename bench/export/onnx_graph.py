@@ -1,0 +1,397 @@
+"""Our graph as an ONNX model with onnxruntime's own operators (`com.microsoft`) where they say it better.
+
+A sequence's values are [B, T, H] here, which are the same bytes as the graph's [B * T, H]; a sentence's are
+[B, H]. Graph inputs and outputs keep their names. What is joined is what onnxruntime's own tools join:
+`add` + `layer_norm` to `SkipLayerNormalization`, a bias + gelu to `BiasGelu` or `FastGelu`, `unfold` +
+`linear` to `Conv`, attention to `MultiHeadAttention`.
+
+The same graph, table and tensors give the same bytes. Not said here: zeros for a query of whose keys none
+counts. ONNX gives the mean of all values there; no input of ours has such a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from bench.export.form import Form
+from bench.export.onnx_weights import Initializers, NotInOnnx, Table, Tensors
+from bench.models.graph import Node
+from bench.models.program import Program
+
+OPSET = 17
+IR_VERSION = 8
+MICROSOFT = "com.microsoft"
+MAX_BYTES = 2**31 - 1  # of one protobuf message
+_MASKED = {"f32": -1e30, "f16": -30000.0}  # added to the score of a key that does not count
+_STANDARD = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+_GELUS = {"gelu": ("Gelu", "BiasGelu"), "gelu_tanh": ("FastGelu", "FastGelu")}
+_TYPES = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
+
+
+def to_onnx(program: Program, table: Table, tensors: Tensors, form: Form | None = None) -> bytes:
+    """The model as the bytes of an .onnx file.
+
+    Args:
+        program: what to say.
+        table: matrix -> `bits, group_size, scheme, k, kp, exponent`, as in a bundle's `program.json`.
+        tensors: the bundle's packed tensors by name.
+        form: shapes and types; by default the graph's own shapes in float32.
+
+    Raises:
+        NotInOnnx: an operator, a value or a size that ONNX cannot say, by its name.
+    """
+    check(program, 1)
+    exporter = _Exporter(program, table, tensors, form or Form())
+    model = exporter.model()
+    size = sum(len(proto.raw_data) for proto in model.graph.initializer)
+    if size > MAX_BYTES:
+        raise NotInOnnx(f"{program.name}: {size / 1e9:.1f} GB of weights do not fit one ONNX file of 2 GiB")
+    made: bytes = model.SerializeToString(deterministic=True)
+    return made
+
+
+def check(program: Program, bits: int) -> None:
+    """Raise NotInOnnx for what can be told of a program before its weights are packed, by its name."""
+    if program.states or len(program.entries) > 1:
+        held = ", ".join([*(state.name for state in program.states), *list(program.entries)[1:]])
+        raise NotInOnnx(
+            f"{program.name}: a model with states or several entries ({held}) is not exported yet"
+        )
+    for node in program.main.nodes:
+        if not hasattr(_Exporter, f"_{node.op}"):
+            raise NotInOnnx(f"{node.name}: ONNX has no form for operator {node.op}")
+    if program.parameters * bits // 8 > MAX_BYTES:
+        raise NotInOnnx(
+            f"{program.name}: {program.parameters} parameters of {bits} bits do not fit one ONNX file of 2 "
+            "GiB; fewer bits may, or engine native"
+        )
+
+
+class _Exporter:
+    """Walks the graph once; every operator appends its ONNX nodes."""
+
+    def __init__(self, program: Program, table: Table, tensors: Tensors, form: Form) -> None:
+        self.program = program
+        self.graph = graph = program.main
+        self.form = form
+        self.weights = Initializers(table, tensors, form.activations)
+        self.float = TensorProto.FLOAT if form.activations == "f32" else TensorProto.FLOAT16
+        self.nodes: list[onnx.NodeProto] = []
+        self.ranks: dict[str, int] = {}
+        self.biases: dict[str, str] = {}  # values whose bias is still to be added -> that bias
+        self.done: set[str] = set()
+        self.readers: dict[str, list[Node]] = {}
+        for node in graph.nodes:
+            for name in node.inputs:
+                self.readers.setdefault(name, []).append(node)
+
+    def model(self) -> onnx.ModelProto:
+        inputs = [self._input(item.name) for item in self.graph.inputs]
+        for node in self.graph.nodes:
+            if node.name not in self.done:
+                getattr(self, f"_{node.op}")(node)
+        outputs = [self._output(name) for name in self.graph.outputs]
+        graph = helper.make_graph(
+            self.nodes,
+            self.program.name,
+            [one for one in inputs if one is not None],
+            outputs,
+            list(self.weights.protos.values()),
+        )
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)],
+            ir_version=IR_VERSION,
+            producer_name="webquant-bench",
+        )
+
+    # --- what every operator needs
+
+    def emit(
+        self, op: str, inputs: Sequence[str], output: str | Sequence[str], *, domain: str = "", **attrs: Any
+    ) -> str:
+        """Append a node named as its first output; that name."""
+        outputs = [output] if isinstance(output, str) else list(output)
+        names = list(inputs)
+        while names and not names[-1]:
+            names.pop()
+        self.nodes.append(helper.make_node(op, names, outputs, name=outputs[0], domain=domain, **attrs))
+        return outputs[0]
+
+    def only_reader(self, name: str) -> Node | None:
+        """The one node that reads a value which is no output of the graph."""
+        readers = self.readers.get(name, [])
+        return readers[0] if len(readers) == 1 and name not in self.graph.outputs else None
+
+    def indices(self, name: str, values: Sequence[int]) -> str:
+        return self.weights.constant(name, np.array(values, np.int64))
+
+    def _dims(self, node_or_shape: Node | tuple[int, ...], rank: int) -> list[int | str]:
+        """The ONNX shape of a value: of the first dimension [B * T] both its parts."""
+        shape = node_or_shape.shape if isinstance(node_or_shape, Node) else node_or_shape
+        batch = next(item.shape[0] for item in self.graph.inputs if item.dtype == "int32")
+        if rank == 3:
+            sizes: list[int | str] = [batch, shape[0] // batch, shape[1]]
+            return ["batch_size", "sequence_length", shape[1]] if self.form.dynamic else sizes
+        return ["batch_size", shape[1]] if self.form.dynamic else list(shape)
+
+    def _input(self, name: str) -> onnx.ValueInfoProto | None:
+        item = next(one for one in self.graph.inputs if one.name == name)
+        self.ranks[name] = 2
+        if item.dtype == "float32":
+            if self.form.dynamic:
+                raise NotInOnnx(f"input {name}: a file with free shapes takes tokens only")
+            return helper.make_tensor_value_info(name, self.float, item.shape)
+        if name == "position_ids" and self.form.positions != "input":
+            self._count_positions(name)
+            return None
+        shape = ["batch_size", "sequence_length"] if self.form.dynamic else list(item.shape)
+        return helper.make_tensor_value_info(name, _TYPES[self.form.ids], shape)
+
+    def _count_positions(self, name: str) -> None:
+        """Positions from 0, or after the padding token's with padding at that itself, as RoBERTa counts."""
+        kind, pad = _TYPES[self.form.ids], self.form.positions
+        number = np.dtype(self.form.ids).type
+        axis = self.indices(f"{name}.axis", [1])
+        if pad == "counted":
+            zero = self.weights.constant(f"{name}.zero", np.array(0, number))
+            one = self.weights.constant(f"{name}.one", np.array(1, number))
+            zeros = self.emit("Mul", ["input_ids", zero], f"{name}.zeros")
+            ones = self.emit("Add", [zeros, one], f"{name}.ones")
+            count = self.emit("CumSum", [ones, axis], f"{name}.count")
+            self.emit("Sub", [count, one], name)
+            return
+        padding = self.weights.constant(f"{name}.padding", np.array(pad, number))
+        padded = self.emit("Equal", ["input_ids", padding], f"{name}.is_padding")
+        kept = self.emit("Cast", [self.emit("Not", [padded], f"{name}.is_token")], f"{name}.kept", to=kind)
+        count = self.emit("CumSum", [kept, axis], f"{name}.count")
+        self.emit("Add", [self.emit("Mul", [count, kept], f"{name}.counted"), padding], name)
+
+    def _output(self, name: str) -> onnx.ValueInfoProto:
+        node = next(one for one in self.graph.nodes if one.output == name)
+        shape = self._dims(node, self.ranks[name])
+        if self.form.float_outputs and self.float != TensorProto.FLOAT:
+            self._rename(name, f"{name}.half")
+            self.emit("Cast", [f"{name}.half"], name, to=TensorProto.FLOAT)
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        return helper.make_tensor_value_info(name, self.float, shape)
+
+    def _rename(self, old: str, new: str) -> None:
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                renamed = [new if name == old else name for name in names]
+                del names[:]
+                names.extend(renamed)
+
+    # --- weights
+
+    def _full(self, weight: str, *, transposed: bool = False) -> str:
+        """A matrix in the activations' type: 16-bit ones are halves, cast where those are float32."""
+        if self.weights.bits(weight) < 16:
+            return self.weights.dequantized(weight)
+        stored, exponent = self.weights.halves(weight, transposed=transposed)
+        if self.float == TensorProto.FLOAT:
+            cast = f"{stored}.f32"
+            if not any(cast in node.output for node in self.nodes):
+                self.emit("Cast", [stored], cast, to=TensorProto.FLOAT)
+                if exponent:
+                    factor = self.weights.number(f"{stored}.factor", 2.0**exponent)
+                    self.emit("Mul", [cast, factor], f"{cast}.scaled")
+            return f"{cast}.scaled" if exponent else cast
+        return stored
+
+    # --- operators
+
+    def _embedding(self, node: Node) -> None:
+        (ids,), (table,) = node.inputs, node.weights
+        self.ranks[node.output] = 3
+        packed = self.weights.bits(table) < 16 and not self.form.webnn
+        found = self.weights.gathered(table) if packed else None
+        if found is None:
+            self.emit("Gather", [self._full(table), ids], node.output, axis=0)
+            return
+        (data, scales, zeros), attrs = found
+        inputs = [data, ids, scales, zeros]
+        self.emit("GatherBlockQuantized", inputs, node.output, domain=MICROSOFT, **attrs)
+
+    def _add(self, node: Node) -> None:
+        a, b = node.inputs
+        self.ranks[node.output] = max(self.ranks[a], self.ranks[b])
+        norms = [one for one in self.readers.get(node.output, []) if one.op == "layer_norm"]
+        if len(norms) != 1:
+            self.emit("Add", [a, b], node.output)
+            return
+        (norm,) = norms
+        biases = [self.biases.pop(name) for name in (a, b) if name in self.biases]
+        if len(biases) == 2:
+            b = self.emit("Add", [b, biases.pop()], f"{b}.biased")
+        gamma, beta = (self.weights.vector(name) for name in norm.weights)
+        keeps_sum = self.only_reader(node.output) is None
+        self.emit(
+            "SkipLayerNormalization",
+            [a, b, gamma, beta, *biases],
+            [norm.output, "", "", node.output] if keeps_sum else norm.output,
+            domain=MICROSOFT,
+            epsilon=float(norm.attrs["epsilon"]),
+        )
+        self.ranks[norm.output] = self.ranks[node.output]
+        self.done.add(norm.name)
+
+    def _layer_norm(self, node: Node) -> None:
+        gamma, beta = (self.weights.vector(name) for name in node.weights)
+        epsilon = float(node.attrs["epsilon"])
+        x = node.inputs[0]
+        self.ranks[node.output] = self.ranks[x]
+        self.emit("LayerNormalization", [x, gamma, beta], node.output, axis=-1, epsilon=epsilon)
+
+    def _linear(self, node: Node) -> None:
+        x, weight = node.inputs[0], node.weights[0]
+        bias = self.weights.vector(node.weights[1]) if len(node.weights) > 1 else ""
+        self.ranks[node.output] = self.ranks[x]
+        if self.weights.bits(weight) < 16:
+            matrix, attrs = self.weights.packed(weight)
+            self.emit("MatMulNBits", [x, *matrix, "", bias], node.output, domain=MICROSOFT, **attrs)
+        elif self.ranks[x] == 2:
+            self.emit("Gemm", [x, self._full(weight), bias], node.output, transB=1)
+        elif not bias:
+            self.emit("MatMul", [x, self._full(weight, transposed=True)], node.output)
+        elif self._reader_adds_bias(node):
+            self.emit("MatMul", [x, self._full(weight, transposed=True)], node.output)
+            self.biases[node.output] = bias
+        else:
+            product = self.emit("MatMul", [x, self._full(weight, transposed=True)], f"{node.output}.product")
+            self.emit("Add", [product, bias], node.output)
+
+    def _reader_adds_bias(self, node: Node) -> bool:
+        """Whether what comes next is an operator of onnxruntime that takes the bias along."""
+        reader = self.only_reader(node.output)
+        if reader is None or reader.inputs.count(node.output) != 1:
+            return False
+        if reader.op == "activation":
+            return str(reader.attrs["kind"]) in _GELUS and not self.form.webnn
+        norms = [one for one in self.readers.get(reader.output, []) if one.op == "layer_norm"]
+        return reader.op == "add" and len(norms) == 1
+
+    def _activation(self, node: Node) -> None:
+        x, kind = node.inputs[0], str(node.attrs["kind"])
+        self.ranks[node.output] = self.ranks[x]
+        if kind in _STANDARD:
+            self.emit(_STANDARD[kind], [x], node.output)
+        elif kind in _GELUS:
+            plain, biased = _GELUS[kind]
+            bias = self.biases.pop(x, None)
+            inputs = [x] if bias is None else [x, bias]
+            self.emit(plain if bias is None else biased, inputs, node.output, domain=MICROSOFT)
+        else:
+            raise NotInOnnx(f"{node.name}: ONNX has no form for activation {kind}")
+
+    def _attention(self, node: Node) -> None:
+        q, k, v = node.inputs[:3]
+        if self.ranks[q] != 3 or self.ranks[k] != 3 or self.ranks[v] != 3:
+            raise NotInOnnx(f"{node.name}: attention over values that are no sequence")
+        self.ranks[node.output] = 3
+        self.emit(
+            "MultiHeadAttention",
+            [q, k, v, "", "", self._attention_bias(node)],
+            node.output,
+            domain=MICROSOFT,
+            num_heads=int(node.attrs["heads"]),
+            scale=float(node.attrs["scale"]),
+        )
+
+    def _attention_bias(self, node: Node) -> str:
+        """What is added to the scores [B, 1, T, S], "" for nothing.
+
+        The kernel for WebGPU has neither `key_padding_mask` nor `unidirectional`, so both are said so.
+        """
+        sequence = int(node.attrs["sequence"])
+        keys = int(node.attrs.get("keys", sequence))
+        lowest = _MASKED[self.form.activations]
+        causal = ""
+        if node.attrs.get("causal"):
+            if self.form.dynamic:
+                raise NotInOnnx(f"{node.name}: causal attention with free shapes")
+            future = np.triu(np.full((sequence, keys), lowest, self.weights.scalar), 1)[None, None]
+            causal = self.weights.constant(f"causal.{sequence}.{keys}", future)
+        if len(node.inputs) < 4:
+            return causal
+        if sequence != keys:
+            raise NotInOnnx(f"{node.name}: a mask over {keys} keys of {sequence} queries")
+        mask = node.inputs[3]
+        bias = f"{mask}.bias"
+        if not any(bias in one.output for one in self.nodes):
+            self._mask_bias(mask, bias, lowest)
+        if not causal:
+            return bias
+        both = f"{node.output}.mask"
+        return self.emit("Add", [bias, causal], both)
+
+    def _mask_bias(self, mask: str, bias: str, lowest: float) -> None:
+        """0 where a key counts, else `lowest`: [B, 1, 1, S], spread over the queries by adding zeros."""
+        flags = self.emit("Cast", [mask], f"{mask}.float", to=self.float)
+        one, low = self.weights.number("one", 1.0), self.weights.number("masked", lowest)
+        scores = self.emit("Mul", [self.emit("Sub", [one, flags], f"{mask}.off"), low], f"{mask}.scores")
+        row = self.emit("Unsqueeze", [scores, self.indices("axes.keys", [1, 2])], f"{mask}.keys")
+        nothing = self.emit("Mul", [flags, self.weights.number("zero", 0.0)], f"{mask}.nothing")
+        column = self.emit("Unsqueeze", [nothing, self.indices("axes.queries", [1, 3])], f"{mask}.queries")
+        self.emit("Add", [row, column], bias)
+
+    def _unfold(self, node: Node) -> None:
+        linear = self.only_reader(node.output)
+        if linear is None or linear.op != "linear" or self.form.dynamic:
+            raise NotInOnnx(
+                f"{node.name}: ONNX has no form for unfold but before one linear, at a fixed shape"
+            )
+        x, weight = node.inputs[0], linear.weights[0]
+        batch, sequence, kernel, stride, padding = (
+            int(node.attrs[key]) for key in ("batch", "sequence", "kernel", "stride", "padding")
+        )
+        channels = node.shape[1] // kernel
+        if self.ranks[x] == 2:
+            shape = self.indices(f"{x}.shape", [batch, sequence, channels])
+            x = self.emit("Reshape", [x, shape], f"{x}.sequence")
+        x = self.emit("Transpose", [x], f"{node.output}.channels", perm=[0, 2, 1])
+        # No kernel convolves packed weights, so they are stored as they are computed with.
+        kernels = self.weights.dequantized(weight, (linear.shape[1], channels, kernel))
+        bias = self.weights.vector(linear.weights[1]) if len(linear.weights) > 1 else ""
+        pads, strides = [padding, padding], [stride]
+        out = self.emit("Conv", [x, kernels, bias], f"{linear.output}.channels", pads=pads, strides=strides)
+        self.emit("Transpose", [out], linear.output, perm=[0, 2, 1])
+        self.ranks[linear.output] = 3
+        self.done.add(linear.name)
+
+    def _mean_pool(self, node: Node) -> None:
+        x, mask = node.inputs
+        name, axis = node.output, self.indices("axis.1", [1])
+        flags = self.emit("Cast", [mask], f"{name}.flags", to=self.float)
+        column = self.emit("Unsqueeze", [flags, self.indices("axis.2", [2])], f"{name}.column")
+        kept = self.emit("Mul", [x, column], f"{name}.kept")
+        total = self.emit("ReduceSum", [kept, axis], f"{name}.sum", keepdims=0)
+        count = self.emit("ReduceSum", [flags, axis], f"{name}.count", keepdims=1)
+        # A count is a whole number; over no token the sum is 0, and so is the mean.
+        least = self.emit("Max", [count, self.weights.number("one", 1.0)], f"{name}.least")
+        self.emit("Div", [total, least], name)
+        self.ranks[name] = 2
+
+    def _first_token(self, node: Node) -> None:
+        first = self.weights.constant("first", np.array(0, np.int64))
+        self.emit("Gather", [node.inputs[0], first], node.output, axis=1)
+        self.ranks[node.output] = 2
+
+    def _l2_normalize(self, node: Node) -> None:
+        x, name = node.inputs[0], node.output
+        # The least float16 stands for an epsilon below it.
+        least = 6e-8 if self.float == TensorProto.FLOAT16 else 0.0
+        floor = self.weights.number(f"{name}.floor", max(float(node.attrs["epsilon"]), least))
+        length = self.emit("ReduceL2", [x], f"{name}.length", axes=[-1], keepdims=1)
+        self.emit("Div", [x, self.emit("Max", [length, floor], f"{name}.least")], name)
+        self.ranks[name] = self.ranks[x]
+
+    def _softmax(self, node: Node) -> None:
+        self.emit("Softmax", [node.inputs[0]], node.output, axis=-1)
+        self.ranks[node.output] = self.ranks[node.inputs[0]]

@@ -1,0 +1,128 @@
+import { StageError } from "../runtime/errors.js";
+import { OPERATORS } from "./operators.js";
+import { WebNnWeights } from "./weights.js";
+
+/** @import {Graph, Inputs, Program, Tensors} from "../runtime/types.d.ts" */
+
+/** @typedef {Map<string, {now: MLTensor, next: MLTensor}>} States a state's tensors, swapped by a call that updates it */
+
+/**
+ * A builder whose every throw says which operator it was.
+ * @param {MLGraphBuilder} builder
+ * @returns {any}
+ */
+function tracked(builder) {
+  return new Proxy(builder, {
+    get(target, operator) {
+      return (/** @type {unknown[]} */ ...args) => {
+        try {
+          return target[String(operator)](...args);
+        } catch (error) {
+          throw new StageError("build", error, { operator: String(operator) });
+        }
+      };
+    },
+  });
+}
+
+/** An MLGraph names its outputs apart from its inputs; a state is both. @param {string} state */
+const nextOf = (state) => `next ${state}`;
+
+/** One entry of a program as an MLGraph, weights packed inside it. */
+export class WebNnEntry {
+  /** @param {MLContext} context @param {Program} program @param {Graph} graph @param {Tensors} tensors */
+  constructor(context, program, graph, tensors) {
+    this.context = context;
+    this.program = program;
+    this.graph = graph;
+    this.builder = new MLGraphBuilder(context); // builds once: every entry has its own, and its own constants
+    this.weights = new WebNnWeights(tracked(this.builder), program, tensors);
+    /** @type {Record<string, MLOperand>} */
+    this.operands = {};
+    /** @type {MLGraph | null} */
+    this.compiled = null;
+    /** @type {Record<string, MLTensor>} */
+    this.inputs = {};
+    /** @type {Record<string, MLTensor>} */
+    this.outputs = {};
+    /** @type {Map<string, number>} elements of each graph output */
+    this.sizes = new Map();
+    /** @type {Set<string>} states that it reads, and those that it updates */
+    this.reads = new Set(graph.nodes.flatMap((node) => node.inputs).filter((name) => this.isState(name)));
+    this.updates = new Set(graph.nodes.flatMap((node) => node.updates));
+  }
+
+  /** @param {string} name */
+  isState(name) {
+    return this.program.states.some((state) => state.name === name);
+  }
+
+  build() {
+    const builder = tracked(this.builder);
+    /** @type {Map<string, MLOperand>} */
+    const known = new Map();
+    for (const { name, shape, dtype } of this.graph.inputs) {
+      known.set(name, builder.input(name, { dataType: dtype, shape }));
+    }
+    for (const { name, shape, dtype } of this.program.states) {
+      if (!this.reads.has(name)) continue;
+      known.set(name, builder.input(name, { dataType: dtype === "int32" ? "int32" : "float32", shape }));
+    }
+    const get = (/** @type {string} */ name) => {
+      const operand = known.get(name);
+      if (!operand) throw new Error(`${name} is not defined`);
+      return operand;
+    };
+    const set = (/** @type {string} */ state, /** @type {MLOperand} */ value) => known.set(state, value);
+    for (const node of this.graph.nodes) {
+      const operator = OPERATORS[node.op];
+      if (!operator) throw new Error(`webnn: no form for operator ${node.op}`);
+      known.set(node.output, operator({ b: builder, w: this.weights, get, set, node }));
+      if (this.graph.outputs.includes(node.output)) {
+        this.sizes.set(node.output, node.shape[0] * node.shape[1]);
+      }
+    }
+    for (const name of this.graph.outputs) this.operands[name] = get(name);
+    for (const name of this.updates) this.operands[nextOf(name)] = get(name);
+  }
+
+  async compile() {
+    this.compiled = await this.builder.build(this.operands);
+    this.weights.tensors = new Map(); // the browser has its own copy now
+    for (const { name, shape, dtype } of this.graph.inputs) {
+      this.inputs[name] = await this.context.createTensor({ dataType: dtype, shape, writable: true });
+    }
+    for (const name of this.graph.outputs) {
+      const descriptor = { dataType: "float32", shape: this.operands[name].shape, readable: true, writable: true };
+      this.outputs[name] = await this.context.createTensor(descriptor);
+    }
+  }
+
+  /** @param {Inputs} inputs */
+  setInputs(inputs) {
+    for (const { name } of this.graph.inputs) {
+      const data = inputs.get(name);
+      if (!data) throw new Error(`no input ${name}`);
+      this.context.writeTensor(this.inputs[name], /** @type {AllowSharedBufferSource} */ (data));
+    }
+  }
+
+  /** One call; the states that it updates are swapped. @param {States} states */
+  dispatch(states) {
+    const tensors = (/** @type {string} */ name) => /** @type {{now: MLTensor, next: MLTensor}} */ (states.get(name));
+    const inputs = { ...this.inputs };
+    for (const name of this.reads) inputs[name] = tensors(name).now;
+    const outputs = { ...this.outputs };
+    for (const name of this.updates) outputs[nextOf(name)] = tensors(name).next;
+    this.context.dispatch(/** @type {MLGraph} */ (this.compiled), inputs, outputs);
+    for (const name of this.updates) {
+      const { now, next } = tensors(name);
+      states.set(name, { now: next, next: now });
+    }
+  }
+
+  /** The name of the smallest output. */
+  smallest() {
+    return [...this.sizes].sort((a, b) => a[1] - b[1])[0][0];
+  }
+}

@@ -1,0 +1,80 @@
+"""How one matrix is stored: the tensors of a format, and the float32 values that kernels see in them.
+
+A format's kind of zero point decides. Each kind is a `Storage`; a new one is a line of `STORAGES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.quantize.methods import Quantized, dequantize, quantize
+from bench.quantize.packing import f16_exponent, pack, pack_f16, unpack, unpack_f16
+from bench.quantize.recipe import LEAST_SQUARES, Format, Zero
+
+F32 = NDArray[np.float32]
+Parts = Mapping[str, NDArray[Any]]  # `codes`, `scales`, `zeros`: what a matrix is stored as
+METHODS = {LEAST_SQUARES: quantize}
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One kind of format.
+
+    Attributes:
+        store: float32 [N, K], format and method -> parts, and the exponent of the power of two that all
+            values are multiplied with. ValueError where a weight is not finite.
+        restore: parts, format, K and exponent -> float32 [N, K].
+    """
+
+    store: Callable[[F32, Format, str], tuple[Parts, int]]
+    restore: Callable[[Parts, Format, int, int], F32]
+
+
+def store(values: F32, how: Format, method: str) -> tuple[Parts, int]:
+    """See `Storage.store`."""
+    return STORAGES[how.zero].store(values, how, method)
+
+
+def restore(parts: Parts, how: Format, k: int, exponent: int) -> F32:
+    """See `Storage.restore`."""
+    return STORAGES[how.zero].restore(parts, how, k, exponent)
+
+
+def _store_halves(values: F32, how: Format, method: str) -> tuple[Parts, int]:
+    exponent = f16_exponent(values)
+    return {"codes": pack_f16(np.ldexp(values, -exponent))}, exponent
+
+
+def _restore_halves(parts: Parts, how: Format, k: int, exponent: int) -> F32:
+    return np.ldexp(unpack_f16(parts["codes"], k).astype(np.float32), exponent)
+
+
+def _store_groups(values: F32, how: Format, method: str) -> tuple[Parts, int]:
+    assert how.group_size is not None and how.scheme is not None, "only half floats have no groups"
+    q = METHODS[method](values, how.bits, how.group_size, how.scheme)
+    parts: dict[str, NDArray[Any]] = {"codes": pack(q.codes, q.bits), "scales": q.scales}
+    if q.zeros is not None:
+        parts["zeros"] = pack(q.zeros, q.bits)
+    return parts, q.exponent
+
+
+def _restore_groups(parts: Parts, how: Format, k: int, exponent: int) -> F32:
+    assert how.group_size is not None, "only half floats have no groups"
+    scales = parts["scales"]
+    groups = scales.shape[1]
+    zeros = unpack(parts["zeros"], how.bits, groups) if "zeros" in parts else None
+    codes = unpack(parts["codes"], how.bits, groups * how.group_size)
+    return dequantize(Quantized(codes, scales, zeros, how.bits, how.group_size, k, exponent))
+
+
+_GROUPS = Storage(_store_groups, _restore_groups)
+STORAGES: Mapping[Zero | None, Storage] = {
+    None: Storage(_store_halves, _restore_halves),
+    "middle": _GROUPS,
+    "integer": _GROUPS,
+}
