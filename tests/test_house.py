@@ -27,6 +27,9 @@ REACHING_OUT = {"bench.models.fetch", "bench.models.catalog"}
 # A vocabulary without any behaviour; its room's __init__ holds a sentence.
 VOCABULARY = {"bench.harness", "bench.harness.outcome"}
 
+# Broken on purpose, for those who test the harness: not in the wheel.
+FAULTS = ("bench.faults", "bench.pages.faults")
+
 MODULE_LINES = 400
 FUNCTION_LINES = 60
 LONG_FUNCTIONS: dict[str, str] = {}  # path:name -> why it may be longer
@@ -68,7 +71,7 @@ def imports(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             whole = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= (whole & MODULES.keys()) or {str(node.module)}
+            found |= (whole & MODULES.keys()) | {str(node.module)}  # a package runs before its modules
         pending += ast.iter_child_nodes(node)
     return {name for name in found if name.split(".")[0] == "bench"}
 
@@ -100,6 +103,24 @@ def test_a_pure_room_imports_no_effectful_one(module: str) -> None:
         if within(name, EFFECTFUL) and name not in VOCABULARY
     }
     assert not effectful, f"{module} comes to import what reaches out (name: imported by)"
+
+
+def test_the_product_imports_no_fault() -> None:
+    """Whoever breaks things on purpose brings that along: the command line, where a flag asks for it."""
+    bringers = {name for name in MODULES if within(name, ("bench.cli", "bench.faults"))}
+    reaching = {
+        name: through
+        for name in MODULES.keys() - bringers
+        if (through := {one: by for one, by in reach(name).items() if within(one, ("bench.faults",))})
+    }
+    assert reaching == {}
+    importers = {
+        name
+        for name in MODULES
+        if not within(name, ("bench.faults",))
+        and any(within(one, ("bench.faults",)) for one in imports(name))
+    }
+    assert importers == {"bench.cli.faults"}
 
 
 def test_the_import_check_sees_imports() -> None:
@@ -253,6 +274,8 @@ def test_the_wheel_holds_everything(tmp_path: Path) -> None:
     files = [
         path for path in (ROOT / "bench").rglob("*") if path.is_file() and "__pycache__" not in path.parts
     ]
+    files = [path for path in files if not within(module_name(path), FAULTS)]
+    assert not [name for name in names if "faults" in name and name != "bench/cli/faults.py"]
     wanted = {path.relative_to(ROOT).as_posix() for path in files}
     wanted |= {
         f"bench/_migrations/{path.relative_to(ROOT / 'migrations').as_posix()}"

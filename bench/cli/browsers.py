@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench.browsers import BROWSERS, BrowserMissing, Build, install, parse_browser
 from bench.browsers.base import version_of
+from bench.cli.flags import AsJson
 from bench.cli.tables import Cell, console, print_table
 from bench.settings import Settings, check_cache, load_settings
 
@@ -19,7 +20,7 @@ browsers_app = typer.Typer(help="Which browsers are on this machine, and how to 
 
 @browsers_app.command("list")
 def list_command(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List every known browser with its builds on this machine; starts none (`bench doctor` does)."""
     rows = [row for name in BROWSERS for row in _rows(name, load_settings())]

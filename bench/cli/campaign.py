@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,34 +12,25 @@ import typer
 from bench.cli.campaign_file import load
 from bench.cli.campaign_view import plan_json, print_plan, print_status, status_json
 from bench.cli.db import Database
-from bench.cli.flags import Grid, with_grid
-from bench.cli.progress import Progress
+from bench.cli.flags import AsJson, Grid, with_grid
 from bench.cli.schedule import schedule_command
 from bench.cli.tables import Layout, console, print_table
+from bench.cli.work import Work, open_cells, work
 from bench.errors import InputError
 from bench.harness.campaign import (
     Policy,
     Report,
-    Sources,
-    Watching,
     release,
-    resolve_models,
-    run_campaign,
 )
-from bench.harness.checks import look
 from bench.harness.foresight import Foreseen, foresee
-from bench.harness.session import RunSettings
-from bench.harness.stop import Stop
-from bench.harness.supervisor import Supervisor
 from bench.plan.campaign import CampaignFile, retried
 from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
 from bench.plan.measuring import kept
 from bench.plan.request import Request
 from bench.report import words
-from bench.report.row import rows_of
-from bench.settings import Settings, check_cache, load_settings
-from bench.store import Campaign, CampaignState, CellState, Store, open_store
+from bench.settings import load_settings
+from bench.store import Campaign, CampaignState, Store, open_store
 from bench.store.address import parse_url, sqlite_path
 from bench.store.origin import shown
 
@@ -47,7 +38,6 @@ campaign_app = typer.Typer(help="Campaigns from a TOML file: planned, run, resum
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A campaign file; see docs/campaigns.md.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A campaign's name or number.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 Rename = Annotated[
     str | None, typer.Option("--name", help="Instead of the name in the file.", show_default=False)
 ]
@@ -105,7 +95,7 @@ def run_file_command(file: File, name: Rename = None, grid: Grid = None, db: Dat
     def make(store: Store) -> Campaign:
         return store.plan_campaign(campaign_file.name, plan, settings=kept(campaign_file.run.model_dump()))
 
-    return work(arms, make, db, create=True, file=campaign_file)
+    return _measure(arms, make, db, create=True, file=campaign_file)
 
 
 @campaign_app.command("resume")
@@ -126,22 +116,14 @@ def resume_command(name: Name, grid: Grid = None, db: Database = None) -> int:
                 f"{campaign.plan.hash[:16]}, it was written with {campaign.plan_hash[:16]}"
             )
         release(store, campaign)
-        opened = _open_cells(store, campaign)
+        opened = open_cells(store, campaign)
         if not opened:
             store.settle(campaign.id)
             print_status(store.status(campaign.id))
             return Report(campaign, finals=store.finals(campaign.id)).exit_code
     file = CampaignFile.model_validate(campaign.definition) if campaign.definition else None
     arms = list(dict.fromkeys(campaign.cells[position].request for position in sorted(opened)))
-    return work(arms, lambda store: store.campaign(campaign.id), db, create=False, file=file, grid=grid)
-
-
-def _open_cells(store: Store, campaign: Campaign) -> set[int]:
-    return {
-        row["position"]
-        for row in store.cells(campaign=campaign.id)
-        if row["state"] in (CellState.PLANNED.value, CellState.LEASED.value)
-    }
+    return _measure(arms, lambda store: store.campaign(campaign.id), db, create=False, file=file, grid=grid)
 
 
 def policy_of(file: CampaignFile | None) -> Policy:
@@ -159,95 +141,22 @@ def policy_of(file: CampaignFile | None) -> Policy:
     )
 
 
-def work(
+def _measure(
     arms: Sequence[Request],
-    get: Any,
+    get: Callable[[Store], Campaign],
     db: str | None,
     *,
     create: bool,
     file: CampaignFile | None,
     grid: str | None = None,
 ) -> int:
-    """Check everything, then run every open cell; the exit code.
-
-    Args:
-        arms: what is still to run; their models are found first.
-        get: gives the campaign from the open store.
-        db: the database.
-        create: whether it may be made.
-        file: how to measure; None for a campaign from flags.
-        grid: whose browsers; else the file's, else that of the settings.
-    """
+    """Run every open cell; the exit code. A campaign from flags has no `file`."""
     settings = with_grid(load_settings(), grid or (file.run.grid if file else None))
-    check_cache()
-    stop = Stop()
-    with stop.signals(), Progress() as progress, Supervisor(settings) as supervisor:
-        supervisor.begin()
-        sources = resolve_models(arms, progress.note)
-        for source in sources.values():
-            if source.note:
-                progress.note(source.note)
-        stop.check()
-        for text in look(file.checks, sqlite_path(parse_url(db))) if file else []:
-            progress.note(text)
-        supervisor.start()
-        with open_store(db, create=create) as store:
-            campaign: Campaign = get(store)
-            _check_models(store, campaign, sources)
-            report = _run(store, campaign, sources, supervisor, settings, file, progress, stop)
-            status = store.status(campaign.id)
+    checks = file.checks if file else None
+    what = Work(arms, get, settings, db, create=create, policy=policy_of(file), checks=checks)
+    report, status = work(what)
     print_status(status)
     return report.exit_code
-
-
-def _check_models(store: Store, campaign: Campaign, sources: Sources) -> None:
-    """The models of a campaign stay what they were when it began: cells of one arm are of one model.
-
-    Raises:
-        InputError: a folder has other weights, config or tokenizer by now.
-    """
-    columns = ("requested_model", "requested_weights", "model_sha256")
-    for row in rows_of(store.side(None, columns, campaign=campaign.id)):
-        source = sources.get((row["requested_model"], row["requested_weights"]))
-        known = row["model_sha256"]
-        # Rows of before 2026-11-25 have the hash of the weights alone.
-        if source is not None and known not in (None, source.sha256, source.weights_sha256):
-            raise InputError(
-                f"{row['requested_weights'] or row['requested_model']} is another model than the campaign "
-                f"{campaign.name!r} began with (sha256 {known[:12]}, now {source.sha256[:12]}): put back "
-                "what it was, or run it under another --name"
-            )
-
-
-def _run(
-    store: Store,
-    campaign: Campaign,
-    sources: Sources,
-    supervisor: Supervisor,
-    settings: Settings,
-    file: CampaignFile | None,
-    progress: Progress,
-    stop: Stop,
-) -> Report:
-    opened = _open_cells(store, campaign)
-    forecast = Forecast(store.durations())
-    for request, seconds in store.durations(campaign.id):
-        forecast.note(request, seconds)
-    cells = [cell for cell in campaign.cells if cell.position in opened]
-    progress.begin(campaign.name, store.url, len(campaign.cells), cells, forecast)
-    measure = RunSettings(**kept(campaign.settings))
-    watching = Watching(progress.say, progress.done, progress.note)
-    return run_campaign(
-        store,
-        campaign,
-        sources,
-        supervisor,
-        measure,
-        policy_of(file),
-        watching,
-        stop=stop,
-        keep=False,
-    )
 
 
 @campaign_app.command("status")

@@ -7,15 +7,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from bench.cli.db import Database
-from bench.cli.flags import choose
-from bench.cli.tables import WIDE, Layout, print_table, toned
+from bench.cli.flags import Output, choose
+from bench.cli.tables import VERDICTS, Layout, captured, print_table, toned
 from bench.errors import InputError
 from bench.metrics import METRICS
 from bench.report.output import write_file
@@ -28,13 +26,10 @@ if TYPE_CHECKING:
 TIMES = tuple(one.name for one in METRICS if one.unit == "ms" and one.direction == "lower")
 TOO_NOISY = 4
 SIDE = "A campaign's name or number, or a filter: bits=4, browser=firefox, browser_version=153.0.8010.0."
-Where = Annotated[
+BothWhere = Annotated[
     str | None, typer.Option("--where", metavar="EXPR", help="Only runs of both sides that meet this.")
 ]
 Metric = Annotated[str, typer.Option("--metric", metavar="COL", help=f"One of {', '.join(TIMES)}.")]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Into a file, whole or not at all.")
-]
 
 
 class Format(StrEnum):
@@ -53,7 +48,7 @@ def compare_command(
     campaign: Annotated[
         str | None, typer.Option("--campaign", metavar="NAME", help="Both sides are filters within this one.")
     ] = None,
-    where: Where = None,
+    where: BothWhere = None,
     metric: Metric = "latency_ms_median",
     margin: Annotated[
         str, typer.Option("--margin", metavar="PERCENT", help="What counts as no difference.")
@@ -162,13 +157,10 @@ def _text(table: Table, output_format: Format, above: float | None, *, to_file: 
 
 def as_text(head: Sequence[str], body: Sequence[Sequence[str]], *, plain: bool) -> str:
     """A table for a terminal, no wider than that; in a pipe or a file each line stays whole."""
-    out = Console(file=sys.stdout, width=WIDE if plain else None, no_color=plain)
-    with out.capture() as captured:
-        print_table(out, head, [[toned(value, _TONES) for value in row] for row in body], _LAYOUT)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    rows = [[toned(value, VERDICTS) for value in row] for row in body]
+    return captured(lambda out: print_table(out, head, rows, _LAYOUT), plain=plain)
 
 
-_TONES = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "dim"}
 _LAYOUT = Layout(
     spare=("BASE ms", "OTHER ms", "blocks", "from", "runs"),
     own=("ratio [95 %]", "verdict", "now ms", "steps", "blocks"),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bench.browsers import BROWSERS, Build, check_browser, parse_browser
 from bench.cli.db import Database
-from bench.cli.flags import positive
+from bench.cli.flags import AsJson, positive
 from bench.cli.tables import console, fields, say
 from bench.harness import advice, machine
 from bench.harness.doctor import Examination, examine
@@ -39,7 +39,7 @@ def doctor_command(
     timeout: Annotated[
         float, typer.Option(help="Seconds for a browser's start, and for its answers.")
     ] = 45.0,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    as_json: AsJson = False,
     db: Database = None,
 ) -> int:
     """Start every browser on this machine, ask what it can do, and say how to get what is missing.

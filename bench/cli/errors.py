@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from bench.cli.db import Database
-from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give
+from bench.cli.flags import Campaign, Limit, Output, Since, Where
+from bench.cli.rows import Format, check_format, give
 from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words
@@ -28,7 +29,7 @@ def errors_command(
     every: Annotated[
         bool, typer.Option("--all", help="Also what is unsupported, unavailable or was interrupted.")
     ] = False,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="At most so many rows.")] = None,
+    limit: Limit = None,
     output_format: Annotated[Format, typer.Option("--format", help="How they are given.")] = Format.TABLE,
     output: Output = None,
     db: Database = None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bench.browsers import grid
 from bench.errors import InputError
 from bench.settings import Settings
 
@@ -27,6 +27,22 @@ def positive(flag: str, value: float | None, most: float) -> None:
         raise InputError(f"{flag} {value}: must be {limit}")
 
 
+Where = Annotated[
+    str | None,
+    typer.Option("--where", metavar="EXPR", help="For example: bits = 4 and outcome in (ok, fallback)"),
+]
+Campaign = Annotated[
+    str | None, typer.Option("--campaign", metavar="NAME", help="A campaign's name or number.")
+]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", metavar="WHEN", help="Only runs begun since: 30d, 12h, 2w, or a date (UTC)."),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Into a file, whole or not at all.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="At most so many rows.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 Grid = Annotated[
     str | None,
     typer.Option(
@@ -43,5 +59,7 @@ def with_grid(settings: Settings, url: str | None) -> Settings:
     chosen = url or settings.harness.grid
     if not chosen:
         return settings
+    from bench.browsers import grid  # Selenium, which a query does without
+
     grid.check(chosen)
     return settings.model_copy(update={"harness": settings.harness.model_copy(update={"grid": chosen})})

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.compare import TIMES, Metric, Output, Where, as_text, percentage
+from bench.cli.compare import TIMES, BothWhere, Metric, as_text, percentage
 from bench.cli.db import Database
-from bench.cli.flags import choose
+from bench.cli.flags import Campaign, Output, choose
 from bench.errors import InputError
 from bench.report.output import write_file
 from bench.report.row import rows_of
@@ -30,10 +30,8 @@ class Format(StrEnum):
 
 
 def history_command(
-    where: Where = None,
-    campaign: Annotated[
-        str | None, typer.Option("--campaign", metavar="NAME", help="A campaign's name or number.")
-    ] = None,
+    where: BothWhere = None,
+    campaign: Campaign = None,
     metric: Metric = "latency_ms_median",
     least: Annotated[
         str, typer.Option("--least", metavar="PERCENT", help="Smaller steps are not named.")

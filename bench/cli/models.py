@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from bench.bundle import prune
+from bench.cli.flags import AsJson
 from bench.cli.tables import Cell, console, print_table, say
 from bench.errors import InputError
 from bench.models import bert_config
@@ -23,7 +24,7 @@ models_app = typer.Typer(help="The models known by name, and their weights.")
 
 @models_app.command("list")
 def list_command(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the models of the catalog, whether their weights are here, and where they would come from."""
     rows = [_row(entry) for entry in CATALOG.values()]

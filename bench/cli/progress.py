@@ -14,13 +14,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from bench.cli.tables import OUTCOMES
 from bench.plan.estimate import Forecast, in_words
 from bench.plan.request import Request
 from bench.record import RunRecord
 from bench.report import words
 from bench.store import Cell
-
-_TONES = {"ok": "green", "fallback": "yellow", "unsupported": "dim", "unavailable": "dim"}
 
 
 class Progress:
@@ -92,7 +91,7 @@ class Progress:
         self._finished = self._total - len(self._open)
         self._outcomes[outcome] += 1
         line = Text(f"[{self._finished}/{self._total}] {request.model} {request.label}: ")
-        line.append(outcome, style=_TONES.get(outcome, "red"))
+        line.append(outcome, style=OUTCOMES.get(outcome, "red"))
         line.append(_result(record))
         # One line a run where nobody looks at it: a log is searched by line.
         with _courtesy():
@@ -105,7 +104,7 @@ class Progress:
         elapsed = in_words(time.monotonic() - self._started)
         so_far = Text(f"    {elapsed}{self._left(request)}   ", style="dim")
         for outcome, count in self._outcomes.most_common():
-            so_far.append(f"{outcome} {count}  ", style=_TONES.get(outcome, "red"))
+            so_far.append(f"{outcome} {count}  ", style=OUTCOMES.get(outcome, "red"))
         return Group(now, so_far)
 
     def _left(self, current: Request | None = None) -> str:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.db import Database
+from bench.cli.flags import Campaign, Limit, Output, Since, Where
 from bench.cli.foreign import query_foreign
-from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give, named_columns, texts
+from bench.cli.rows import Format, check_format, give, named_columns, texts
 from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words
@@ -45,7 +46,7 @@ def query_command(
     sort: Annotated[
         str | None, typer.Option("--sort", metavar="COL", help="A column; -COL for descending; a,b for both.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="At most so many rows.")] = None,
+    limit: Limit = None,
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="A,B,C", help="Columns of run_summary instead.")
     ] = None,

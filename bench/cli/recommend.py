@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.db import Database
-from bench.cli.rows import Campaign, Format, Output, Since, Where, check_format, give
+from bench.cli.flags import Campaign, Output, Since, Where
+from bench.cli.rows import Format, check_format, give
 from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.db import Database
-from bench.cli.rows import Campaign, Since, Where
+from bench.cli.flags import Campaign, Since, Where
 from bench.errors import InputError
 from bench.report.kinds import Kind
 from bench.report.output import write_file

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import sqlalchemy as sa
 import typer
 from rich.console import Console
 
-from bench.cli.tables import WIDE, Layout, console, print_table, say, toned
+from bench.cli.tables import OUTCOMES, Layout, captured, console, print_table, say, toned
 from bench.errors import InputError
 from bench.report import words
 from bench.report.output import write_file
@@ -23,28 +23,6 @@ from bench.store.filter import column
 from bench.store.schema import SUMMARY
 
 Row = Mapping[str, Any]
-
-Where = Annotated[
-    str | None,
-    typer.Option("--where", metavar="EXPR", help="For example: bits = 4 and outcome in (ok, fallback)"),
-]
-Campaign = Annotated[
-    str | None, typer.Option("--campaign", metavar="NAME", help="A campaign's name or number.")
-]
-Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="WHEN", help="Only runs begun since: 30d, 12h, 2w, or a date (UTC)."),
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Into a file, whole or not at all.")
-]
-_TONES = {
-    "ok": "green",
-    "fallback": "yellow",
-    "unsupported": "dim",
-    "unavailable": "dim",
-    "interrupted": "dim",
-}
 
 
 class Format(StrEnum):
@@ -193,7 +171,7 @@ def _print_table(
     if rows:
         place = list(header).index("outcome") if "outcome" in header else -1
         shown = [
-            [toned(value, _TONES, "red") if at == place else value for at, value in enumerate(row)]
+            [toned(value, OUTCOMES, "red") if at == place else value for at, value in enumerate(row)]
             for row in rows
         ]
         print_table(out, header, shown, layout or Layout(own=("outcome",)))
@@ -202,6 +180,4 @@ def _print_table(
 
 
 def _captured(header: Sequence[str], rows: Sequence[Sequence[str]], noun: str, notes: Sequence[str]) -> str:
-    text = io.StringIO()
-    _print_table(Console(file=text, width=WIDE), header, rows, noun, notes, None)
-    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+    return captured(lambda out: _print_table(out, header, rows, noun, notes, None)) + "\n"

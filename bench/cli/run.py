@@ -11,21 +11,20 @@ import typer
 
 from bench.cli.asked import Asked, with_flags
 from bench.cli.db import Database
+from bench.cli.faults import bring
 from bench.cli.flags import Grid, with_grid
-from bench.cli.progress import Progress
 from bench.cli.query import give_runs
+from bench.cli.work import Work, work
 from bench.errors import InputError
-from bench.faults import injection
-from bench.harness.campaign import Policy, Report, Watching, resolve_models, run_campaign
+from bench.harness.campaign import Policy, Report
 from bench.harness.outputs import check_output_folder
 from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
-from bench.harness.supervisor import Supervisor
 from bench.plan.cells import make_plan
 from bench.plan.measuring import kept
 from bench.plan.request import Request
-from bench.settings import Settings, check_cache, load_settings
-from bench.store import check_name, open_store
+from bench.settings import Settings, load_settings
+from bench.store import Campaign, Store, check_name, open_store
 
 _MOST_SEED = 2**63 - 1  # what the database keeps
 
@@ -57,7 +56,7 @@ def run_command(
     if abs(seed) > _MOST_SEED:
         raise InputError(f"--seed {seed}: must be from -{_MOST_SEED} to {_MOST_SEED}")
     arms = asked.arms(settings)
-    injection(fault)  # refuses an unknown one before anything is written
+    bring(fault)(fault)  # refuses an unknown one before anything is written
     measuring = RunSettings(**asked.settings(), fault=fault)
     report = run_requests(arms, settings, measuring, seed=seed, name=name, db=db, save_outputs=save_outputs)
     if as_json:
@@ -84,40 +83,27 @@ def run_requests(
         InputError: anything that is wrong before the first run; then nothing was written.
         KeyboardInterrupt: stopped before the first run.
     """
-    stop = stop or Stop()
-    check_cache()
     plan = make_plan(arms, seed)
     if name is not None:
         check_name(name)
     if save_outputs:
         check_output_folder(save_outputs)
-    # The database comes last: whatever is refused before it, a port in use too, leaves none behind.
-    with (
-        stop.signals(),
-        Progress() as progress,
-        Supervisor(settings) as supervisor,
-    ):
-        supervisor.begin()
-        sources = resolve_models([cell.request for cell in plan.cells], progress.note)
-        for source in sources.values():
-            if source.note:
-                progress.note(source.note)
-        stop.check()
-        supervisor.start()
-        with open_store(db) as store:
-            campaign = store.plan_campaign(name, plan, settings=kept(measuring.model_dump()))
-            progress.begin(campaign.name, store.url, len(campaign.cells), campaign.cells)
-            return run_campaign(
-                store,
-                campaign,
-                sources,
-                supervisor,
-                measuring,
-                Policy(),
-                Watching(progress.say, progress.done, progress.note),
-                save_outputs=save_outputs,
-                stop=stop,
-            )
+
+    def write(store: Store) -> Campaign:
+        return store.plan_campaign(name, plan, settings=kept(measuring.model_dump()))
+
+    what = Work(
+        list(dict.fromkeys(arms)),
+        write,
+        settings,
+        db,
+        create=True,
+        policy=Policy(),
+        fault=measuring.fault,
+        save_outputs=save_outputs,
+        keep=True,
+    )
+    return work(what, stop)[0]
 
 
 def as_contract(report: Report) -> dict[str, Any]:

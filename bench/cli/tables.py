@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
@@ -23,12 +23,30 @@ GAP = 2
 _NUMBERS = re.compile(r"[-<~]?\d.*")
 _SPACES = re.compile(r"[^\S\n]+")
 
+# The colour of an outcome and of a verdict; an outcome that is not here is red.
+OUTCOMES = {
+    "ok": "green",
+    "fallback": "yellow",
+    "unsupported": "dim",
+    "unavailable": "dim",
+    "interrupted": "dim",
+}
+VERDICTS = {"faster": "green", "slower": "red", "equivalent": "cyan", "inconclusive": "dim"}
+
 Cell = str | Text
 
 
 def console() -> Console:
     """stdout; not wrapped where nobody looks at it."""
     return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDE)
+
+
+def captured(draw: Callable[[Console], None], *, plain: bool = True) -> str:
+    """What `draw` prints, as text without blanks at the ends of lines; unless plain, no wider than stdout."""
+    out = Console(file=sys.stdout, highlight=False, width=WIDE if plain else None, no_color=plain)
+    with out.capture() as text:
+        draw(out)
+    return "\n".join(line.rstrip() for line in text.get().splitlines())
 
 
 @dataclass(frozen=True)
@@ -135,15 +153,16 @@ def fields(out: Console, pairs: Iterable[tuple[str, Cell]], indent: str = "  ", 
     """Labels and their values in two columns, the values wrapped between words and never within one."""
     for name, cell in pairs:
         value = cell if isinstance(cell, Text) else Text(cell)
-        beside = len(indent) + label
+        begins = len(indent) + max(label, cell_len(name) + 1)  # a long name leaves its first line less room
         words = value.plain.split()
-        if out.width - beside < max(map(cell_len, words), default=0):
+        if out.width - begins < max(map(cell_len, words), default=0):
             beside = len(indent) * 2
             say(out, name, indent=indent, style="dim")
             lines = _wrapped(value.plain, out.width - beside)
         else:
+            beside = begins
             lines = [part for line in value.plain.split("\n") for part in _wrapped(line, out.width - beside)]
-            first = Text(indent + name.ljust(label)[: max(label, len(name) + 1)], style="dim")
+            first = Text(indent + name.ljust(label), style="dim")
             if cell_len(name) >= label:
                 first = Text(f"{indent}{name} ", style="dim")
             out.print(first + Text(lines.pop(0) if lines else "", style=value.style), soft_wrap=True)

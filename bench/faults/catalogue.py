@@ -6,10 +6,10 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 
 from bench.errors import InputError
 from bench.faults import processes
-from bench.faults.kernels import MUTANTS
 from bench.faults.launching import BrowserScript, DriverScript, FakeDriver, Limited, Missing
 from bench.faults.processes import Command, Strike
 from bench.faults.serving import (
@@ -43,7 +43,6 @@ class Layer(StrEnum):
     SERVER = "server"
     HOST = "host"
     STORE = "store"
-    KERNEL = "kernel"
 
 
 @dataclass(frozen=True)
@@ -271,13 +270,6 @@ _ALL = (
     Fault("store_locked", _T, "another program holds the database", Outcome.OK, None, "locked", Locked),
     Fault("store_full", _T, "the database's disk is full", Outcome.OK, None, "full", Full),
     Fault("store_read_only", _T, "the database may only be read", Outcome.OK, None, "readonly", ReadOnly),
-    *(
-        Fault(
-            mutant.name, Layer.KERNEL, mutant.about, Outcome.INCORRECT, _VERIFY, "relative L2",
-            lambda edits=mutant.edits: Shaders(edits),  # type: ignore[misc]
-        )
-        for mutant in MUTANTS
-    ),
 )  # fmt: skip
 CATALOGUE = {fault.name: fault for fault in _ALL}
 
@@ -285,11 +277,21 @@ CATALOGUE = {fault.name: fault for fault in _ALL}
 def injection(name: str | None) -> Injection:
     """The fault of that name, ready for one run; no fault for None.
 
+    Args:
+        name: of the catalogue; or `MODULE:NAME` for a module of one's own that has such a function too.
+
     Raises:
         InputError: there is none of that name.
     """
     if name is None:
         return Injection()
+    module, colon, own = name.partition(":")
+    if colon:
+        try:
+            found: Injection = import_module(module).injection(own)
+            return found
+        except (ImportError, AttributeError, LookupError, ValueError) as error:
+            raise InputError(f"unknown fault {name!r}: {error}") from None
     if name not in CATALOGUE:
         raise InputError(f"unknown fault {name!r}; `bench faults list` names them all")
     return CATALOGUE[name].make()

@@ -15,7 +15,7 @@ from bench.engines import check_installed, engine_of
 from bench.errors import RunFailure, StoreError, StoreGone
 from bench.harness import circumstances, identity, spool
 from bench.harness.breaker import Breaker
-from bench.harness.injection import Injection
+from bench.harness.injection import Bring, nothing
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.run import unfinished
 from bench.harness.session import RunSettings
@@ -137,6 +137,7 @@ def run_campaign(
     save_outputs: Path | None = None,
     stop: Stop | None = None,
     keep: bool = True,
+    bring: Bring = nothing,
 ) -> Report:
     """Run every open cell; a failing one never stops the next, a wish to stop does.
 
@@ -154,13 +155,16 @@ def run_campaign(
         save_outputs: folder for inputs and outputs as `RUN/<tensor>.npy`.
         stop: the first Ctrl-C finishes the run in hand, the second ends it as `interrupted`.
         keep: whether the report keeps the records; a campaign of days would fill the memory with them.
+        bring: gives the fault that `measure` names, for the recording.
 
     Raises:
         StoreError: the database stayed locked, or refuses a write; what was stored stays.
         StoreGone: its file is no longer at its path; a copy of what it holds is kept.
     """
     stop = stop or Stop()
-    work = _Work(store, campaign, sources, supervisor, measure, policy, watching, stop, save_outputs, keep)
+    work = _Work(
+        store, campaign, sources, supervisor, measure, policy, watching, stop, save_outputs, keep, bring
+    )
     try:
         return _run_all(store, campaign, work, watching, stop)
     except StoreGone as error:
@@ -226,6 +230,7 @@ class _Work:
     stop: Stop
     save_outputs: Path | None
     keep: bool
+    bring: Bring
 
     def __post_init__(self) -> None:
         self.report = Report(self.campaign)
@@ -282,7 +287,7 @@ class _Work:
         again = record.outcome in self.policy.retry_on and lease.failures + 1 < self.policy.attempts
         owner = self.supervisor.worker.name
         try:
-            with self._fault().recording(self.store.engine):
+            with self.bring(self.measure.fault).recording(self.store.engine):
                 record.id = self.store.record(lease.cell.id, record, owner=owner, again=again)
         except StoreError as error:
             path = spool.keep(self.campaign, lease.cell.id, owner, record)
@@ -300,13 +305,6 @@ class _Work:
             self.report.interrupted = True
         elif self.policy.precision is not None and not again:
             self._look_at_precision(lease.cell.block, self.policy.precision)
-
-    def _fault(self) -> Injection:
-        if self.measure.fault is None:
-            return Injection()
-        from bench.faults import injection  # Selenium, which a worker does without
-
-        return injection(self.measure.fault)
 
     def _look_at_precision(self, block: int, target: float) -> None:
         """After a pair of blocks: skip the others where every ratio is known well enough."""

@@ -49,11 +49,6 @@ class Examination:
         """Whether WebNN can run something: a device that built a graph."""
         return bool((self.probe.get("webnn") or {}).get("supported"))
 
-    @property
-    def runs_something(self) -> bool:
-        """Whether any model can run in it."""
-        return self.webgpu or self.webnn
-
 
 def examine(
     build: Build, server: PageServer, settings: Settings, *, timeout: float, stop: Stop | None = None

@@ -1,8 +1,8 @@
-"""Where a fault can get its hands on a run: the places that `bench.faults` uses."""
+"""Where a fault can get its hands on a run. The harness knows no fault: whoever starts it may bring one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,3 +47,18 @@ class Injection:
     async def answer(self, path: str, response: web.StreamResponse) -> web.StreamResponse:
         """The server's answer to a path of the run (`pages/main.js`), before it is sent."""
         return response
+
+
+# Gives the injection of a name, None for none; a new one for each run.
+Bring = Callable[[str | None], Injection]
+
+
+def nothing(name: str | None) -> Injection:
+    """What a harness has to which nobody brought faults.
+
+    Raises:
+        ValueError: a fault is asked for.
+    """
+    if name is not None:
+        raise ValueError(f"the fault {name!r} is asked for, and nobody brought faults")
+    return Injection()

@@ -16,7 +16,6 @@ from bench.browsers import BrowserMissing, Build, grid, locate, parse_browser
 from bench.bundle import Bundle, make
 from bench.engines import Granted, engine_of
 from bench.errors import RunFailure
-from bench.faults import injection
 from bench.harness.environment import (
     describe_adapter,
     driver_version,
@@ -25,6 +24,7 @@ from bench.harness.environment import (
     host_os,
 )
 from bench.harness.hardware import host_gpus
+from bench.harness.injection import Injection
 from bench.harness.measured import metrics_of, quality_of
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
@@ -53,6 +53,7 @@ class Attempt:
     session: Session | None = None
     failure: RunFailure | None = None
     fault: str | None = None
+    injection: Injection = field(default_factory=Injection)
     grid: str | None = None
     phases_ms: dict[str, float] = field(default_factory=dict)
 
@@ -80,9 +81,13 @@ def execute(
     run_settings: RunSettings,
     say: Say,
     stop: Stop | None = None,
+    injection: Injection | None = None,
 ) -> Result:
-    """Run one request to its end, whatever that end is; a wish to stop ends it as `interrupted`."""
-    attempt = Attempt(request, source, now(), fault=run_settings.fault)
+    """Run one request to its end, whatever that end is; a wish to stop ends it as `interrupted`.
+
+    `injection` is the fault that `run_settings` names; whoever names one brings it.
+    """
+    attempt = Attempt(request, source, now(), fault=run_settings.fault, injection=injection or Injection())
     try:
         _attempt(attempt, server, settings, run_settings, say, stop or Stop())
     except RunFailure as failure:
@@ -147,8 +152,9 @@ def _attempt(
         engine.files(request, attempt.bundle)  # what it makes of the bundle is kept, like the bundle
     attempt.phases_ms["prepare"] = (monotonic() - begun) * 1000
     say("launch")
-    fault = injection(run_settings.fault)
-    attempt.session = Session(server, settings, request, attempt.bundle, run_settings, say, stop, fault)
+    attempt.session = Session(
+        server, settings, request, attempt.bundle, run_settings, say, stop, attempt.injection
+    )
     attempt.session.drive(browser, attempt.build)
 
 

@@ -20,6 +20,7 @@ from bench.browsers.process import LOGS
 from bench.errors import InputError
 from bench.harness import identity, wire
 from bench.harness.circumstances import Witness, raise_descriptors
+from bench.harness.injection import Bring, nothing
 from bench.harness.outcome import Outcome
 from bench.harness.outputs import save_tensors
 from bench.harness.run import Result, execute
@@ -36,8 +37,9 @@ _ORPHAN_SECONDS = 20.0
 class Runner:
     """Serves one worker until it says no more."""
 
-    def __init__(self, answers: wire.Channel) -> None:
+    def __init__(self, answers: wire.Channel, bring: Bring = nothing) -> None:
         self._answers = answers
+        self._bring = bring
         self._stop = Stop()
         self._tasks: queue.SimpleQueue[wire.Message | None] = queue.SimpleQueue()
         self._sources: dict[tuple[str, str | None], ModelSource] = {}
@@ -80,8 +82,9 @@ class Runner:
             source = self._source(request, task["note"])
             measure = RunSettings(**task["measure"])
             with self._stop.patient():
+                fault = self._bring(measure.fault)
                 result = self._witnessed(
-                    lambda: execute(request, source, server, settings, measure, self._say, self._stop)
+                    lambda: execute(request, source, server, settings, measure, self._say, self._stop, fault)
                 )
             if task["outputs"]:
                 try:
@@ -122,14 +125,18 @@ class Runner:
         self._answers.send({"kind": "say", "words": words})
 
 
-def main() -> int:
-    """Serve on stdin and stdout; what anybody prints goes to stderr."""
+def main(bring: Bring = nothing) -> int:
+    """Serve on stdin and stdout; what anybody prints goes to stderr.
+
+    Args:
+        bring: gives the fault that a task names.
+    """
     answers = wire.Channel(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     os.environ["BENCH_OFFLINE"] = "1"
     raise_descriptors()
     try:
-        return Runner(answers).serve()
+        return Runner(answers, bring).serve()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the worker died; its run has ended in order

@@ -32,7 +32,7 @@ class RunSettings(Measuring):
 
     Attributes:
         tuning: values forced on the kernels, by a benchmark.
-        fault: one of `bench.faults`, on purpose.
+        fault: the name of what is broken on purpose (`bench.harness.injection`).
     """
 
     tuning: Mapping[str, int] = {}

@@ -43,10 +43,17 @@ _LAST_LINES = 20
 _STANDSTILL_SECONDS = 2.0  # between two looks that are a fifth of a second apart
 
 
+RUNNER = "bench.harness.runner"
+
+
 class Supervisor:
     """One runner process at a time. A context manager: on exit nothing that it started is left."""
 
-    def __init__(self, settings: Settings, worker: identity.Worker | None = None) -> None:
+    def __init__(
+        self, settings: Settings, worker: identity.Worker | None = None, runner: str = RUNNER
+    ) -> None:
+        """`runner` is the module that runs in the other process: another one brings faults."""
+        self._runner = runner
         self.worker = worker or identity.this_worker()
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,7 +95,7 @@ class Supervisor:
         own = {identity.MARK: self.worker.name, "TMPDIR": str(folder), "PYTHONPATH": path}
         with (folder / "runner.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "bench.harness.runner"],  # -P: no module from the working folder
+                [sys.executable, "-P", "-m", self._runner],  # -P: no module from the working folder
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.plan.fields import Flag, RecordField, Shown, fields_of
+from bench.plan.fields import Flag, Shown, fields_of
 
 Platform = Literal["webgpu", "webnn", "wasm"]
 Bits = Literal[16, 8, 4, 2]
@@ -19,13 +19,11 @@ Device = Literal["auto", "cpu", "gpu", "npu"]
 Scheme = Literal["symmetric", "asymmetric"]
 GroupSize = Literal[16, 32, 64, 128]
 
-PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 BITS: tuple[Bits, ...] = get_args(Bits)
-ENGINES: tuple[Engine, ...] = get_args(Engine)
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 BOTH: tuple[Platform, ...] = ("webgpu", "webnn")  # what `--platform both` stands for
 # Which platforms each engine has: a plan that asks for another is refused before anything is looked for.
 ENGINE_PLATFORMS: Mapping[Engine, tuple[Platform, ...]] = {"native": BOTH, "ort-web": PLATFORMS}
-DEVICES: tuple[Device, ...] = get_args(Device)
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 GROUP_SIZES: tuple[GroupSize, ...] = get_args(GroupSize)
 
@@ -148,8 +146,3 @@ OPTIONS = tuple(field for field in FIELDS if field.shown.name is None and field.
 SORTED = tuple(sorted(FIELDS, key=lambda one: one.shown.sort))
 # Columns of the database, in the order of the class.
 ASKED = tuple(field.column for field in FIELDS)
-
-
-def field_of(name: str) -> RecordField:
-    """The field of that name."""
-    return next(field for field in FIELDS if field.name == name)

@@ -76,17 +76,6 @@ class Comparison:
     note: str = ""
 
 
-def session_medians(sessions: Sequence[Sequence[float]]) -> Floats:
-    """One number a session: the median of its samples, in their unit.
-
-    Raises:
-        ValueError: a session without samples.
-    """
-    if not all(len(session) for session in sessions):
-        raise ValueError("a session has no samples")
-    return np.asarray([np.median(session) for session in sessions], dtype=np.float64)
-
-
 def log_ratios(base: npt.ArrayLike, other: npt.ArrayLike) -> Floats:
     """ln(other / base) of session medians, block by block; shapes [..., blocks].
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
 from bench import __version__
 from bench.cli import main
-from bench.faults import CATALOGUE
 from bench.models.catalog import resolve
 from bench.quantize.recipe import bits_mean, mixed
 from bench.stats.timer import on_timer
@@ -103,7 +103,7 @@ def test_bits_are_read_off_what_was_built(bench, platform):
         assert (len(matrices) > 1) is (bits == 4)
 
 
-def test_kernels_are_a_hash_of_what_ran(bench):
+def test_kernels_are_a_hash_of_what_ran(bench, monkeypatch):
     """The same for the same pages, another for another platform, another shader or other constants."""
     require("chrome")
     both = ("--browser", "chrome", "--platform", "both", "--bits", "16", *SHORT)
@@ -114,8 +114,11 @@ def test_kernels_are_a_hash_of_what_ran(bench):
     assert kernels["webgpu"] != kernels["webnn"]
     assert second[0]["effective"]["kernels"] == kernels["webgpu"], "bits are asked for, they are no kernels"
     assert second[0]["effective"]["engine_version"] == __version__
-    edited = next(name for name, fault in CATALOGUE.items() if fault.layer == "kernel")
-    _, (third,) = bench("--browser", "chrome", "--bits", "4", *SHORT, "--fault", edited)
+    mutants = Path(__file__).parents[1]
+    monkeypatch.syspath_prepend(mutants)
+    monkeypatch.setenv("PYTHONPATH", str(mutants))  # of the process that runs it
+    _, (third,) = bench("--browser", "chrome", "--bits", "4", *SHORT, "--fault", "mutants:nan")
+    assert third["outcome"] == "incorrect" and third["evidence"]["fault"] == "mutants:nan"
     assert third["effective"]["kernels"] not in (None, kernels["webgpu"])
 
 

@@ -146,7 +146,7 @@ def test_what_is_missing_has_a_remedy_where_there_is_one():
     assert "mesa-vulkan-drivers" in advice.remedies(found("firefox", probe=none), [])[0]
     assert "software adapter" in advice.remedies(found(probe=none), [])[0]
     webkit = found("webkitgtk", probe=none)
-    assert advice.remedies(webkit, []) == [] and not webkit.runs_something
+    assert advice.remedies(webkit, []) == [] and not (webkit.webgpu or webkit.webnn)
     assert "unsupported" in advice.remarks(webkit)[0]
     isolated = {**HEALTHY, "webnn": {"supported": True}, "cross_origin_isolated": False}
     assert "not cross-origin isolated" in advice.remedies(found(probe=isolated, adapter=ADAPTER), [])[0]
@@ -163,7 +163,7 @@ def test_what_is_missing_has_a_remedy_where_there_is_one():
 def test_each_failure_has_a_remedy(outcome, said):
     one = found(failure=RunFailure(outcome, Stage.LAUNCH, "words"))
     [line] = advice.remedies(one, [])
-    assert said in line and not one.runs_something
+    assert said in line and not (one.webgpu or one.webnn)
 
 
 def test_a_driver_of_another_version_is_a_remark():

@@ -13,14 +13,15 @@ import re
 import time
 from pathlib import Path
 
+import mutants
 import pytest
 import tiny_model
 from left import OURS, left_behind, orphans
 
 from bench.browsers import BROWSERS
 from bench.errors import InputError
-from bench.faults import CATALOGUE, MUTANTS, Layer, injection
-from bench.harness.outcome import Outcome
+from bench.faults import CATALOGUE, Layer, injection
+from bench.harness.outcome import Outcome, Stage
 from bench.harness.run import execute
 from bench.harness.server import PageServer
 from bench.harness.session import RunSettings
@@ -34,8 +35,8 @@ GOLDEN = Path(__file__).with_name("golden.json")
 # Enough for the stages before the one that hangs, on a machine that is busy with other things too.
 DEADLINE = 5.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 # What befalls the database befalls the worker: tests/faults/test_store_faults.py.
-ORDINARY = [name for name, fault in CATALOGUE.items() if fault.layer not in (Layer.KERNEL, Layer.STORE)]
-KERNELS = [mutant.name for mutant in MUTANTS]
+ORDINARY = [name for name, fault in CATALOGUE.items() if fault.layer is not Layer.STORE]
+KERNELS = {mutant.name: mutant for mutant in mutants.MUTANTS}
 BITS = (16, 8, 4, 2)
 # Of each layer and each outcome; what costs little.
 EVERYDAY = {
@@ -64,15 +65,16 @@ def place(tmp_path_factory):
         patch.setenv(OURS, str(folder))
 
         def run(name, bits=4):
-            fault = CATALOGUE.get(name)
+            fault, mutant = CATALOGUE.get(name), KERNELS.get(name)
+            few = mutant is not None and mutant.few
             asked = Request(
                 platform=fault.platform if fault else "webgpu",
                 browser="chrome",
                 model="mine",
                 bits=bits,
                 group_size=16,
-                sequence_length=29,
-                batch_size=2,
+                sequence_length=2 if few else 29,
+                batch_size=1 if few else 2,
                 weights=str(folder),
             )
             measuring = RunSettings(
@@ -80,7 +82,10 @@ def place(tmp_path_factory):
                 timeout=DEADLINE if fault and fault.hangs else 60.0,
                 fault=name,
             )
-            return execute(asked, source, server, load_settings(), measuring, lambda words: None).record
+            broken = mutants.injection(name) if mutant else injection(name)
+            return execute(
+                asked, source, server, load_settings(), measuring, lambda words: None, injection=broken
+            ).record
 
         yield run
 
@@ -91,6 +96,12 @@ def told(record):
     text = re.sub(r"/\S*webquant-\w+", "TMP", text)
     text = re.sub(r"/r/[\w-]{20,}", "/r/TOKEN", text)
     return re.sub(r"\d+(\.\d+)?(e[-+]\d+)?", "N", text)
+
+
+def check_kernel(record, name):
+    assert record.outcome is Outcome.INCORRECT, record.error
+    assert record.evidence["fault"] == name and record.error.stage is Stage.VERIFY
+    assert "relative L2" in record.error.message and record.metrics.latency_ms is None
 
 
 def check(record, name):
@@ -111,8 +122,12 @@ def test_the_catalogue_is_large_enough():
     assert {fault.outcome for fault in CATALOGUE.values()} >= set(Outcome) - {
         Outcome.FALLBACK, Outcome.INTERRUPTED
     }  # fmt: skip
+    assert sum(mutant.few for mutant in KERNELS.values()) >= 6
     with pytest.raises(InputError, match=r"unknown fault 'no_such'; `bench faults list`"):
         injection("no_such")
+    for name in ("no_module:x", "mutants:no_such", "json:x"):
+        with pytest.raises(InputError, match=f"unknown fault '{name}': "):
+            injection(name)
 
 
 @pytest.mark.parametrize("name", some(ORDINARY, EVERYDAY))
@@ -138,7 +153,8 @@ def test_fault(place, name):
 @pytest.mark.parametrize("number", some(range(len(KERNELS)), range(0, len(KERNELS), 3)))
 def test_wrong_kernel_is_caught(place, number):
     """At one precision each, in turn; the long form takes every one."""
-    check(place(KERNELS[number], BITS[number % 4]), KERNELS[number])
+    name = list(KERNELS)[number]
+    check_kernel(place(name, BITS[number % 4]), name)
 
 
 def test_no_isolation_is_said(place):

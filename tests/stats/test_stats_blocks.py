@@ -17,7 +17,6 @@ from bench.stats.blocks import (
     compare_separate,
     log_ratios,
     median_interval_of_blocks,
-    session_medians,
     sign_flip_p,
     t_interval,
 )
@@ -155,12 +154,6 @@ def test_separate_arms_cover_the_truth():
         )
         hits += shown.low <= math.exp(0.1) <= shown.high
     assert 0.935 <= hits / 2000 <= 0.965
-
-
-def test_session_medians():
-    assert session_medians([[1, 2, 9], [4.0]]).tolist() == [2.0, 4.0]
-    with pytest.raises(ValueError, match="no samples"):
-        session_medians([[1.0], []])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Wrong kernels: shader texts with one mistake each, of the kind that people make. Every one must be caught.
 
+`bench run --fault mutants:NAME` brings one about where this folder is on PYTHONPATH.
+
 An edit replaces a text that stands in the shader today; where the shader changes, `Shaders` raises, and the
 mutant is mended with it. Those of packed weights need a form for 16 bits, which has neither scales nor zeros.
 """
@@ -7,6 +9,8 @@ mutant is mended with it. Those of packed weights need a form for 16 bits, which
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from bench.faults.serving import Shaders
 
 Edits = dict[str, list[tuple[str, str]]]
 
@@ -22,6 +26,11 @@ class Mutant:
     name: str
     about: str
     edits: Edits = field(hash=False)
+    few: bool = False  # of the kernel for a few rows, which decodes: a run of few tokens has it
+
+
+def _decoding(name: str, about: str, *edits: tuple[str, str]) -> Mutant:
+    return Mutant(name, about, {"matmul_row.wgsl": list(edits)}, few=True)
 
 
 def _unpacking(name: str, about: str, quantized: tuple[str, str], half: tuple[str, str]) -> Mutant:
@@ -200,4 +209,43 @@ MUTANTS = (
         "rows are divided by the square of their length",
         {"l2_normalize.wgsl": [("max(sqrt(sums[0]), EPSILON)", "max(sums[0], EPSILON)")]},
     ),
+    _decoding(
+        "row_part_lost",
+        "one thread's or subgroup's part of a sum is left out",
+        ("for (var p = 0u; p < parts; p++) {", "for (var p = 1u; p < parts; p++) {"),
+    ),
+    _decoding(
+        "row_bias_off_by_one",
+        "the bias of the neighbour, for a few rows",
+        (_BIAS, "unpack2x16float(bias[n >> 1u])[1u - (n & 1u)];"),
+    ),
+    _decoding(
+        "row_last_column_unwritten",
+        "the last output feature keeps what was there, for a few rows",
+        ("if (thread < ROWS && n < N) {", "if (thread < ROWS && n + 1u < N) {"),
+    ),
+    _decoding(
+        "row_stored_one_too_far",
+        "every output of a few rows lands one place too far",
+        ("out[m * N + n] =", "out[(m * N + n + 1u) % (M * N)] ="),
+    ),
+    _decoding(
+        "row_activation_forgotten",
+        "the activation is left out, for a few rows",
+        ("scalar(activate(sum))", "scalar(sum)"),
+    ),
+    _decoding(
+        "row_of_the_neighbour",
+        "the weights of the next column, for a few rows",
+        ("min(n0 + ${r}u, N - 1u)", "min(n0 + ${r}u + 1u, N - 1u)"),
+    ),
 )
+
+
+def injection(name: str) -> Shaders:
+    """The wrong kernel of that name.
+
+    Raises:
+        LookupError: there is none.
+    """
+    return Shaders({one.name: one.edits for one in MUTANTS}[name])
