@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 
 from bench.bundle import make
 from bench.errors import InputError
-from bench.export.onnx_graph import Form, to_onnx
+from bench.export.onnx_graph import to_onnx
+from bench.export.onnx_nodes import Form
 from bench.export.onnx_weights import NotInOnnx
 from bench.models.bert_config import KINDS
 from bench.models.catalog import ModelSource

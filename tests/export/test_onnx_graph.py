@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.bundle import _pack_weights, _quantization
-from bench.export.onnx_graph import Form, to_onnx
+from bench.export.onnx_graph import to_onnx
+from bench.export.onnx_nodes import Form
 from bench.export.onnx_weights import Initializers, NotInOnnx
 from bench.models import bert, whisper
 from bench.models.bert_config import Pooling
