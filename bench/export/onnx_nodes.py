@@ -129,6 +129,8 @@ class Writer:
 
     def _rename(self, old: str, new: str) -> None:
         for node in self.nodes:
+            if node.name == old:
+                node.name = new
             for names in (node.input, node.output):
                 renamed = [new if name == old else name for name in names]
                 del names[:]

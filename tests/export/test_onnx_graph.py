@@ -260,12 +260,13 @@ def test_the_codes_are_the_bundles_own_bytes():
     assert attrs == {"K": 24, "N": 40, "bits": 2, "block_size": 16}
 
 
-def test_free_shapes_take_any_batch_and_length():
+@pytest.mark.parametrize(("activations", "bits", "bound"), [("f32", 4, BOUND), ("f16", 16, 5e-3)])
+def test_free_shapes_take_any_batch_and_length(activations, bits, bound):
     """The file for a library: ids are int64, positions are counted, outputs are float32."""
     for kind, positions in (("bert", "counted"), ("roberta", 1)):
         graph, tensors = encoder(kind)
-        table, stored = packed(graph, tensors, 4)
-        form = Form(dynamic=True, ids="int64", positions=positions, float_outputs=True)
+        table, stored = packed(graph, tensors, bits)
+        form = Form(activations, dynamic=True, ids="int64", positions=positions, float_outputs=True)
         opened = session(to_onnx(graph, table, stored, form))
         assert "position_ids" not in [one.name for one in opened.get_inputs()]
         for batch, sequence in ((1, 3), (3, 9)):
@@ -278,8 +279,9 @@ def test_free_shapes_take_any_batch_and_length():
             wide = {one.name: inputs[one.name].astype(np.int64) for one in opened.get_inputs()}
             got = dict(zip(other.outputs, opened.run(list(other.outputs), wide), strict=True))
             assert got["last_hidden_state"].shape == (batch, sequence, 24)
+            assert {value.dtype for value in got.values()} == {np.dtype(np.float32)}
             flat = {name: value.reshape(truth[name].shape) for name, value in got.items()}
-            assert kernel_rel_l2(other, [flat], [truth]) <= BOUND
+            assert kernel_rel_l2(other, [flat], [truth]) <= bound
 
 
 def test_what_onnx_cannot_say_is_named():
