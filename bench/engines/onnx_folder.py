@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 from bench.bundle import make
 from bench.errors import InputError
-from bench.export.form import Form
 from bench.export.onnx_graph import to_onnx
+from bench.export.onnx_nodes import Form
 from bench.export.onnx_weights import NotInOnnx
 from bench.models.bert_config import KINDS
 from bench.models.catalog import ModelSource
@@ -54,17 +54,7 @@ def write_folder(
         InputError: the folder is not empty, the model has no weights of its own, or ONNX cannot say it.
     """
     check_folder(folder)
-    if source.root is None:
-        raise InputError(
-            f"{source.name}: synthetic weights have no tokenizer to export; name a model with weights, see "
-            "bench models list"
-        )
-    kind = source.config.get("model_type")
-    if kind not in KINDS:
-        raise NotInOnnx(
-            f"{source.name}: model type {kind} is not exported: transformers.js wants several files with a "
-            f"cache; allowed: {', '.join(KINDS)}"
-        )
+    _check_source(source)
     length = min(_LENGTH, _most(source))
     weights = source.program(1, 1).weights
     recipe = mix(weights, bits, group_size, scheme) if mixed else uniform(bits, group_size, scheme)
@@ -89,6 +79,20 @@ def write_folder(
     except OSError as error:
         raise InputError(f"--output {folder}: {error.strerror or error}; name another folder") from None
     return folder / "onnx" / f"model{DTYPES[bits][1]}.onnx"
+
+
+def _check_source(source: ModelSource) -> None:
+    if source.root is None:
+        raise InputError(
+            f"{source.name}: synthetic weights have no tokenizer to export; name a model with weights, see "
+            "bench models list"
+        )
+    kind = source.config.get("model_type")
+    if kind not in KINDS:
+        raise NotInOnnx(
+            f"{source.name}: model type {kind} is not exported: transformers.js wants several files with a "
+            f"cache; allowed: {', '.join(KINDS)}"
+        )
 
 
 def _fill(folder: Path, source: ModelSource, bits: int, model: bytes) -> None:

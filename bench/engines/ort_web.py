@@ -20,8 +20,8 @@ from safetensors.numpy import load_file
 from bench.bundle import Bundle, beside
 from bench.engines.base import Granted, Say
 from bench.errors import InputError
-from bench.export.form import Form
 from bench.export.onnx_graph import check, to_onnx
+from bench.export.onnx_nodes import Form
 from bench.export.onnx_weights import Activations, NotInOnnx
 from bench.models.fetch import is_offline
 from bench.models.program import Program
@@ -31,7 +31,7 @@ from bench.settings import cache_root
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
-FORMAT = 1  # part of the files' names: another exporter is another format
+FORMAT = 2  # part of the files' names: another exporter is another format
 # One for WebGPU and WebNN, one for the processor; what else the package has is of other builds.
 _FILES = (
     "package.json",

@@ -5,21 +5,22 @@ A sequence's values are [B, T, H] here, which are the same bytes as the graph's 
 `add` + `layer_norm` to `SkipLayerNormalization`, a bias + gelu to `BiasGelu` or `FastGelu`, `unfold` +
 `linear` to `Conv`, attention to `MultiHeadAttention`.
 
+A product with an unpacked matrix is summed in float32 whatever the activations are: onnxruntime's kernel for
+WebGPU sums in the type of its inputs, and some hundred products summed in float16 miss our bound of 5e-3
+(MiniLM, 16 bits: 7.9e-3; in float32 2.4e-3).
+
 The same graph, table and tensors give the same bytes. Not said here: zeros for a query of whose keys none
 counts. ONNX gives the mean of all values there; no input of ours has such a query.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from bench.export.form import Form
-from bench.export.onnx_weights import Initializers, NotInOnnx, Table, Tensors
+from bench.export.onnx_nodes import Form, Writer
+from bench.export.onnx_weights import NotInOnnx, Table, Tensors
 from bench.models.graph import Node
 from bench.models.program import Program
 
@@ -30,7 +31,6 @@ MAX_BYTES = 2**31 - 1  # of one protobuf message
 _MASKED = {"f32": -1e30, "f16": -30000.0}  # added to the score of a key that does not count
 _STANDARD = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 _GELUS = {"gelu": ("Gelu", "BiasGelu"), "gelu_tanh": ("FastGelu", "FastGelu")}
-_TYPES = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
 
 
 def to_onnx(program: Program, table: Table, tensors: Tensors, form: Form | None = None) -> bytes:
@@ -59,9 +59,7 @@ def check(program: Program, bits: int) -> None:
     """Raise NotInOnnx for what can be told of a program before its weights are packed, by its name."""
     if program.states or len(program.entries) > 1:
         held = ", ".join([*(state.name for state in program.states), *list(program.entries)[1:]])
-        raise NotInOnnx(
-            f"{program.name}: a model with states or several entries ({held}) is not exported yet"
-        )
+        raise NotInOnnx(f"{program.name}: states and several entries ({held}) are not exported yet")
     for node in program.main.nodes:
         if not hasattr(_Exporter, f"_{node.op}"):
             raise NotInOnnx(f"{node.name}: ONNX has no form for operator {node.op}")
@@ -72,30 +70,25 @@ def check(program: Program, bits: int) -> None:
         )
 
 
-class _Exporter:
+class _Exporter(Writer):
     """Walks the graph once; every operator appends its ONNX nodes."""
 
     def __init__(self, program: Program, table: Table, tensors: Tensors, form: Form) -> None:
+        super().__init__(program.main, table, tensors, form)
         self.program = program
-        self.graph = graph = program.main
-        self.form = form
-        self.weights = Initializers(table, tensors, form.activations)
-        self.float = TensorProto.FLOAT if form.activations == "f32" else TensorProto.FLOAT16
-        self.nodes: list[onnx.NodeProto] = []
-        self.ranks: dict[str, int] = {}
         self.biases: dict[str, str] = {}  # values whose bias is still to be added -> that bias
         self.done: set[str] = set()
         self.readers: dict[str, list[Node]] = {}
-        for node in graph.nodes:
+        for node in program.main.nodes:
             for name in node.inputs:
                 self.readers.setdefault(name, []).append(node)
 
     def model(self) -> onnx.ModelProto:
-        inputs = [self._input(item.name) for item in self.graph.inputs]
+        inputs = [self.input(item.name) for item in self.graph.inputs]
         for node in self.graph.nodes:
             if node.name not in self.done:
                 getattr(self, f"_{node.op}")(node)
-        outputs = [self._output(name) for name in self.graph.outputs]
+        outputs = [self.output(name) for name in self.graph.outputs]
         graph = helper.make_graph(
             self.nodes,
             self.program.name,
@@ -110,100 +103,10 @@ class _Exporter:
             producer_name="webquant-bench",
         )
 
-    # --- what every operator needs
-
-    def emit(
-        self, op: str, inputs: Sequence[str], output: str | Sequence[str], *, domain: str = "", **attrs: Any
-    ) -> str:
-        """Append a node named as its first output; that name."""
-        outputs = [output] if isinstance(output, str) else list(output)
-        names = list(inputs)
-        while names and not names[-1]:
-            names.pop()
-        self.nodes.append(helper.make_node(op, names, outputs, name=outputs[0], domain=domain, **attrs))
-        return outputs[0]
-
     def only_reader(self, name: str) -> Node | None:
         """The one node that reads a value which is no output of the graph."""
         readers = self.readers.get(name, [])
         return readers[0] if len(readers) == 1 and name not in self.graph.outputs else None
-
-    def indices(self, name: str, values: Sequence[int]) -> str:
-        return self.weights.constant(name, np.array(values, np.int64))
-
-    def _dims(self, node_or_shape: Node | tuple[int, ...], rank: int) -> list[int | str]:
-        """The ONNX shape of a value: of the first dimension [B * T] both its parts."""
-        shape = node_or_shape.shape if isinstance(node_or_shape, Node) else node_or_shape
-        batch = next(item.shape[0] for item in self.graph.inputs if item.dtype == "int32")
-        if rank == 3:
-            sizes: list[int | str] = [batch, shape[0] // batch, shape[1]]
-            return ["batch_size", "sequence_length", shape[1]] if self.form.dynamic else sizes
-        return ["batch_size", shape[1]] if self.form.dynamic else list(shape)
-
-    def _input(self, name: str) -> onnx.ValueInfoProto | None:
-        item = next(one for one in self.graph.inputs if one.name == name)
-        self.ranks[name] = 2
-        if item.dtype == "float32":
-            if self.form.dynamic:
-                raise NotInOnnx(f"input {name}: a file with free shapes takes tokens only")
-            return helper.make_tensor_value_info(name, self.float, item.shape)
-        if name == "position_ids" and self.form.positions != "input":
-            self._count_positions(name)
-            return None
-        shape = ["batch_size", "sequence_length"] if self.form.dynamic else list(item.shape)
-        return helper.make_tensor_value_info(name, _TYPES[self.form.ids], shape)
-
-    def _count_positions(self, name: str) -> None:
-        """Positions from 0, or after the padding token's with padding at that itself, as RoBERTa counts."""
-        kind, pad = _TYPES[self.form.ids], self.form.positions
-        number = np.dtype(self.form.ids).type
-        axis = self.indices(f"{name}.axis", [1])
-        if pad == "counted":
-            zero = self.weights.constant(f"{name}.zero", np.array(0, number))
-            one = self.weights.constant(f"{name}.one", np.array(1, number))
-            zeros = self.emit("Mul", ["input_ids", zero], f"{name}.zeros")
-            ones = self.emit("Add", [zeros, one], f"{name}.ones")
-            count = self.emit("CumSum", [ones, axis], f"{name}.count")
-            self.emit("Sub", [count, one], name)
-            return
-        padding = self.weights.constant(f"{name}.padding", np.array(pad, number))
-        padded = self.emit("Equal", ["input_ids", padding], f"{name}.is_padding")
-        kept = self.emit("Cast", [self.emit("Not", [padded], f"{name}.is_token")], f"{name}.kept", to=kind)
-        count = self.emit("CumSum", [kept, axis], f"{name}.count")
-        self.emit("Add", [self.emit("Mul", [count, kept], f"{name}.counted"), padding], name)
-
-    def _output(self, name: str) -> onnx.ValueInfoProto:
-        node = next(one for one in self.graph.nodes if one.output == name)
-        shape = self._dims(node, self.ranks[name])
-        if self.form.float_outputs and self.float != TensorProto.FLOAT:
-            self._rename(name, f"{name}.half")
-            self.emit("Cast", [f"{name}.half"], name, to=TensorProto.FLOAT)
-            return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        return helper.make_tensor_value_info(name, self.float, shape)
-
-    def _rename(self, old: str, new: str) -> None:
-        for node in self.nodes:
-            for names in (node.input, node.output):
-                renamed = [new if name == old else name for name in names]
-                del names[:]
-                names.extend(renamed)
-
-    # --- weights
-
-    def _full(self, weight: str, *, transposed: bool = False) -> str:
-        """A matrix in the activations' type: 16-bit ones are halves, cast where those are float32."""
-        if self.weights.bits(weight) < 16:
-            return self.weights.dequantized(weight)
-        stored, exponent = self.weights.halves(weight, transposed=transposed)
-        if self.float == TensorProto.FLOAT:
-            cast = f"{stored}.f32"
-            if not any(cast in node.output for node in self.nodes):
-                self.emit("Cast", [stored], cast, to=TensorProto.FLOAT)
-                if exponent:
-                    factor = self.weights.number(f"{stored}.factor", 2.0**exponent)
-                    self.emit("Mul", [cast, factor], f"{cast}.scaled")
-            return f"{cast}.scaled" if exponent else cast
-        return stored
 
     # --- operators
 
@@ -213,7 +116,7 @@ class _Exporter:
         packed = self.weights.bits(table) < 16 and not self.form.webnn
         found = self.weights.gathered(table) if packed else None
         if found is None:
-            self.emit("Gather", [self._full(table), ids], node.output, axis=0)
+            self.emit("Gather", [self.table(table), ids], node.output, axis=0)
             return
         (data, scales, zeros), attrs = found
         inputs = [data, ids, scales, zeros]
@@ -251,21 +154,24 @@ class _Exporter:
 
     def _linear(self, node: Node) -> None:
         x, weight = node.inputs[0], node.weights[0]
-        bias = self.weights.vector(node.weights[1]) if len(node.weights) > 1 else ""
         self.ranks[node.output] = self.ranks[x]
-        if self.weights.bits(weight) < 16:
+        packed = self.weights.bits(weight) < 16
+        gemm = not packed and self.ranks[x] == 2
+        bias = self.weights.vector(node.weights[1]) if len(node.weights) > 1 and not gemm else ""
+        if packed:
             matrix, attrs = self.weights.packed(weight)
             self.emit("MatMulNBits", [x, *matrix, "", bias], node.output, domain=MICROSOFT, **attrs)
-        elif self.ranks[x] == 2:
-            self.emit("Gemm", [x, self._full(weight), bias], node.output, transB=1)
-        elif not bias:
-            self.emit("MatMul", [x, self._full(weight, transposed=True)], node.output)
-        elif self._reader_adds_bias(node):
-            self.emit("MatMul", [x, self._full(weight, transposed=True)], node.output)
-            self.biases[node.output] = bias
+        elif gemm:
+            added = [self.weights.wide_vector(name) for name in node.weights[1:]]
+            self.product("Gemm", x, [self.wide_matrix(weight), *added], node.output, transB=1)
         else:
-            product = self.emit("MatMul", [x, self._full(weight, transposed=True)], f"{node.output}.product")
-            self.emit("Add", [product, bias], node.output)
+            later = bool(bias) and self._reader_adds_bias(node)
+            output = node.output if later or not bias else f"{node.output}.product"
+            self.product("MatMul", x, [self.wide_matrix(weight, transposed=True)], output)
+            if later:
+                self.biases[output] = bias
+            elif bias:
+                self.emit("Add", [output, bias], node.output)
 
     def _reader_adds_bias(self, node: Node) -> bool:
         """Whether what comes next is an operator of onnxruntime that takes the bias along."""
@@ -357,10 +263,11 @@ class _Exporter:
             x = self.emit("Reshape", [x, shape], f"{x}.sequence")
         x = self.emit("Transpose", [x], f"{node.output}.channels", perm=[0, 2, 1])
         # No kernel convolves packed weights, so they are stored as they are computed with.
-        kernels = self.weights.dequantized(weight, (linear.shape[1], channels, kernel))
-        bias = self.weights.vector(linear.weights[1]) if len(linear.weights) > 1 else ""
+        kernels = self.weights.dequantized(weight, (linear.shape[1], channels, kernel), wide=True)
+        added = [self.weights.wide_vector(name) for name in linear.weights[1:]]
         pads, strides = [padding, padding], [stride]
-        out = self.emit("Conv", [x, kernels, bias], f"{linear.output}.channels", pads=pads, strides=strides)
+        name = f"{linear.output}.channels"
+        out = self.product("Conv", x, [kernels, *added], name, pads=pads, strides=strides)
         self.emit("Transpose", [out], linear.output, perm=[0, 2, 1])
         self.ranks[linear.output] = 3
         self.done.add(linear.name)

@@ -64,9 +64,19 @@ class Initializers:
         """A bias, gamma or beta, in the activations' type."""
         return self.constant(name, np.asarray(self.tensors[name]).astype(self.scalar))
 
+    def wide_vector(self, name: str) -> str:
+        """A bias as float32."""
+        return self.constant(f"{name}.f32" if self.scalar is np.float16 else name, self._f32(name))
+
+    def _f32(self, name: str) -> NDArray[np.float32]:
+        return np.asarray(self.tensors[name]).astype(np.float32)
+
     def bits(self, name: str) -> int:
-        """Bits of a matrix."""
-        return int(self.table[name]["bits"])
+        """Bits of a matrix. NotInOnnx where ONNX cannot say its format."""
+        how = self.table[name]
+        if how["scheme"] not in (None, "symmetric", "asymmetric"):
+            raise NotInOnnx(f"{name}: ONNX has no form for weights that are {how['scheme']}")
+        return int(how["bits"])
 
     def packed(self, name: str) -> tuple[list[str], dict[str, int]]:
         """Inputs B, scales, zero points ("" for none) and attributes of a `MatMulNBits`.
@@ -114,18 +124,18 @@ class Initializers:
         inputs = [self.constant(f"{name}.table", data), self._scales(name), zeros]
         return inputs, {"bits": stored, "block_size": group, "gather_axis": 0, "quantize_axis": 1}
 
-    def halves(self, name: str, *, transposed: bool = False) -> tuple[str, int]:
+    def halves(self, name: str, *, transposed: bool = False, exact: bool = False) -> tuple[str, int]:
         """A 16-bit matrix as float16, [N, K] or [K, N], and the exponent that is still to be multiplied in.
 
         Raises:
-            NotInOnnx: with float16 activations, where the product with 2**exponent is no float16.
+            NotInOnnx: `exact` leaves nothing to be multiplied in, and the product is no float16.
         """
         how = self.table[name]
         values = unpack_f16(self.tensors[f"{name}.codes"], int(how["k"]))
         exponent = int(how.get("exponent", 0))
-        if exponent and self.scalar is np.float16:
-            values, exponent = _scaled(name, values, exponent), 0
         suffix = ".transposed" if transposed else ".halves"
+        if exponent and exact:
+            values, exponent, suffix = _scaled(name, values, exponent), 0, ".values"
         return self.constant(name + suffix, values.T if transposed else values), exponent
 
     def values(self, name: str) -> NDArray[np.float32]:
@@ -141,16 +151,17 @@ class Initializers:
         codes = unpack(words, bits, int(how["kp"]))
         return dequantize(Quantized(codes, scales, zeros, bits, how["group_size"], int(how["k"]), exponent))
 
-    def dequantized(self, name: str, shape: tuple[int, ...] | None = None) -> str:
-        """A matrix in the activations' type, unpacked.
+    def dequantized(self, name: str, shape: tuple[int, ...] | None = None, *, wide: bool = False) -> str:
+        """A matrix in the activations' type, or `wide` as float32, unpacked.
 
         Raises:
             NotInOnnx: a value leaves float16.
         """
         values = self.values(name)
-        if self.scalar is np.float16 and float(np.abs(values).max()) > np.finfo(np.float16).max:
+        scalar = np.float32 if wide else self.scalar
+        if scalar is np.float16 and float(np.abs(values).max()) > np.finfo(np.float16).max:
             raise NotInOnnx(f"tensor {name}: a value leaves float16; float32 activations can hold it")
-        return self.constant(f"{name}.values", values.astype(self.scalar).reshape(shape or values.shape))
+        return self.constant(f"{name}.values", values.astype(scalar).reshape(shape or values.shape))
 
     def _scales(self, name: str) -> str:
         scales, exponent = self.tensors[f"{name}.scales"], int(self.table[name].get("exponent", 0))

@@ -196,7 +196,6 @@ class Session:
             "device": request.device,
             "experimental": request.experimental_precision,
             "program": "bundle/program.json",
-            "weights": "bundle/weights.safetensors",
             "models": {name: f"bundle/{name}" for name in made},
             "inputs": "bundle/inputs.safetensors",
             "calls": [asdict(call) for call in bundle.calls],

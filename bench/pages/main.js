@@ -5,10 +5,8 @@ import { VERSION, kernelsHash } from "./runtime/identity.js";
 import { Link } from "./runtime/link.js";
 import { measure } from "./runtime/measure.js";
 import { probe } from "./runtime/probe.js";
-import { OrtBackend } from "./ort/backend.js";
-import { WebGpuBackend } from "./webgpu/backend.js";
+import { ENGINES } from "./engines.js";
 import { loadTexts } from "./webgpu/pipelines.js";
-import { WebNnBackend } from "./webnn/backend.js";
 
 /** @import {Backend, Phase, Program, Task, Tensors, VerifiedCall} from "./runtime/types.d.ts" */
 
@@ -43,7 +41,7 @@ async function load(task) {
   const start = performance.now();
   const [program, tensors, inputs, shaders] = await Promise.all([
     loadProgram(base + task.program),
-    task.engine === "native" ? loadTensors(base + task.weights) : new Map(),
+    "weights.safetensors" in task.models ? loadTensors(base + task.models["weights.safetensors"]) : new Map(),
     loadTensors(base + task.inputs),
     loadTexts(task.shaders, `${base}shaders/`),
   ]);
@@ -151,15 +149,7 @@ async function run(task) {
   const { program, tensors, inputs, shaders, kernels, load_ms } = await inStage("load", () => load(task));
 
   await stage("build");
-  const backend = /** @type {Backend} */ (
-    await inStage("build", async () =>
-      task.engine === "ort-web"
-        ? OrtBackend.open(program, task, base)
-        : task.platform === "webgpu"
-          ? WebGpuBackend.open(program, tensors, shaders, task)
-          : WebNnBackend.open(program, tensors, task),
-    )
-  );
+  const backend = await inStage("build", () => ENGINES[task.engine]({ program, tensors, shaders, task, base }));
   const build_ms = await timed(() => inStage("build", () => backend.build()));
 
   await stage("compile");

@@ -19,7 +19,7 @@ LEAST_SQUARES = "least-squares"  # see `bench.quantize.methods`
 CRITICAL = ("attention", "embedding")  # what mixed precision protects
 CRITICAL_BITS = 8
 _ZEROS: Mapping[Scheme, Zero] = {"symmetric": "middle", "asymmetric": "integer"}
-_SCHEMES: Mapping[Zero, Scheme] = {zero: scheme for scheme, zero in _ZEROS.items()}
+_SCHEMES: Mapping[Zero, Scheme] = {zero: scheme for scheme, zero in _ZEROS.items()}  # the other way
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ FLAGS = [
     (["--bits", "0"], ["--bits 0", "16, 8, 4, 2"]),
     (["--bits", "-4"], ["--bits -4", "16, 8, 4, 2"]),
     (["--bits", "four"], ["--bits four", "16, 8, 4, 2"]),
-    (["--platform", "webgl"], ["--platform webgl", "webgpu, webnn, both"]),
+    (["--platform", "webgl"], ["--platform webgl", "webgpu, webnn, wasm, both"]),
     (["--iterations", "0"], ["--iterations 0", "from 1 to 100000"]),
     (["--iterations", "many"], ["iterations", "many"]),
     (["--max-seconds", "0"], ["--max-seconds 0", "greater than 0"]),

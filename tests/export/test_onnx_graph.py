@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.bundle.weights import pack_weights, quantization
-from bench.export.form import Form
 from bench.export.onnx_graph import to_onnx
+from bench.export.onnx_nodes import Form
 from bench.export.onnx_weights import NotInOnnx
 from bench.models import bert, whisper
 from bench.models.bert_config import Pooling
@@ -47,9 +47,8 @@ def packed(program, tensors, bits, *, mixed=False, group=32, scheme="symmetric")
 
 
 def reference(program, table, stored, inputs):
-    return run(
-        program, {weight.name: unpacked(weight.name, table, stored) for weight in program.weights}, inputs
-    )
+    weights = {weight.name: unpacked(weight.name, table, stored) for weight in program.weights}
+    return run(program, weights, inputs)
 
 
 def unpacked(name, table, stored):
@@ -57,9 +56,8 @@ def unpacked(name, table, stored):
     if name not in table:
         return np.asarray(stored[name], np.float32)
     how = table[name]
-    parts = {
-        part: stored[f"{name}.{part}"] for part in ("codes", "scales", "zeros") if f"{name}.{part}" in stored
-    }
+    names = ("codes", "scales", "zeros")
+    parts = {part: stored[f"{name}.{part}"] for part in names if f"{name}.{part}" in stored}
     asked = recipes.uniform(how["bits"], how["group_size"] or 32, how["scheme"] or "symmetric").default
     return formats.restore(parts, asked, how["k"], how["exponent"])
 
@@ -270,12 +268,13 @@ def test_the_codes_are_the_bundles_own_bytes():
     assert attrs == {"K": 24, "N": 40, "bits": 2, "block_size": 16}
 
 
-def test_free_shapes_take_any_batch_and_length():
+@pytest.mark.parametrize(("activations", "bits", "bound"), [("f32", 4, BOUND), ("f16", 16, 5e-3)])
+def test_free_shapes_take_any_batch_and_length(activations, bits, bound):
     """The file for a library: ids are int64, positions are counted, outputs are float32."""
     for kind, positions in (("bert", "counted"), ("roberta", 1)):
         program, tensors = encoder(kind)
-        table, stored = packed(program, tensors, 4)
-        form = Form(dynamic=True, ids="int64", positions=positions, float_outputs=True)
+        table, stored = packed(program, tensors, bits)
+        form = Form(activations, dynamic=True, ids="int64", positions=positions, float_outputs=True)
         opened = session(to_onnx(program, table, stored, form))
         assert "position_ids" not in [one.name for one in opened.get_inputs()]
         for batch, sequence in ((1, 3), (3, 9)):
@@ -288,8 +287,9 @@ def test_free_shapes_take_any_batch_and_length():
             wide = {one.name: inputs[one.name].astype(np.int64) for one in opened.get_inputs()}
             got = dict(zip(other.outputs, opened.run(list(other.outputs), wide), strict=True))
             assert got["last_hidden_state"].shape == (batch, sequence, 24)
+            assert {value.dtype for value in got.values()} == {np.dtype(np.float32)}
             flat = {name: value.reshape(truth[name].shape) for name, value in got.items()}
-            assert kernel_rel_l2([flat], [truth]) <= BOUND
+            assert kernel_rel_l2([flat], [truth]) <= bound
 
 
 def test_what_onnx_cannot_say_is_named():

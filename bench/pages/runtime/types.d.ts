@@ -147,13 +147,12 @@ export interface VerifiedCall {
 /** The run's description, as the harness serves it. */
 export interface Task {
   platform: "webgpu" | "webnn" | "wasm";
-  engine: "native" | "ort-web";
+  engine: string;
   label: string;
   bits: number;
   device: "auto" | "cpu" | "gpu" | "npu";
   experimental: boolean;
   program: string;
-  weights: string;
   /** What the engine made of the bundle: file name -> path. */
   models: Record<string, string>;
   inputs: string;

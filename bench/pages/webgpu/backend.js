@@ -2,6 +2,7 @@ import { ceilings } from "./ceilings.js";
 import { summary } from "../runtime/identity.js";
 import { finished, guarded, openDevice } from "./device.js";
 import { Entry, halves } from "./entry.js";
+import { schemeOf } from "./kernels.js";
 import { Memory } from "./memory.js";
 import { Pipelines } from "./pipelines.js";
 import { completion, settle } from "./waiting.js";
@@ -220,14 +221,14 @@ export class WebGpuBackend {
     for (const { variant, bindings } of this.planned()) {
       for (const [, resource] of bindings) {
         if (!("weights" in resource) || resource.part !== "codes") continue;
-        const { BITS, GROUP, ASYMMETRIC } = variant.values;
+        const { BITS, GROUP } = variant.values;
         const packed = BITS < 16;
         for (const name of resource.weights) {
           const shape = this.program.weights.find((weight) => weight.name === name)?.shape ?? [];
           formats.set(name, {
             bits: BITS,
             group_size: packed ? GROUP : null,
-            scheme: packed ? (ASYMMETRIC ? "asymmetric" : "symmetric") : null,
+            scheme: packed ? schemeOf(variant.values) : null,
             parameters: shape.reduce((a, b) => a * b, 1),
           });
         }

@@ -29,13 +29,23 @@ function grid(count, size) {
   return groups <= MAX_GROUPS ? [groups, 1, 1] : [MAX_GROUPS, blocks(groups, MAX_GROUPS), 1];
 }
 
+/**
+ * What the template is told of each scheme (see `weights.inc.wgsl`).
+ * @type {Record<string, Record<string, number>>}
+ */
+const SCHEMES = { symmetric: { ASYMMETRIC: 0 }, asymmetric: { ASYMMETRIC: 1 } };
+
 /** @param {Quantization} quant */
 function weightValues(quant) {
-  return {
-    BITS: quant.bits,
-    GROUP: quant.group_size,
-    ASYMMETRIC: quant.bits < 16 && quant.scheme === "asymmetric" ? 1 : 0,
-  };
+  const scheme = SCHEMES[quant.bits < 16 ? quant.scheme : "symmetric"];
+  if (!scheme) throw new Error(`webgpu: no kernel for weights that are ${quant.scheme}`);
+  return { BITS: quant.bits, GROUP: quant.group_size, ...scheme };
+}
+
+/** The scheme that a variant was made for. @param {Record<string, number>} values */
+export function schemeOf(values) {
+  const known = Object.keys(Object.assign({}, ...Object.values(SCHEMES)));
+  return Object.keys(SCHEMES).find((name) => known.every((key) => (SCHEMES[name][key] ?? 0) === (values[key] ?? 0))) ?? null;
 }
 
 /**

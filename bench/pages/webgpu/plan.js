@@ -1,4 +1,5 @@
 import * as kernels from "./kernels.js";
+import { OPERATORS } from "./operators.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Columns, Dispatch} from "./kernels.js" */
@@ -28,7 +29,7 @@ export function makePlan(gpu, program, graph, tuning) {
   return { dispatches: planner.dispatches, values: planner.values, fused: planner.fused };
 }
 
-class Planner {
+export class Planner {
   /** @param {Gpu} gpu @param {Program} program @param {Graph} graph @param {Record<string, number>} tuning */
   constructor(gpu, program, graph, tuning) {
     this.gpu = gpu;
@@ -70,42 +71,9 @@ class Planner {
 
   /** @param {GraphNode} node */
   add(node) {
-    const [rows, hidden] = node.shape;
-    const common = { name: node.name, inputs: node.inputs, output: node.output, rows, hidden };
-    switch (node.op) {
-      case "embedding": return this.embedding(node);
-      case "linear": return this.linear(node);
-      case "attention": return this.attention(node);
-      case "unfold": {
-        const { batch, sequence, kernel, stride, padding } = /** @type {Record<string, number>} */ (node.attrs);
-        const spec = { ...common, width: hidden, batch, sequence, kernel, stride, padding, input: node.inputs[0] };
-        return this.push(kernels.unfold(this.gpu, spec), node.output, rows * hidden);
-      }
-      case "layer_norm": return this.layerNorm(node, null, node);
-      case "add": {
-        const norm = this.onlyUser(node, "layer_norm");
-        if (norm) {
-          this.done.add(norm.name);
-          this.fused.add_layer_norm++;
-          return this.layerNorm(norm, node.inputs[1], node);
-        }
-        return this.push(kernels.simple(this.gpu, "add", common), node.output, rows * hidden);
-      }
-      case "activation": {
-        const spec = { ...common, act: String(node.attrs.kind) };
-        return this.push(kernels.simple(this.gpu, "activation", spec), node.output, rows * hidden);
-      }
-      case "mean_pool":
-      case "first_token":
-      case "l2_normalize":
-      case "softmax": {
-        const spec = { ...common, sequence: Number(node.attrs.sequence ?? 1) };
-        if (node.op === "l2_normalize") Object.assign(spec, { epsilon: Number(node.attrs.epsilon) });
-        return this.push(kernels.simple(this.gpu, node.op, spec), node.output, rows * hidden);
-      }
-      default:
-        throw new Error(`webgpu: no kernel for operator ${node.op}`);
-    }
+    const operator = OPERATORS[node.op];
+    if (!operator) throw new Error(`webgpu: no kernel for operator ${node.op}`);
+    operator(this, node);
   }
 
   /** @param {string} name */
@@ -138,6 +106,35 @@ class Planner {
       output,
     });
     this.push(dispatch, output, rows * hidden);
+  }
+
+  /** An addition, with the normalization of its sum where nobody else looks at that. @param {GraphNode} node */
+  sum(node) {
+    const norm = this.onlyUser(node, "layer_norm");
+    if (!norm) return this.simple(node, "add");
+    this.done.add(norm.name);
+    this.fused.add_layer_norm++;
+    return this.layerNorm(norm, node.inputs[1], node);
+  }
+
+  /**
+   * @param {GraphNode} node
+   * @param {Parameters<typeof kernels.simple>[1]} shader
+   * @param {{sequence?: number, act?: string, epsilon?: number}} [more]
+   */
+  simple(node, shader, more = {}) {
+    const [rows, hidden] = node.shape;
+    const spec = { name: node.name, inputs: node.inputs, output: node.output, rows, hidden, ...more };
+    this.push(kernels.simple(this.gpu, shader, spec), node.output, rows * hidden);
+  }
+
+  /** @param {GraphNode} node */
+  unfold(node) {
+    const [rows, width] = node.shape;
+    const { batch, sequence, kernel, stride, padding } = /** @type {Record<string, number>} */ (node.attrs);
+    const where = { name: node.name, input: node.inputs[0], output: node.output };
+    const spec = { ...where, rows, hidden: width, width, batch, sequence, kernel, stride, padding };
+    this.push(kernels.unfold(this.gpu, spec), node.output, rows * width);
   }
 
   /**

@@ -1,5 +1,7 @@
 /** @import {Formats, Program, Quantization, Tensors} from "../runtime/types.d.ts" */
 
+const SCHEMES = ["symmetric", "asymmetric"];
+
 /**
  * Packed weights as WebNN operands that stay packed in the graph.
  *
@@ -59,7 +61,11 @@ export class WebNnWeights {
   layout(name) {
     const weight = this.program.weights.find((w) => w.name === name);
     if (!weight) throw new Error(`graph names no weight ${name}`);
-    return { rows: weight.shape[0], quant: this.program.quantization[name] };
+    const quant = this.program.quantization[name];
+    if (quant && quant.bits < 16 && !SCHEMES.includes(quant.scheme)) {
+      throw new Error(`webnn: no form for weights that are ${quant.scheme}`);
+    }
+    return { rows: weight.shape[0], quant };
   }
 
   /** A matrix [rows, k] as float32, unpacked inside the graph. @param {string} name @returns {MLOperand} */
