@@ -140,7 +140,11 @@ MUTANTS = (
     Mutant(
         "mean_not_taken_out",
         "layer norm without its mean",
-        {"layer_norm.wgsl": [("scalar((value(base + i) - mean) * scale", "scalar(value(base + i) * scale")]},
+        {
+            "layer_norm.wgsl": [
+                ("scalar((value(base + i) - first - mean) * scale", "scalar(value(base + i) * scale")
+            ]
+        },
     ),
     Mutant(
         "unbiased_variance",

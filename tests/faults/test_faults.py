@@ -130,6 +130,12 @@ def test_the_catalogue_is_large_enough():
             injection(name)
 
 
+def test_every_fault_still_finds_what_it_breaks():
+    """A shader that was changed takes its wrong kernels with it: that is seen without a browser."""
+    assert all(fault.make() for fault in CATALOGUE.values())
+    assert all(mutants.injection(name) for name in KERNELS)
+
+
 @pytest.mark.parametrize("name", some(ORDINARY, EVERYDAY))
 def test_fault(place, name):
     begun = time.monotonic()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.stats.steady import FEWEST, outlying, steadiness
+from bench.stats.summary import median_interval
 
 SESSIONS = 400
 
@@ -86,3 +90,23 @@ def test_a_normal_sample_has_no_outlier():
     values = np.random.default_rng(5).normal(100, 1, 100_000)
     assert not outlying(values).any()
     assert outlying(values, limit=2).mean() == pytest.approx(math.erfc(math.sqrt(2)), abs=0.003)
+
+
+VECTORS = json.loads((Path(__file__).parents[1] / "data" / "steady.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_the_vectors_that_the_page_answers_too(vector):
+    """`tests/pages/steady.test.js` puts the same to `bench/pages/runtime/steady.js`."""
+    values = vector["values"]
+    assert steadiness(values).steady is vector["steady"]
+    found = median_interval(values)
+    assert (list(found) if found else None) == vector["interval"]
+    low = int(scipy.stats.binom.ppf(0.025, len(values), 0.5))
+    ordered = sorted(values)
+    assert vector["interval"] == ([ordered[low - 1], ordered[-low]] if low else None)
+
+
+def test_the_vectors_tell_both_answers():
+    assert sum(vector["steady"] for vector in VECTORS) >= 20
+    assert sum(not vector["steady"] for vector in VECTORS) >= 20

@@ -1,6 +1,6 @@
 import { finished, openDevice } from "../webgpu/device.js";
 import { Pipelines, loadTexts } from "../webgpu/pipelines.js";
-import { quantile } from "./measure.js";
+import { quantile } from "./steady.js";
 
 /** @import {Task} from "./types.d.ts" */
 

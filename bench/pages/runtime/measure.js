@@ -1,3 +1,5 @@
+import { isSteady, relativeHalfWidth } from "./steady.js";
+
 /**
  * Timing of one phase in one session. All times are wall milliseconds from submit to done, for one call.
  * @typedef {{kind: "warmup" | "measure", batch: number, value_ms: number}} Sample
@@ -10,7 +12,10 @@
 const TICKS = 100;
 const MAX_BATCH = 4096;
 const MIN_SAMPLES = 3;
+/** Sampling ends early on the width of no interval of fewer: it could be narrow by chance. */
 const MIN_FOR_INTERVAL = 10;
+/** Warming up is over once so many samples in a row are steady. */
+const WINDOW = 10;
 const MAX_SAMPLES = 500;
 
 /** Smallest step of `performance.now()` in ms, seen over many reads. */
@@ -28,46 +33,6 @@ export function clockTick() {
     if (last >= end && steps > 10) break;
   }
   return smallest;
-}
-
-/** @param {number[]} values @param {number} q */
-export function quantile(values, q) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (sorted.length - 1) * q;
-  const low = Math.floor(at);
-  return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (at - low);
-}
-
-/**
- * Half-width of the 95 % interval of the median over the median, from order statistics (binomial, normal
- * approximation); Infinity under MIN_FOR_INTERVAL samples.
- * @param {number[]} values
- */
-export function relativeHalfWidth(values) {
-  const n = values.length;
-  if (n < MIN_FOR_INTERVAL) return Infinity;
-  const sorted = [...values].sort((a, b) => a - b);
-  const reach = (1.96 * Math.sqrt(n)) / 2;
-  const low = sorted[Math.max(0, Math.floor(n / 2 - reach))];
-  const high = sorted[Math.min(n - 1, Math.ceil(n / 2 + reach))];
-  return (high - low) / 2 / quantile(values, 0.5);
-}
-
-/**
- * Whether the two halves of the last samples agree (after pyperf's acceptance test): the first value is no
- * outlier, and the means of the halves differ by 5 % at most.
- * @param {number[]} values
- */
-export function isSteady(values) {
-  if (values.length < 6) return false;
-  const window = values.slice(-10);
-  const q1 = quantile(window, 0.25);
-  const q3 = quantile(window, 0.75);
-  if (window[0] > q3 + 1.5 * (q3 - q1)) return false;
-  const half = window.length >> 1;
-  const mean = (/** @type {number[]} */ v) => v.reduce((a, b) => a + b, 0) / v.length;
-  const [a, b] = [mean(window.slice(0, half)), mean(window.slice(half))];
-  return Math.abs(a - b) <= 0.05 * Math.max(a, b);
 }
 
 /**
@@ -99,7 +64,7 @@ export async function measure(run, options) {
   const warm = /** @type {number[]} */ ([]);
   // Warming up may take a third of the budget; what is not steady by then is measured and flagged.
   let told = started;
-  while (!isSteady(warm) && performance.now() - started < (options.max_seconds * 1000) / 3) {
+  while (!isSteady(warm.slice(-WINDOW)) && performance.now() - started < (options.max_seconds * 1000) / 3) {
     const taken = await time("warmup", batch);
     if (short(taken)) {
       // It was cold when the batch was chosen, and is faster now.
@@ -113,7 +78,7 @@ export async function measure(run, options) {
       told = performance.now();
     }
   }
-  const steady = isSteady(warm);
+  const steady = isSteady(warm.slice(-WINDOW));
   const values = /** @type {number[]} */ ([]);
   let stopped = "time";
   await options.progress("measure", 0);
@@ -129,7 +94,7 @@ export async function measure(run, options) {
       stopped = "iterations";
       if (values.length >= options.iterations) break;
     } else if (values.length >= MIN_SAMPLES) {
-      const narrow = relativeHalfWidth(values) <= options.precision;
+      const narrow = values.length >= MIN_FOR_INTERVAL && relativeHalfWidth(values) <= options.precision;
       if (narrow) stopped = "precision";
       else if (values.length >= MAX_SAMPLES) stopped = "samples";
       if (narrow || now - begin >= options.max_seconds * 1000 || values.length >= MAX_SAMPLES) break;

@@ -1,4 +1,4 @@
-import { quantile } from "../runtime/measure.js";
+import { quantile } from "../runtime/steady.js";
 
 /**
  * How a page learns that submitted work is done. Browsers look for finished GPU work now and then (Firefox on a timer

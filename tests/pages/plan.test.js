@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Memory } from "../../bench/pages/webgpu/memory.js";
+import { makePlan } from "../../bench/pages/webgpu/plan.js";
+import { Seeded } from "./seeded.js";
+
+globalThis.GPUBufferUsage = { STORAGE: 128, COPY_SRC: 4, COPY_DST: 8 };
+const gpu = { f16: false, subgroups: false, software: false };
+const device = { createBuffer: ({ label, size }) => ({ label, size }) };
+const SEQUENCE = 6;
+
+/** A random graph of the operators that the planner knows, in an order that its nodes can run in. */
+class Graphs {
+  constructor(seed) {
+    this.random = new Seeded(seed);
+    this.nodes = [];
+    this.weights = [];
+    this.quantization = {};
+    this.inputs = ["ids", "mask"].map((name) => ({ name, shape: [1, SEQUENCE], maximum: 9, dtype: "int32" }));
+    this.values = []; // [name, width]
+  }
+
+  weight(shape, packed) {
+    const name = `w${this.weights.length}`;
+    this.weights.push({ name, shape, role: packed ? "linear" : "vector" });
+    const bits = this.random.of([16, 8, 4, 2]);
+    const [group_size, kp] = [bits === 16 ? 2 : 16, Math.ceil(shape.at(-1) / 16) * 16];
+    if (packed) this.quantization[name] = { bits, group_size, scheme: "symmetric", k: shape.at(-1), kp };
+    return name;
+  }
+
+  node(op, inputs, width, weights = [], attrs = {}) {
+    const name = `n${this.nodes.length}`;
+    this.nodes.push({ op, name, inputs, output: `v${name}`, shape: [SEQUENCE, width], weights, attrs, updates: [] });
+    this.values.push([`v${name}`, width]);
+    return `v${name}`;
+  }
+
+  linear(input, from, to, like = null) {
+    const weight = this.weight([to, from], true);
+    if (like) this.quantization[weight] = { ...this.quantization[like], exponent: this.random.whole(0, 1) };
+    return [this.node("linear", [input], to, [weight, this.weight([to], false)]), weight];
+  }
+
+  step() {
+    const [x, width] = this.random.of(this.values);
+    const same = this.values.filter(([, other]) => other === width);
+    switch (this.random.of(["linear", "activation", "add", "norm", "attention", "embedding", "add_norm", "linear_act"])) {
+      case "linear": return this.linear(x, width, this.random.of([8, 16, 32]));
+      case "activation": return this.node("activation", [x], width, [], { kind: this.random.of(["gelu", "relu"]) });
+      case "add": return this.node("add", [x, this.random.of(same)[0]], width);
+      case "norm": return this.norm(x, width);
+      case "add_norm": return this.norm(this.node("add", [x, this.random.of(same)[0]], width), width);
+      case "linear_act": return this.node("activation", [this.linear(x, width, 16)[0]], 16, [], { kind: "gelu" });
+      case "embedding": {
+        const table = this.node("embedding", ["ids"], width, [this.weight([10, width], true)]);
+        return this.random.next() < 0.5 ? this.node("add", [table, x], width) : table;
+      }
+      default: return this.attention(x, width);
+    }
+  }
+
+  norm(x, width) {
+    return this.node("layer_norm", [x], width, [this.weight([width], false), this.weight([width], false)], { epsilon: 1e-12 });
+  }
+
+  /** With q, k and v that may be joined, or one of them looked at by others too. */
+  attention(x, width) {
+    const [q, like] = this.linear(x, width, width);
+    const [k] = this.linear(x, width, width, this.random.next() < 0.8 ? like : null);
+    const [v] = this.linear(x, width, width, like);
+    const attrs = { batch: 1, sequence: SEQUENCE, heads: 2, scale: 0.5 };
+    return this.node("attention", [q, k, v, "mask"], width, [], attrs);
+  }
+
+  made() {
+    this.node("embedding", ["ids"], 16, [this.weight([10, 16], true)]);
+    const steps = this.random.whole(1, 24);
+    for (let i = 0; i < steps; i++) this.step();
+    const outputs = [...new Set([this.nodes.at(-1).output, this.random.of(this.nodes).output])];
+    const graph = { inputs: this.inputs, nodes: this.nodes, outputs };
+    const program = { weights: this.weights, states: [], entries: { forward: graph }, phases: [], quantization: this.quantization };
+    return { program, graph };
+  }
+}
+
+const values = ({ bindings }) => bindings.filter(([, r]) => "value" in r).map(([, r]) => r.value);
+const written = (dispatch) => values(dispatch).at(-1);
+const read = (dispatch) => values(dispatch).slice(0, -1);
+
+const fusions = {};
+
+for (let seed = 0; seed < 300; seed++) {
+  const { program, graph } = new Graphs(seed).made();
+  const plan = makePlan(gpu, program, graph, {});
+
+  for (const [kind, count] of Object.entries(plan.fused)) fusions[kind] = (fusions[kind] ?? 0) + count;
+
+  test(`every node of graph ${seed} ends in exactly one dispatch`, () => {
+    const joined = plan.dispatches.flatMap((d) => d.name.split("+"));
+    const fused = Object.values(plan.fused).reduce((a, b) => a + b, 0);
+    const joins = 2 * plan.fused.joined_linears;
+    assert.equal(new Set(joined).size, joined.length, "none twice");
+    // A fused pair has the name of one of the two; joined linears have the names of all.
+    assert.equal(joined.length + fused - plan.fused.joined_linears, graph.nodes.length);
+    assert.equal(plan.dispatches.length, graph.nodes.length - fused + plan.fused.joined_linears - joins);
+    const weights = plan.dispatches.flatMap((d) => d.bindings.flatMap(([, r]) => ("weights" in r && r.part !== "scales" ? r.weights : [])));
+    assert.deepEqual([...weights].sort(), graph.nodes.flatMap((node) => node.weights).sort(), "each weight once");
+  });
+
+  test(`what graph ${seed} reads was written before, and once`, () => {
+    const there = new Set(graph.inputs.map((input) => input.name));
+    for (const dispatch of plan.dispatches) {
+      for (const name of read(dispatch)) assert.ok(there.has(name), `${dispatch.name} reads ${name}`);
+      assert.ok(!there.has(written(dispatch)), `${written(dispatch)} is written twice`);
+      assert.ok(plan.values.get(written(dispatch)) > 0);
+      there.add(written(dispatch));
+    }
+    for (const name of graph.outputs) assert.ok(there.has(name), `the output ${name} is there`);
+  });
+
+  test(`buffers of graph ${seed} that are live at once never overlap`, () => {
+    const memory = new Memory(device);
+    const placed = new Map(graph.inputs.map((input) => [input.name, memory.buffer(24, 0, input.name)]));
+    const sizes = new Map([...plan.values].map(([name, elements]) => [name, 4 * elements]));
+    memory.place(plan.dispatches, sizes, new Set(graph.outputs), placed);
+    /** Who wrote last into each buffer: a reader must find what it asks for. */
+    const holds = new Map(graph.inputs.map((input) => [placed.get(input.name), input.name]));
+    for (const dispatch of plan.dispatches) {
+      const out = placed.get(written(dispatch));
+      assert.ok(out.size >= sizes.get(written(dispatch)));
+      for (const name of read(dispatch)) {
+        assert.equal(holds.get(placed.get(name)), name, `${dispatch.name} reads ${name}`);
+        assert.notEqual(placed.get(name), out, `${dispatch.name} writes what it reads`);
+      }
+      holds.set(out, written(dispatch));
+    }
+    for (const name of graph.outputs) assert.equal(holds.get(placed.get(name)), name, `the output ${name} is kept`);
+    const whole = [...sizes.values()].reduce((a, b) => a + b, 0);
+    assert.ok(memory.activationBytes <= whole);
+  });
+}
+
+test("the graphs have every fusion in them", () => {
+  assert.deepEqual(Object.keys(fusions).sort(), ["add_layer_norm", "embedding_add", "joined_linears", "linear_activation"]);
+  for (const [kind, count] of Object.entries(fusions)) assert.ok(count >= 20, `${kind}: ${count}`);
+});
+
+test("a chain reuses its buffers", () => {
+  const nodes = [...Array(12)].map((_, i) => ({
+    op: "activation", name: `a${i}`, inputs: [i ? `v${i - 1}` : "x"], output: `v${i}`, shape: [4, 8], weights: [],
+    attrs: { kind: "relu" }, updates: [],
+  }));
+  const graph = { inputs: [{ name: "x", shape: [4, 8], dtype: "float32", maximum: 0 }], nodes, outputs: ["v11"] };
+  const plan = makePlan(gpu, { weights: [], quantization: {}, states: [] }, graph, {});
+  const memory = new Memory(device);
+  memory.place(plan.dispatches, new Map([...plan.values].map(([name, n]) => [name, 4 * n])), new Set(["v11"]), new Map([["x", {}]]));
+  assert.equal(memory.owned.size, 3, "two in turn, and the output, which nobody else gets");
+});
+
+test("an operator without a kernel, and a weight that is none, are named", () => {
+  const node = { op: "convolve", name: "c", inputs: ["x"], output: "y", shape: [1, 1], weights: [], attrs: {}, updates: [] };
+  const bare = { inputs: [], outputs: ["y"] };
+  assert.throws(() => makePlan(gpu, { weights: [] }, { ...bare, nodes: [node] }, {}), /no kernel for operator convolve/);
+  const table = { ...node, op: "embedding", weights: ["w"] };
+  const program = { weights: [], quantization: {} };
+  assert.throws(() => makePlan(gpu, program, { ...bare, nodes: [table] }, {}), /names no weight w/);
+  assert.throws(() => new Memory(device).of({ value: "nobody" }, new Map()), /nothing is placed for nobody/);
+});

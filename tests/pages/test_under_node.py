@@ -1,0 +1,25 @@
+"""The page's modules without a browser: each `*.test.js` of this folder runs under Node."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+FILES = sorted(path.name for path in HERE.glob("*.test.js"))
+# Fewest tests of each file: one that ran nothing has shown nothing.
+LEAST = {"plan.test.js": 900, "steady.test.js": 60, "template.test.js": 6, "tuning.test.js": 4}
+
+
+def test_every_file_is_known():
+    assert set(FILES) == set(LEAST)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_under_node(name):
+    command = ["node", "--test", "--test-reporter=tap", str(HERE / name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    assert int(re.search(r"^# pass (\d+)", done.stdout, re.M)[1]) >= LEAST[name]
+    assert "# fail 0" in done.stdout and "# skipped 0" in done.stdout and "# todo 0" in done.stdout
