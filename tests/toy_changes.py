@@ -9,7 +9,7 @@ FAMILY = [
     (
         "bench/models/families.py",
         "FAMILIES = {",
-        """_TOY = Family(toy.check, toy.build, toy.layout, toy.calls, (), toy.made_up)
+        """_TOY = Family(toy.check, toy.build, toy.layout, toy.calls, (), toy.made_up, "toy")
 FAMILIES = {"toy": _TOY, """,
     ),
 ]

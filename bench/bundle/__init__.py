@@ -34,7 +34,6 @@ from bench.models.catalog import ModelSource
 from bench.models.fetch import Progress
 from bench.models.files import file_sha256
 from bench.models.program import Call, Program
-from bench.models.speech import CLIP, WORDS
 from bench.quantize.recipe import LEAST_SQUARES, Recipe, bits_mean
 
 FORMAT = "webquant.bundle/2"  # part of every key: another quantizer, reference or layout is another format
@@ -152,7 +151,7 @@ def make(
     method = [] if recipe.method == LEAST_SQUARES else [recipe.method]
     described = [[w.name, w.shape, w.role] for w in program.weights]
     weights_key = _hash(source.sha256, described, work.table, *method)
-    text_key = _hash(source.sha256, program.to_json(), _speech_digest(source))
+    text_key = _hash(source.sha256, program.to_json(), [file_sha256(file) for file in source.input_files])
     key = _hash(weights_key, text_key)
 
     weights = cached(root / f"weights-{weights_key}", work.write_weights) / _WEIGHTS
@@ -238,9 +237,3 @@ class _Work:
 
 def _hash(*parts: Any) -> str:
     return hashlib.sha256(json.dumps([FORMAT, *parts], sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _speech_digest(source: ModelSource) -> list[str]:
-    """Of what is heard and said; the tokenizer is part of the model's identity."""
-    files = [source.root / name for name in (CLIP, WORDS)] if source.root is not None else []
-    return [file_sha256(file) for file in files if file.is_file()]

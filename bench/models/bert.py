@@ -20,10 +20,11 @@ from dataclasses import replace
 from typing import Any
 
 from bench.errors import InputError
-from bench.models.bert_config import KINDS, Geometry, Pooling, read_geometry
+from bench.models.bert_config import KINDS, Geometry, read_geometry
 from bench.models.builder import Builder, Shapes
 from bench.models.graph import Input, Op
 from bench.models.program import Program
+from bench.models.sentence_modules import Pooling
 
 _WORDS = "embeddings.word_embeddings.weight"
 COPIES = tuple((f"{kind.masked[2]}.weight", _WORDS) for kind in KINDS.values())

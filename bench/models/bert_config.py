@@ -161,14 +161,6 @@ _IGNORED = {"distilbert": ("layer_norm_eps", "type_vocab_size", "sinusoidal_pos_
 
 
 @dataclass(frozen=True)
-class Pooling:
-    """How sentence-transformers turns token vectors into one: `mode` is `mean` or `cls`."""
-
-    mode: str
-    normalize: bool
-
-
-@dataclass(frozen=True)
 class Geometry:
     """The numbers of a config.json, checked.
 

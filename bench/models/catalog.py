@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from bench.errors import InputError
 from bench.models import fetch
-from bench.models.bert_config import Pooling
 from bench.models.config_keys import decisive
 from bench.models.families import family_of
 from bench.models.fetch import FetchError, Package, Progress, Speech
 from bench.models.files import file_sha256
 from bench.models.program import Call, Program
+from bench.models.sentence_modules import Pooling
 from bench.models.synthetic import GEOMETRIES, SyntheticModel
 from bench.models.tokenize import tokenizer_files
 from bench.models.weights import ModelFolder, open_folder
@@ -180,6 +180,14 @@ class ModelSource:
     def tokenizer_files(self) -> list[Path]:
         """The files that decide how text becomes tokens; none where inputs are made up."""
         return tokenizer_files(self.root) if self.root is not None else []
+
+    @property
+    def input_files(self) -> list[Path]:
+        """The files beside the tokenizer's that its inputs come from."""
+        if self.root is None:
+            return []
+        found = [self.root / name for name in family_of(self.config).told_in]
+        return [path for path in found if path.is_file()]
 
     @property
     def made_up_inputs(self) -> str | None:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from bench.errors import InputError
 from bench.models import bert, bert_config, speech, tokenize, whisper
-from bench.models.bert_config import Pooling
 from bench.models.builder import Shapes
 from bench.models.graph import Graph
 from bench.models.program import Call, Program
+from bench.models.sentence_modules import Pooling
 
 Config = Mapping[str, Any]
 
@@ -65,6 +65,9 @@ class Family:
             folder has it.
         copies: a projection onto the vocabulary, and how the table ends that it may be a copy of.
         made_up: why the inputs of a folder are seeded random ones, or None where they are real.
+        name: as programs carry it.
+        told_in: files of a folder, beside the tokenizer's, that its inputs come from.
+        hears: whether it takes sound in.
     """
 
     check: _Check
@@ -73,6 +76,9 @@ class Family:
     calls: _Calls
     copies: tuple[tuple[str, str], ...]
     made_up: Callable[[Path], str | None]
+    name: str
+    told_in: tuple[str, ...] = ()
+    hears: bool = False
 
 
 def _one_call(inputs: _Inputs) -> _Calls:
@@ -91,6 +97,7 @@ _BERT = Family(
     _one_call(tokenize.text_inputs),
     bert.COPIES,
     tokenize.without_tokenizer,
+    "bert",
 )
 _WHISPER = Family(
     whisper.read_geometry,
@@ -99,8 +106,12 @@ _WHISPER = Family(
     _one_call(speech.speech_inputs),
     whisper.COPIES,
     speech.without_speech,
+    "whisper",
+    (speech.CLIP, speech.WORDS),
+    hears=True,
 )
 FAMILIES = {**dict.fromkeys(bert_config.MODEL_TYPES, _BERT), whisper.MODEL_TYPE: _WHISPER}
+HEARING = frozenset(family.name for family in FAMILIES.values() if family.hears)
 
 
 def family_of(config: Config, file: str = "config.json") -> Family:

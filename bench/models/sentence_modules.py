@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
-from bench.models.bert_config import Pooling
 from bench.models.files import read_any_json, read_json
 
 _KNOWN = ("Transformer", "Pooling", "Normalize")
 # Names of modes in the config of a pooling module, of its version 5.4 and of those before.
 _MODES = {"mean": "mean", "cls": "cls"}
 _FLAGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How sentence-transformers turns token vectors into one: `mode` is `mean` or `cls`."""
+
+    mode: str
+    normalize: bool
 
 
 def read_modules(folder: Path) -> tuple[Path, Pooling | None]:

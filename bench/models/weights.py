@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from bench.errors import InputError
-from bench.models.bert_config import Pooling
 from bench.models.families import family_of
 from bench.models.files import file_sha256, read_json, refuse_pointer
-from bench.models.sentence_modules import read_modules
+from bench.models.sentence_modules import Pooling, read_modules
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -16,12 +16,12 @@ from functools import partial
 from typing import Any
 
 from bench.errors import InputError
-from bench.models.bert_config import Pooling
 from bench.models.builder import Builder, Shapes
 from bench.models.config_keys import audit, flag, one_of, without_aliases
 from bench.models.files import whole_number
 from bench.models.graph import Input
 from bench.models.program import Program
+from bench.models.sentence_modules import Pooling
 
 MODEL_TYPE = "whisper"
 FRAMES_A_POSITION = 2  # the second convolution halves them

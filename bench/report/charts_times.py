@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
+from bench.models.families import HEARING
 from bench.report import canvas, words
 from bench.report.board import BITS, Board, as_rows, measured
 from bench.report.canvas import STYLE
@@ -33,7 +34,7 @@ def audio(board: Board) -> Figure:
     Raises:
         InputError: no audio model ran.
     """
-    heard = [arm for arm in board.ran if arm["model_family"] == "whisper"]
+    heard = [arm for arm in board.ran if arm["model_family"] in HEARING]
     if not heard:
         raise InputError("no runs of an audio model to draw: bench run --model whisper-tiny.en makes some")
     grouped: dict[str, list[Arm]] = {}

@@ -14,9 +14,9 @@ from bench.export.onnx_graph import to_onnx
 from bench.export.onnx_nodes import Form
 from bench.export.onnx_weights import NotInOnnx
 from bench.models import bert, whisper
-from bench.models.bert_config import Pooling
 from bench.models.graph import Graph, Input, Node, Weight
 from bench.models.program import single
+from bench.models.sentence_modules import Pooling
 from bench.quantize import formats
 from bench.quantize import recipe as recipes
 from bench.reference.compare import kernel_rel_l2

@@ -7,8 +7,9 @@ from tiny_model import CONFIG
 
 from bench.errors import InputError
 from bench.models.bert import build, layout
-from bench.models.bert_config import Pooling, read_geometry
+from bench.models.bert_config import read_geometry
 from bench.models.program import Program
+from bench.models.sentence_modules import Pooling
 from bench.reference.execute import run
 
 SHAPES = layout(CONFIG)

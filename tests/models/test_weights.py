@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from tiny_model import CLS, CONFIG, MEAN
 
 from bench.errors import InputError
-from bench.models.bert_config import Pooling
+from bench.models.sentence_modules import Pooling
 from bench.models.weights import open_folder
 
 
