@@ -28,7 +28,7 @@ say = @printf '\n== %s\n' "$(1)"
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help demo test test-long lint format types docs site notebooks venv browsers postgresql java reference benchmark clean
+.PHONY: help demo test test-long lint format types docs site notebooks venv browsers engines postgresql java reference benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,10 +48,10 @@ both = @status=0; \
 	$(PYTEST) $(TWO) -m "browser$(1)" || status=$$?; \
 	exit $$status
 
-test: lint types browsers postgresql java $(VENV)/.reference ## everything a change must pass, within 15 minutes on 2 cores
+test: lint types browsers engines postgresql java $(VENV)/.reference ## everything a change must pass, within 15 minutes on 2 cores
 	$(call both, and not long)
 
-test-long: lint types browsers postgresql java reference ## the same with the long form of every test
+test-long: lint types browsers engines postgresql java reference ## the same with the long form of every test
 	$(call both,)
 
 lint: $(VENV)/.dev ## ruff and mypy
@@ -87,6 +87,10 @@ venv: $(VENV)/.dev ## the virtual environment with the tools for development
 browsers: $(VENV)/.run ## the browsers that package registries have; the others show as unavailable
 	$(call say,browsers: $(BROWSERS))
 	@$(BIN)/bench browsers install $(BROWSERS) || echo "going on with the browsers that are there"
+
+engines: $(VENV)/.run ## the engines that package registries have: onnxruntime-web
+	$(call say,engines: onnxruntime-web)
+	@$(BIN)/bench engines install || echo "going on with the engines that are there"
 
 postgresql: ## the server that some tests start for themselves; without it they are skipped
 	$(call say,PostgreSQL)

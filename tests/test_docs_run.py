@@ -25,7 +25,7 @@ from bench.settings import load_settings
 # What stands in the docs -> what the everyday form makes of it, on pages that measure.
 EVERYDAY = [
     (r'model = "bert-base-uncased"\nbits = \[4\]', 'model = "bert-tiny"\nbits = [8]'),
-    (r"all-MiniLM-L6-v2|bert-base-uncased|whisper-tiny\.en", "bert-tiny"),
+    (r"(?<!export onnx )all-MiniLM-L6-v2|bert-base-uncased|whisper-tiny\.en", "bert-tiny"),
     (r"^bench run (?!.*--model)", "bench run --model bert-tiny "),
     (r"sequence_length = \[\d+\]", "sequence_length = [8]"),
     (r"--sequence-length \d+", "--sequence-length 8"),
@@ -88,7 +88,7 @@ NOTHING_RAN = [
     (r"docs/howto/gpu-host", "bench ", "a machine without a GPU has no adapter behind these flags"),
 ]
 # Pages that take minutes even when shortened, or that say nothing which another page does not type.
-LONG = re.compile(r"docs/(browsers/|campaigns|howto/(gpu-host|second-build)|measuring)")
+LONG = re.compile(r"docs/(browsers/|campaigns|engines|howto/(gpu-host|second-build)|measuring)")
 STARTS = re.compile(r"^bench (run|campaign (run|resume)|doctor)\b|^(python run_real)")
 
 

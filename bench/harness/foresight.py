@@ -14,7 +14,7 @@ from bench.store.status import Refusal
 
 @dataclass(frozen=True)
 class Foreseen:
-    """A cell's expected end, and how it is known. It is not a guess, and the cell runs all the same."""
+    """A cell's expected end, and how it is known. It is no guess, and the cell runs all the same."""
 
     outcome: Outcome
     because: str

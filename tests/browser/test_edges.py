@@ -218,7 +218,7 @@ def test_windows_of_the_shortest_clip(everywhere, sequence, kernel, stride, padd
 
 
 class Source:
-    """What `_pack_weights` reads of a model: its weights."""
+    """What `pack_weights` reads of a model: its weights."""
 
     folder, name = None, "edge"
 

@@ -155,7 +155,7 @@ def _other_columns(row: Any, names: set[str]) -> str:
 
 
 def chunks(rows: Iterator[T], size: int = ROWS_AT_ONCE) -> Iterator[list[T]]:
-    """The items in groups of that size."""
+    """Lists of at most that many."""
     while part := list(islice(rows, size)):
         yield part
 
