@@ -78,7 +78,7 @@ async def run_real_webgpu_test(
         experimental_precision: WebNN's experimental mode; stored with the run.
         batch_size: sequences an inference.
         sequence_length: tokens a sequence; by default BENCH_SEQUENCE_LENGTH, else 128.
-        iterations: exactly so many samples; by default BENCH_ITERATIONS, else as many as needed.
+        iterations: exactly this many samples; by default BENCH_ITERATIONS, else as many as needed.
         max_seconds: time for sampling; by default BENCH_MAX_SECONDS, else 5.
         db: a database URL; by default BENCH_DB, else sqlite:///results/bench.sqlite.
 
@@ -197,7 +197,7 @@ def command(
         raise InputError(f"--output {output} is where --report writes: give --report too")
     page = output or Path("results/report.html")
     if report and page.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--output {page} is no HTML file: use a name that ends in .html")
+        raise InputError(f"--output {page} is not an HTML file: use a name that ends in .html")
     settings = load_settings()
     platform = str(asked.request["platform"])
     asked = asked.but(bits=_DEFAULT_BITS.get(platform, 8) if bits is None else bits)

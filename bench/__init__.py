@@ -33,7 +33,7 @@ def load_runs(
         where: a filter, as `bench query --where`.
         campaign: a campaign's name or number.
         since: `30d`, `12h`, or a date.
-        limit: at most so many rows, after sorting.
+        limit: the most rows that are given, after sorting.
         sort: columns joined by commas, `-` in front for descending.
 
     Raises:

@@ -45,7 +45,7 @@ def check(url: str) -> None:
     """Make sure that a Grid answers there.
 
     Raises:
-        InputError: it is no address, nothing answers, or what answers is no Grid.
+        InputError: it is not an address, nothing answers, or what answers is not a Grid.
     """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise InputError(f"--grid {shown(url)}: not allowed; allowed: an address like http://127.0.0.1:4444")

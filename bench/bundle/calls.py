@@ -13,7 +13,7 @@ from bench.models.program import Call, Program
 from bench.reference.execute import run
 
 INPUT_SETS = 2
-_JOINT_ROWS = 4096  # up to so many rows all input sets run as one batch, so weights are unpacked once
+_JOINT_ROWS = 4096  # up to this many rows, all input sets run as one batch, so weights are unpacked once
 
 Tensors = dict[str, NDArray[Any]]
 Weights = Mapping[str, NDArray[np.float32]]

@@ -125,7 +125,7 @@ def run_app(application: typer.Typer, given: Sequence[str], name: str) -> int:
     except UnicodeEncodeError as error:  # a shell passes on any bytes; a file may be named so, nothing else
         if not any(word in str(error.object) or str(error.object) in word for word in given):
             raise
-        return _refuse(f"{_short(ascii(error.object))} is no UTF-8 text: give one")
+        return _refuse(f"{_short(ascii(error.object))} is not UTF-8 text: give one")
     except Exception as error:
         if broken := _broken_database(error):
             return _refuse(broken)

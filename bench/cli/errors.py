@@ -41,7 +41,7 @@ def errors_command(
     """
     check_format(output_format, output)
     if limit is not None and limit < 1:
-        raise InputError(f"--limit {limit} is no number of rows: use 1 or more")
+        raise InputError(f"--limit {limit} is not a number of rows: use 1 or more")
     with open_store(db, create=False) as store:
         rows = store.failures(where, campaign=campaign, since=since, every=every)[:limit]
     shown = [

@@ -41,7 +41,7 @@ Since = Annotated[
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Into a file, whole or not at all.")
 ]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="At most so many rows.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", help="The most rows that are given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 Grid = Annotated[
     str | None,

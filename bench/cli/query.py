@@ -117,7 +117,7 @@ def _groups(
     rows = groups.ordered(rows, order[0], header)
     if order[1] is not None:
         if order[1] < 1:
-            raise InputError(f"--limit {order[1]} is no number of rows: use 1 or more")
+            raise InputError(f"--limit {order[1]} is not a number of rows: use 1 or more")
         rows = rows[: order[1]]
     notes = []
     if "outcome" not in by and any(row[groups.OUTCOMES] != f"{row[groups.RUNS]} ok" for row in rows):

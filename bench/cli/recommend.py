@@ -51,7 +51,7 @@ def recommend_command(
     """
     check_format(output_format, output)
     if not -1 <= least_cosine <= 1:
-        raise InputError(f"--min-cosine {least_cosine} is no cosine: use a number from -1 to 1")
+        raise InputError(f"--min-cosine {least_cosine} is not a cosine: use a number from -1 to 1")
     if most_megabytes is not None and not 0 < most_megabytes < math.inf:
         raise InputError(f"--max-mb {most_megabytes}: must be a number greater than 0")
 

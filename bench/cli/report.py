@@ -45,10 +45,10 @@ def report_command(
     suffixes = _SUFFIXES[output_format]
     path = output or Path(f"results/report{suffixes[0]}")
     if path.suffix.lower() not in suffixes:
-        what = "HTML" if output_format is Format.HTML else "Markdown"
-        raise InputError(f"--output {path} is no {what} file: use a name that ends in {suffixes[0]}")
+        what = "an HTML" if output_format is Format.HTML else "a Markdown"
+        raise InputError(f"--output {path} is not {what} file: use a name that ends in {suffixes[0]}")
     if not -1 <= least_cosine <= 1:
-        raise InputError(f"--min-cosine {least_cosine} is no cosine: use a number from -1 to 1")
+        raise InputError(f"--min-cosine {least_cosine} is not a cosine: use a number from -1 to 1")
     from bench.report.html import make_report, write_html, write_markdown  # matplotlib is slow to load
 
     with open_store(db, create=False) as store:
@@ -71,7 +71,7 @@ def plot_command(
     path = output or Path(f"results/report-{kind.value}.svg")
     suffix = path.suffix.lower()
     if suffix not in (".svg", ".png"):
-        raise InputError(f"--output {path} is no chart file: use a name that ends in .svg or .png")
+        raise InputError(f"--output {path} is not a chart file: use a name that ends in .svg or .png")
     from bench.report.board import Board
     from bench.report.canvas import render
     from bench.report.plots import draw

@@ -39,7 +39,7 @@ class Format(StrEnum):
 def check_format(output_format: Format, output: Path | None) -> None:
     """Raise InputError where the answer could not be given; before anything is read for it."""
     if output_format is Format.PARQUET and output is None and sys.stdout.isatty():
-        raise InputError("--format parquet is no text: name a file with --output, or pipe it")
+        raise InputError("--format parquet is not text: name a file with --output, or pipe it")
 
 
 def named_columns(text: str | None, table: sa.FromClause = SUMMARY) -> list[str] | None:

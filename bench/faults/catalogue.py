@@ -230,7 +230,7 @@ _ALL = (
     ),
     Fault("weights_torn", _S, "the weights end early", _ERROR, _LOAD, "", Truncated),
     Fault(
-        "program_of_garbage", _S, "the program is no JSON", _ERROR, _LOAD, "JSON",
+        "program_of_garbage", _S, "the program is not JSON", _ERROR, _LOAD, "JSON",
         lambda: Answer("bundle/program.json", garbage),
     ),
     Fault(

@@ -42,7 +42,7 @@ class CronLine(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
         zone: as `bench.harness.zones.zone_of` reads it.
 
     Raises:
-        InputError: it is no crontab line, its time never comes, or there is no such zone.
+        InputError: it is not a crontab line, its time never comes, or there is no such zone.
     """
 
     def __init__(self, line: str, zone: str) -> None:

@@ -79,7 +79,7 @@ def retire(worker: Worker) -> None:
 
 
 def parse(name: str) -> Worker | None:
-    """A worker from its name; None where it is no name of ours."""
+    """A worker from its name; None where it is not a name of ours."""
     parts = name.split(_SEPARATOR)
     if len(parts) != 5 or not parts[2].isdecimal():
         return None

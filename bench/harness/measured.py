@@ -100,6 +100,6 @@ def quality_of(bundle: Bundle | None, found: Findings) -> Quality:
 
 
 def finite(quality: Quality) -> Quality:
-    """JSON and SQL have no infinity: what is no number was not measured."""
+    """JSON and SQL have no infinity: what is not a number was not measured."""
     values: dict[str, Any] = quality.model_dump()
     return Quality(**{key: v if v is not None and np.isfinite(v) else None for key, v in values.items()})

@@ -38,7 +38,7 @@ _START_SECONDS = 60.0
 _PREPARE_SECONDS = 3600.0  # bundles are made in Python, with few signs of life
 _STOP_SECONDS = 12.0
 _POLL_SECONDS = 0.2
-_MOST_RUNS = 100  # a runner is replaced after so many: what a browser's driver leaks ends with it
+_MOST_RUNS = 100  # a runner is replaced after this many: what a browser's driver leaks ends with it
 _LAST_LINES = 20
 _STANDSTILL_SECONDS = 2.0  # between two looks that are a fifth of a second apart
 

@@ -113,7 +113,7 @@ class Watch:
         return value  # type: ignore[no-any-return]
 
     def idle(self, patience: float) -> bool:
-        """Whether every call has come to its end, abandoned ones too; waits so many seconds for it."""
+        """Whether every call has come to its end, abandoned ones too; waits that many seconds for it."""
         for thread in self._threads:
             thread.join(patience)
         return not any(thread.is_alive() for thread in self._threads)

@@ -42,8 +42,8 @@ def without_tokenizer(folder: Path) -> str | None:
     for name in _SENTENCEPIECE:
         if (folder / name).exists():
             return (
-                f"{name} alone is no tokenizer that is read here (make a {_WHOLE} of it with transformers: "
-                "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))"
+                f"{name} alone is not a tokenizer that is read here (make a {_WHOLE} of it with "
+                "transformers: AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))"
             )
     if (folder / _PIECES).exists():
         return f"{_PIECES} without {_MERGES} is no tokenizer"

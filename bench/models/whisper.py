@@ -128,7 +128,7 @@ def _end(config: Mapping[str, Any], file: str) -> int:
 
 
 def decoder_tokens(geometry: Geometry, sequence: int) -> int:
-    """Tokens the decoder gets for so many audio positions: the prompt, and four a second."""
+    """Tokens the decoder gets for that many audio positions: the prompt, and four a second."""
     return min(geometry.text_positions, _PROMPT_TOKENS + math.ceil(sequence / _POSITIONS_A_TOKEN))
 
 

@@ -131,7 +131,7 @@ else:
         __base__=_Rule,
         __doc__="""Some fields of a request, each with one value or a list of them.
 
-    In `[[include]]` it adds the matrix once more with these axes in the place of its own; in `[[exclude]]` it
+    In `[[include]]` it adds the matrix once more with these axes instead of its own; in `[[exclude]]` it
     takes out every arm that has one of the values in each of the fields.
     """,
         **_rule_fields(),
@@ -160,8 +160,8 @@ class Run(Measuring):
         Field(
             ge=0,
             le=1000,
-            description="So many failures of one browser in a row (crash, timeout, launch), and its other "
-            "cells become `unavailable` rows; 0: never.",
+            description="After this many failures of one browser in a row (crash, timeout, launch), its "
+            "other cells become `unavailable` rows; 0: never.",
         ),
     ] = BREAKER
 
@@ -176,7 +176,7 @@ class Stopping(_Part):
             "model and shape, over blocks; looked at after every second block from the tenth on."
         ),
     ]
-    max_blocks: Annotated[int, Field(ge=2, le=MAX_BLOCKS, description="So many blocks at most.")]
+    max_blocks: Annotated[int, Field(ge=2, le=MAX_BLOCKS, description="The most blocks that run.")]
 
 
 class Retry(_Part):

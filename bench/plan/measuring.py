@@ -24,12 +24,15 @@ class Measuring(BaseModel):
     iterations: Annotated[
         int | None,
         Flag(
-            "Exactly so many samples, whatever the time",
+            "Exactly this many samples, however long they take",
             variable="BENCH_ITERATIONS",
             otherwise="as many as needed",
         ),
     ] = Field(
-        default=None, ge=1, le=MAX_ITERATIONS, description="Exactly so many samples, whatever the time."
+        default=None,
+        ge=1,
+        le=MAX_ITERATIONS,
+        description="Exactly this many samples, however long they take.",
     )
     max_seconds: Annotated[float, Flag("Time for sampling each cell", variable="BENCH_MAX_SECONDS")] = Field(
         default=5.0, gt=0, le=MAX_SECONDS, description="Time for sampling in one run."

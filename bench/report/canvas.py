@@ -206,7 +206,7 @@ def label_log(axis: Any, ratio: float) -> None:
 
 
 def capped(found: Sequence[Any], most: int, what: str) -> tuple[list[Any], list[str]]:
-    """At most so many, and a note on those left out."""
+    """At most that many, and a note on those left out."""
     left = len(found) - most
     note = f"{left} more {what} left out of this picture: narrow it with --campaign or --where"
     return list(found[:most]), [note] if left > 0 else []

@@ -163,7 +163,7 @@ def _notes(arms: Sequence[Arm]) -> list[str]:
 
 
 def place_of(bits: float) -> float:
-    """Where so many bits stand on the axis of precisions: 16 at 0, 2 at 3, a mixed mean between."""
+    """Where that many bits stand on the axis of precisions: 16 at 0, 2 at 3, a mixed mean between."""
     return 4 - math.log2(bits)
 
 
@@ -245,7 +245,7 @@ def _by_precision(
 ) -> tuple[Figure, list[Axes], list[Arm]]:
     """Panels over bits, a series a model, platform and options; equal points are drawn once.
 
-    Returns the arms that were drawn too: the picture has room for so many series.
+    Returns the arms that were drawn too: the picture has room for only some series.
     """
     if not board.ran:
         raise canvas.nobody()

@@ -231,7 +231,7 @@ def over_time(board: Board) -> Figure:
 
 def _draw_history(axis: Axes, one: Series, look: canvas.Look, *, named: bool) -> None:
     times: list[Any] = [datetime.fromisoformat(text) for text in one.times]
-    # Thousands of points would make the picture megabytes large: every so many of them is drawn.
+    # Thousands of points would make the picture megabytes large: every n-th is drawn.
     every = max(1, len(times) // 400)
     axis.plot(
         times[::every],

@@ -221,7 +221,7 @@ def compare_blocks(
         seed: of bootstrap and permutation.
 
     Raises:
-        ValueError: no blocks, different numbers of them, or a median that is no positive number.
+        ValueError: no blocks, different numbers of them, or a median that is not a positive number.
     """
     ratios = log_ratios(base, other)
     if ratios.size == 0:
@@ -255,7 +255,7 @@ def compare_separate(
         confidence: of the interval.
 
     Raises:
-        ValueError: an arm without sessions, or a median that is no positive number.
+        ValueError: an arm without sessions, or a median that is not a positive number.
 
     Source: Welch (1947), with Satterthwaite's degrees of freedom.
     """

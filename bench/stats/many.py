@@ -71,7 +71,7 @@ def geometric_mean(ratios: Sequence[float | None], missing: Sequence[str] = ()) 
         missing: why, a word for each None, in any order.
 
     Raises:
-        ValueError: a ratio that is no positive number, or another number of reasons than of gaps.
+        ValueError: a ratio that is not a positive number, or another number of reasons than of gaps.
 
     Source: Fleming and Wallace (1986), How not to lie with statistics.
     """

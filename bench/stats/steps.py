@@ -63,7 +63,7 @@ def find_steps(values: Sequence[float], shortest: int = SHORTEST, least: float =
         least: smaller steps are left out.
 
     Raises:
-        ValueError: a value that is no positive number, or a segment of less than 2 points.
+        ValueError: a value that is not a positive number, or a segment of less than 2 points.
 
     Source: Jackson et al. (2005), An algorithm for optimal partitioning of data on an interval, the exact
     recursion that PELT (Killick, Fearnhead and Eckley 2012) prunes; price as in Yao (1988), raised; robust

@@ -40,7 +40,7 @@ def parse_url(text: str | None) -> URL:
     """The URL to use: the argument, else BENCH_DB, else the default.
 
     Raises:
-        StoreError: it is no URL, or names a database we do not write.
+        StoreError: it is not a URL, or names a database we do not write.
     """
     given = text or os.environ.get("BENCH_DB") or DEFAULT_URL
     # The bare names would ask for another driver than the one that our extra installs.

@@ -23,14 +23,14 @@ def backup(url: str | None = None, target: Path | None = None) -> Path:
         the copy; to restore, stop every campaign and put it in the database's place.
 
     Raises:
-        StoreError: the database is no SQLite file, the target exists, or the copy is not what it should be
+        StoreError: the database is not an SQLite file, the target exists, or the copy differs
             (then it is removed).
     """
     address = parse_url(url)
     source = sqlite_path(address)
     if source is None:
         raise StoreError(
-            f"{shown(address)} is no SQLite file: back it up with its own tools, for example pg_dump"
+            f"{shown(address)} is not an SQLite file: back it up with its own tools, for example pg_dump"
         )
     if not source.is_file():
         raise StoreError(f"no database at {source}: nothing to back up")

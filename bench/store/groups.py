@@ -81,7 +81,9 @@ def aggregates(text: str) -> list[Aggregate]:
                 f"--agg {part.strip()}: no such function; {nearest(function, (*_NUMBERS, *_ANY))}"
             )
         if function in _NUMBERS and not isinstance(chosen.type, sa.Integer | sa.Double):
-            raise InputError(f"--agg {part.strip()}: {chosen.name} is no number; allowed: {', '.join(_ANY)}")
+            raise InputError(
+                f"--agg {part.strip()}: {chosen.name} is not a number; allowed: {', '.join(_ANY)}"
+            )
         found[Aggregate(function, chosen.name)] = None
     if not found:
         raise InputError("--agg is empty: write for example median(latency_ms_median)")

@@ -200,7 +200,7 @@ def selection(
     query = query.order_by(table.c.id)
     if limit is not None:
         if limit < 1:
-            raise InputError(f"--limit {limit} is no number of rows: use 1 or more")
+            raise InputError(f"--limit {limit} is not a number of rows: use 1 or more")
         query = query.limit(min(limit, 2**31 - 1))
     return query
 

@@ -68,7 +68,7 @@ def _condition(connection: sa.Connection, text: str, within: bool) -> Condition:
     """A campaign's name or number, else a filter."""
     if not _COMPARES.search(text):
         if within:
-            raise InputError(f"{text!r} within a campaign is no side: name a filter, for example bits=4")
+            raise InputError(f"{text!r} within a campaign is not a side: name a filter, for example bits=4")
         try:
             return SUMMARY.c.campaign_id == find_campaign(connection, text)[0]
         except ForeignCampaign:

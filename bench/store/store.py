@@ -96,7 +96,7 @@ class Store:
         return writing.record_run(self.engine, self.url, cell_id, record, owner, again)
 
     def claim(self, campaign_id: int, owner: str, seconds: float) -> Lease | None:
-        """Lease the next planned cell of a running campaign for so many seconds; None where there is none."""
+        """Lease the next planned cell of a running campaign for so long; None where there is none."""
         return leases.claim(self.engine, campaign_id, owner, seconds)
 
     def beat(self, cell_id: int, owner: str, stage: str | None, seconds: float) -> bool:
@@ -200,7 +200,7 @@ class Store:
             where: a filter (`bench.store.filter`).
             campaign: a campaign's name or number.
             since: only runs that began since then: `30d`, `12h`, a date (`bench.store.since`).
-            limit: at most so many rows, after sorting.
+            limit: the most rows that are given, after sorting.
             sort: columns joined by commas, `-` in front for descending; blanks last; by id without it.
 
         Raises:

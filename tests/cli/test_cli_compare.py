@@ -186,7 +186,7 @@ def test_a_history_names_what_was_new(bench):
         (("compare", "monday"), "OTHER"),
         (("compare", "monday", "monday"), "40 cells in common"),
         (("compare", "monday", "wednesday"), "no campaign 'wednesday'"),
-        (("compare", "monday", "bits=4", "--campaign", "monday"), "is no side"),
+        (("compare", "monday", "bits=4", "--campaign", "monday"), "is not a side"),
         (("compare", "bits=16", "btis=4"), "did you mean bits"),
         (("compare", "bits=16", "commit=abc"), "no column 'commit'"),
         (("compare", "bits=16", "model='x"), "never closed"),

@@ -129,7 +129,7 @@ def test_recommend(bench, url):
     [
         (("query", "--since", "soon"), "30d"),
         (("query", "--group-by", "bitz"), "bits"),
-        (("query", "--agg", "median(browser)"), "no number"),
+        (("query", "--agg", "median(browser)"), "not a number"),
         (("query", "--group-by", "bits", "--columns", "id"), "--columns"),
         (("query", "--group-by", "bits", "--sort", "nothing"), "nothing"),
         (("query", "--group-by", "bits", "--limit", "0"), "--limit"),

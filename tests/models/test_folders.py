@@ -395,7 +395,7 @@ def test_pairs_of_bytes(tmp_path):
     ("name", "words"),
     [
         (None, "the folder has no tokenizer"),
-        ("sentencepiece.bpe.model", "sentencepiece.bpe.model alone is no tokenizer that is read here"),
+        ("sentencepiece.bpe.model", "sentencepiece.bpe.model alone is not a tokenizer that is read here"),
         ("vocab.json", "vocab.json without merges.txt is no tokenizer"),
     ],
 )

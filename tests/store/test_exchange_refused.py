@@ -150,12 +150,12 @@ ROWS = [
     ("runs.jsonl", lambda row: row.update(campaign="nobody"), "campaign nobody is not in campaigns.jsonl"),
     ("runs.jsonl", lambda row: row.update(environment="ab"), "its environment ab is not in environments.jsonl"),
     ("runs.jsonl", lambda row: row.update(model="ab"), "its model ab is not in models.jsonl"),
-    ("runs.jsonl", lambda row: row.update(weight_bytes=2**63), "weight_bytes is no whole number of 64 bits"),
-    ("runs.jsonl", lambda row: row.update(attempt="1"), "attempt is no whole number of 32 bits: '1'"),
-    ("runs.jsonl", lambda row: row.update(attempt=True), "attempt is no whole number"),
-    ("runs.jsonl", lambda row: row.update(attempt=None), "attempt is no whole number"),
-    ("runs.jsonl", lambda row: row.update(load_ms="4"), "load_ms is no number: '4'"),
-    ("runs.jsonl", lambda row: row.update(evidence=[]), "evidence is no object"),
+    ("runs.jsonl", lambda row: row.update(weight_bytes=2**63), "weight_bytes is not a whole number of 64 bits"),
+    ("runs.jsonl", lambda row: row.update(attempt="1"), "attempt is not a whole number of 32 bits: '1'"),
+    ("runs.jsonl", lambda row: row.update(attempt=True), "attempt is not a whole number"),
+    ("runs.jsonl", lambda row: row.update(attempt=None), "attempt is not a whole number"),
+    ("runs.jsonl", lambda row: row.update(load_ms="4"), "load_ms is not a number: '4'"),
+    ("runs.jsonl", lambda row: row.update(evidence=[]), "evidence is not an object"),
     ("runs.jsonl", lambda row: row.update(started_at="yesterday"), "started_at 'yesterday' is no time"),
     ("runs.jsonl", lambda row: row.update(finished_at="2026-11-23T03:15:00"), "finished_at"),
     ("runs.jsonl", lambda row: row.update(started_at="2026-11-23T03:15:00+02:00"), "is no time in UTC"),
@@ -169,10 +169,10 @@ ROWS = [
     ("runs.jsonl", lambda row: row.update(error_name="\ud800"), "character that no database can"),
     ("runs.jsonl", lambda row: row.update(extra=1), "unknown extra"),
     ("runs.jsonl", lambda row: row.pop("uuid") and None, "no column uuid"),
-    ("runs.jsonl", lambda row: "[1]", "this is no object"),
-    ("runs.jsonl", lambda row: "{", "this is no JSON"),
-    ("runs.jsonl", lambda row: "[" * 100_000, "this is no JSON"),
-    ("runs.jsonl", lambda row: json.dumps(row).replace('"phases": {', '"phases": {"x": NaN, '), "NaN is no number"),
+    ("runs.jsonl", lambda row: "[1]", "this is not an object"),
+    ("runs.jsonl", lambda row: "{", "this is not JSON"),
+    ("runs.jsonl", lambda row: "[" * 100_000, "this is not JSON"),
+    ("runs.jsonl", lambda row: json.dumps(row).replace('"phases": {', '"phases": {"x": NaN, '), "NaN is not a number"),
     ("runs.jsonl", lambda row: row.update(kernel_rel_l2=None), "a run that is 'ok' was not held to the reference"),
     ("runs.jsonl", lambda row: row.update(kernel_rel_l2=0.2), "a run that is 'ok' is 0.2 from the reference; allowed"),
     ("runs.jsonl", lambda row: row.update(kernel_rel_l2=-1.0), "is -1 from the reference"),
@@ -185,12 +185,12 @@ ROWS = [
     ("cells.jsonl", lambda row: row["arm"].update(bits=8), "requested_bits is 16, its arm says 8"),
     ("cells.jsonl", lambda row: row.update(campaign="nobody"), "campaign nobody is not in campaigns.jsonl"),
     ("campaigns.jsonl", lambda row: row.update(state="running"), "state 'running' is not one of"),
-    ("campaigns.jsonl", lambda row: row.update(name=" "), "no name of a campaign"),
+    ("campaigns.jsonl", lambda row: row.update(name=" "), "is not a name of a campaign"),
     ("environments.jsonl", lambda row: row["record"].update(browser=None), "record browser"),
     ("models.jsonl", lambda row: row["record"].update(parameters="many"), "record parameters"),
     ("samples.jsonl", lambda row: row.update(run="nobody"), "run nobody is not in runs.jsonl"),
     ("samples.jsonl", lambda row: row["batch"].pop() and None, "its lists differ in length"),
-    ("samples.jsonl", lambda row: row["value_ms"].__setitem__(0, "1"), "value_ms is no number"),
+    ("samples.jsonl", lambda row: row["value_ms"].__setitem__(0, "1"), "value_ms is not a number"),
     ("samples.jsonl", lambda row: row["kind"].__setitem__(0, "lunch"), "a kind of sample is not one of"),
     ("samples.jsonl", lambda row: row["position"].__setitem__(slice(None), [1, 1, 1, 1]), "a sample is there twice"),
     ("foreign_results.jsonl", lambda row: row.update(value=1.0), "is not that of this result"),
@@ -271,11 +271,11 @@ def test_rows_of_parquet_files(made, tmp_path, target):
         return pa.Table.from_pylist(found, schema=table.schema)
 
     parquet(folder, "cells", change)
-    refused(target, folder, "cells.parquet, row 3: this is no JSON")
+    refused(target, folder, "cells.parquet, row 3: this is not JSON")
     edit(folder / "cells.parquet", lambda data: data[:-30])
     refused(target, folder, "cells.parquet: it is not the file that was exported")
     rehash(folder)
-    refused(target, folder, "cells.parquet, after row 0: this is no Parquet file of ours")
+    refused(target, folder, "cells.parquet, after row 0: this is not a Parquet file of ours")
     shutil.copy(made / "parquet" / "cells.parquet", folder)
     edit(folder / "runs.parquet", lambda data: data[:200] + bytes(200) + data[400:])
     rehash(folder)

@@ -119,7 +119,7 @@ def test_nothing_is_no_group(store):
         (",", None, "--group-by is empty"),
         ("bits", "latency_ms_median", r"function\(column\)"),
         ("bits", "mode(latency_ms_median)", "no such function; did you mean me"),
-        ("bits", "median(browser)", "browser is no number"),
+        ("bits", "median(browser)", "browser is not a number"),
         ("bits", "median(latency)", "latency_ms"),
         ("bits", " , ", "--agg is empty"),
         ("bits; drop table runs", None, "no column"),

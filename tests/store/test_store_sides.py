@@ -51,7 +51,7 @@ def test_what_a_side_names(store, text, count):
 def test_within_a_campaign_a_side_is_a_filter(store):
     assert len(store.side("bits=4", COLUMNS, campaign="nightly")) == 6
     assert len(store.side("bits=4", COLUMNS, where="browser=chrome", campaign="nightly")) == 2
-    with pytest.raises(InputError, match="'nightly' within a campaign is no side"):
+    with pytest.raises(InputError, match="'nightly' within a campaign is not a side"):
         store.side("nightly", COLUMNS, campaign="nightly")
 
 

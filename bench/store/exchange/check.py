@@ -56,7 +56,7 @@ def _one_of(place: str, row: Row, name: str, allowed: frozenset[Any]) -> None:
 def campaign(place: str, row: Row) -> None:
     """A name that can be, a state in which nobody works on it."""
     if not row["name"].strip() or storable(row["name"]) != row["name"]:
-        raise refused(place, f"{row['name']!r} is no name of a campaign")
+        raise refused(place, f"{row['name']!r} is not a name of a campaign")
     _moment(place, row, "created_at")
     _one_of(place, row, "state", _STATES)
 

@@ -76,7 +76,7 @@ def _any_json(path: Path) -> Any:
 def _json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = _any_json(path)
     if not isinstance(found, dict):
-        raise unreadable(path, "this is no object")
+        raise unreadable(path, "this is not an object")
     return found
 
 
@@ -245,7 +245,7 @@ def _database(path: Path) -> list[ForeignResult]:
             platform = platforms[browser["platform_label"]]
             results += _durations(run, browser, platform)
     except (sqlite3.Error, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise unreadable(path, f"this is no results database of crossbench ({error!r})") from None
+        raise unreadable(path, f"this is not a results database of crossbench ({error!r})") from None
     return results
 
 

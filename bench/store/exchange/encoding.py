@@ -148,7 +148,7 @@ def read(path: Path, layout: Layout, encoding: Encoding) -> Iterator[Placed]:
 
 def _other_columns(row: Any, names: set[str]) -> str:
     if not isinstance(row, dict):
-        return "this is no object"
+        return "this is not an object"
     extra, missing = sorted(row.keys() - names), sorted(names - row.keys())
     said = [f"no column {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(extra)}"] * bool(extra)
     return "; ".join(said)
@@ -173,7 +173,7 @@ def _parsed(place: str, text: bytes | str) -> Any:
     try:
         value = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise refused(place, f"this is no JSON ({error})") from None
+        raise refused(place, f"this is not JSON ({error})") from None
     # Only an escape can bring what no database takes: a NUL, half a character.
     escape = b"\\u" if isinstance(text, bytes) else "\\u"
     if escape in text and storable(value) != value:  # type: ignore[operator]
@@ -182,7 +182,7 @@ def _parsed(place: str, text: bytes | str) -> Any:
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")
 
 
 def _parquet(path: Path, layout: Layout) -> Iterator[Placed]:
@@ -205,7 +205,9 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Placed]:
                             row[name] = _parsed(place, row[name])
                     yield place, row
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise refused(f"{path}, after row {number}", f"this is no Parquet file of ours ({error})") from None
+        raise refused(
+            f"{path}, after row {number}", f"this is not a Parquet file of ours ({error})"
+        ) from None
 
 
 def _other_schema(found: Any, wanted: Any) -> str:
@@ -233,7 +235,7 @@ def _check(column: Column) -> Callable[[Any], Any]:
 def _text(_: Column) -> Callable[[Any], Any]:
     def check(value: Any) -> str:
         if type(value) is not str or "\0" in value:
-            raise ValueError(f"is no text: {value!r}")
+            raise ValueError(f"is not text: {value!r}")
         return value
 
     return check
@@ -244,7 +246,7 @@ def _whole(column: Column) -> Callable[[Any], Any]:
 
     def check(value: Any) -> int:
         if type(value) is not int or not -most <= value < most:
-            raise ValueError(f"is no whole number of {column.bits} bits: {value!r}")
+            raise ValueError(f"is not a whole number of {column.bits} bits: {value!r}")
         return value
 
     return check
@@ -253,7 +255,7 @@ def _whole(column: Column) -> Callable[[Any], Any]:
 def _real(_: Column) -> Callable[[Any], Any]:
     def check(value: Any) -> float:
         if type(value) not in (float, int) or not math.isfinite(value):
-            raise ValueError(f"is no number: {value!r}")
+            raise ValueError(f"is not a number: {value!r}")
         return float(value)
 
     return check
@@ -263,7 +265,7 @@ def _of_type(kind: type, name: str) -> Callable[[Column], Callable[[Any], Any]]:
     def make(_: Column) -> Callable[[Any], Any]:
         def check(value: Any) -> Any:
             if type(value) is not kind:
-                raise ValueError(f"is no {name}: {value!r}")
+                raise ValueError(f"is not {name}: {value!r}")
             return value
 
         return check
@@ -277,7 +279,7 @@ def _several(each: Callable[[Column], Callable[[Any], Any]]) -> Callable[[Column
 
         def check(value: Any) -> list[Any]:
             if type(value) is not list:
-                raise ValueError(f"is no list: {value!r}")
+                raise ValueError(f"is not a list: {value!r}")
             return [one(item) for item in value]
 
         return check
@@ -290,8 +292,8 @@ _CHECKS: dict[str, Callable[[Column], Callable[[Any], Any]]] = {
     "whole": _whole,
     "real": _real,
     "flag": _of_type(bool, "true or false"),
-    "object": _of_type(dict, "object"),
-    "list": _of_type(list, "list"),
+    "object": _of_type(dict, "an object"),
+    "list": _of_type(list, "a list"),
     "texts": _several(_text),
     "wholes": _several(_whole),
     "reals": _several(_real),

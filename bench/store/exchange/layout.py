@@ -198,7 +198,7 @@ def open_export(folder: Path) -> Export:
     """Read the manifest and hold every file to it.
 
     Raises:
-        InputError: it is no export, of another version, or a file is missing, torn or changed.
+        InputError: it is not an export, of another version, or a file is missing, torn or changed.
     """
     path = folder / MANIFEST
     try:

@@ -58,7 +58,7 @@ class ForeignFile:
         tool: which.
         name: of the campaign it becomes, unless told otherwise.
         results: in the order of the file.
-        left: what else was there and is no number, each a sentence.
+        left: what else was there and is not a number, each a sentence.
     """
 
     tool: str
