@@ -19,7 +19,15 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 PURE = ("bench.plan", "bench.models", "bench.quantize", "bench.reference", "bench.stats", "bench.export")
 EFFECTFUL = (
-    *("bench.browsers", "bench.harness", "bench.store", "bench.report", "bench.cli", "bench.bundle"),
+    *(
+        "bench.browsers",
+        "bench.harness",
+        "bench.store",
+        "bench.report",
+        "bench.cli",
+        "bench.bundle",
+        "bench.engines",
+    ),
     *("bench.models.fetch", "bench.models.catalog"),
 )
 # These two reach out by design: weights from packages and the hub, and the list that says from where.

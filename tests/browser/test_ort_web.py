@@ -71,6 +71,10 @@ def test_both_engines_in_webgpu(bench, browser, capfd):
             assert run["effective"]["wait"] == "eager" and run["effective"]["completion_ms"] is not None
             features = run["evidence"]["notes"]["device_features"]
             assert (run["metrics"]["gpu_ms"] is not None) == ("timestamp-query" in features)
+            lanes = run["environment"]["adapter"].get("subgroup_sizes") or [0, 0]
+            notes = run["evidence"]["notes"]
+            assert ("4 lanes" in (notes["withheld"] or "")) == (lanes[1] == 4)
+            assert not (notes["withheld"] and "subgroups" in features)
             assert ("shader-f16" in features) == (run["effective"]["activations"] == "f16")
     assert main(["compare", "engine=ort-web", "engine=native", "--format", "json"]) == 0
     cells = json.loads(capfd.readouterr().out)["cells"]
@@ -108,6 +112,7 @@ def test_a_browser_without_webnn_is_unsupported(bench):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_sixteen_rows_of_a_real_model(bench):
     require("chrome")
     require("firefox")

@@ -190,7 +190,7 @@ def test_mixed_and_asymmetric_and_a_batch(bench):
         assert run["outcome"] == "ok", run["error"]
         found = run["evidence"]["roofline"]
         if run["requested"]["platform"] == "webnn":
-            assert "WebNN shows" in found["note"]
+            assert found["note"].startswith("neither the work nor what it runs on")
         else:
             products = multiplied(run["requested"])
             assert products < found["flop"] < 1.2 * products  # attention and norms are the rest

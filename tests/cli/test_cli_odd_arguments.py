@@ -18,7 +18,7 @@ ODD = [
 FEW = ["", "9" * 30, "a" * 5000, "\udcff", "\n"]  # where each takes a run
 # These wait, install, download, or start every browser.
 PASSED_OVER = {"bench scheduler run", "bench explore", "bench browsers install", "bench doctor"}
-PASSED_OVER |= {"bench models fetch", "bench models clear"}
+PASSED_OVER |= {"bench models fetch", "bench models clear", "bench engines install"}
 ARGUMENTS = {
     "FILE": "c.toml",
     "NAME": "nightly",
@@ -28,6 +28,7 @@ ARGUMENTS = {
     "FOLDER": "out",
     "DIR": "out",
     "PATH": "in",
+    "MODEL": "bert-tiny",
     "support": "support",
 }
 RUN = [

@@ -62,6 +62,19 @@ def test_placements(log, asked, elsewhere):
     assert sum(nodes.values()) == {LOG: 4, WHOLE: 35, "": 0}[log]
 
 
+@pytest.mark.parametrize(("lanes", "kept"), [(4, True), (8, False), (32, False), (None, False)])
+def test_small_subgroups_are_withheld(lanes, kept):
+    program = f"""
+      import {{ withheld }} from "{PAGES}/ort/device.js";
+      const subgroupMaxSize = JSON.parse(process.argv[1]);
+      const features = new Set(subgroupMaxSize ? ["subgroups"] : []);
+      console.log(JSON.stringify(withheld({{ info: {{ subgroupMaxSize }}, features }})));
+    """
+    words = node(program, json.dumps(lanes))
+    assert (words is not None) == kept
+    assert not kept or "4 lanes" in words
+
+
 @pytest.mark.parametrize("activations", ["f32", "f16"])
 @pytest.mark.parametrize(
     ("bits", "scheme"), [(16, "symmetric"), (8, "asymmetric"), (4, "symmetric"), (2, "asymmetric")]

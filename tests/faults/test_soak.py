@@ -58,7 +58,7 @@ def fill_pool(server):
 
 
 @pytest.mark.parametrize(
-    "sessions", [3, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(7200)])]
+    "sessions", [WARM + 2, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(7200)])]
 )
 def test_nothing_is_left(tmp_path, monkeypatch, sessions):
     if not BROWSERS["chrome"].builds(load_settings()):

@@ -4,6 +4,7 @@ import { isSoftware, requestAdapter } from "../webgpu/device.js";
 import { completion, settle } from "../webgpu/waiting.js";
 import { openContext } from "../webnn/context.js";
 import { passTimes } from "./clock.js";
+import { withheld, withoutSubgroups } from "./device.js";
 import { formatsOf, readModel, weightBytes } from "./onnx.js";
 import { attend, elsewhere, listen, placements } from "./placement.js";
 import { HostIo, GpuIo } from "./tensors.js";
@@ -48,6 +49,10 @@ export class OrtBackend {
     this.io = null;
     /** @type {{device: GPUDevice, software: boolean} | null} */
     this.gpu = null;
+    /** @type {GPUDevice | null} the device that it is given, where that is not its own */
+    this.given = null;
+    /** @type {string | null} */
+    this.withheld = null;
     /** @type {Completion | null} */
     this.completion = null;
     /** @type {OnnxModel} */
@@ -65,12 +70,16 @@ export class OrtBackend {
   static async open(program, task, base) {
     const [graph, ...others] = Object.values(program.entries);
     if (others.length || program.states.length) throw new Error("ort-web: no form for states and several entries yet");
-    const f16 = task.platform === "webgpu" && (await hasF16(task.device)) && "model.f16.onnx" in task.models;
+    const adapter = task.platform === "webgpu" ? await adapterOf(task.device) : null;
+    const f16 = adapter?.features.has("shader-f16") && "model.f16.onnx" in task.models;
     const activations = f16 ? "f16" : "f32";
     const response = await fetch(base + task.models[`model.${activations}.onnx`], { cache: "no-store" });
     if (!response.ok) throw new Error(`GET ${response.url} answered ${response.status}`);
     const bytes = new Uint8Array(await response.arrayBuffer());
-    return new OrtBackend(graph, bytes, activations, task, base);
+    const backend = new OrtBackend(graph, bytes, activations, task, base);
+    backend.withheld = adapter && withheld(adapter);
+    if (adapter && backend.withheld) backend.given = await withoutSubgroups(adapter);
+    return backend;
   }
 
   /** Load the runtime; its WebAssembly is instantiated when the session is made. */
@@ -93,6 +102,7 @@ export class OrtBackend {
       });
       provider = { name: "webnn", context, ...(this.task.device === "auto" ? {} : { deviceType: this.task.device }) };
     }
+    if (this.given) provider = { name: "webgpu", device: this.given };
     const where = this.platform === "webgpu" ? { preferredOutputLocation: "gpu-buffer" } : {};
     const options = { executionProviders: [provider], logSeverityLevel, ...where };
     return this.ort.InferenceSession.create(this.bytes, options);
@@ -101,7 +111,9 @@ export class OrtBackend {
   async compile() {
     this.session = await this.guarded("compile", () => this.makeSession(QUIET));
     if (this.platform === "webgpu") {
-      const device = /** @type {GPUDevice & {adapterInfo?: GPUAdapterInfo}} */ (await this.ort.env.webgpu.device);
+      const device = /** @type {GPUDevice & {adapterInfo?: GPUAdapterInfo}} */ (
+        this.given ?? (await this.ort.env.webgpu.device)
+      );
       device.lost.then((info) => {
         this.lost = `GPUDevice lost (${info.reason}): ${info.message}`;
       });
@@ -239,6 +251,7 @@ export class OrtBackend {
         graph_capture: false,
         inputs_and_outputs: this.gpu ? "GPU buffers" : "memory of the page",
         threads: this.ort.env.wasm.numThreads ?? null,
+        withheld: this.withheld,
         device_features: device ? [...device.features].sort() : null,
         plain_waits_ms: this.completion && { first: this.completion.first_ms, next: this.completion.next_ms },
         ...(info
@@ -262,8 +275,8 @@ export class OrtBackend {
   }
 }
 
-/** Whether the adapter that onnxruntime will be given has `shader-f16`. @param {string} device */
-async function hasF16(device) {
+/** The adapter that onnxruntime will be given too. @param {string} device */
+async function adapterOf(device) {
   if (!navigator.gpu) {
     throw new StageError("probe", new Error("navigator.gpu is undefined: this browser has no WebGPU"), {
       outcome: "unsupported",
@@ -273,5 +286,5 @@ async function hasF16(device) {
   if (!adapter) {
     throw new StageError("probe", new Error("navigator.gpu.requestAdapter() resolved to null"), { outcome: "unsupported" });
   }
-  return adapter.features.has("shader-f16");
+  return adapter;
 }

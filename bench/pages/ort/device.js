@@ -1,0 +1,40 @@
+/**
+ * The device that onnxruntime runs on is its own, with one exception. Its kernels are written for subgroups of eight
+ * lanes and more: on SwiftShader, which has four, its flash attention is 6 % off beyond 16 tokens, and right without
+ * `subgroups` (onnxruntime-web 1.30.0, Chromium 153). There it is given a device without them, and the row says so.
+ */
+
+const LEAST_LANES = 8;
+const FEATURES = /** @type {GPUFeatureName[]} */ (["shader-f16", "timestamp-query"]);
+const LIMITS = /** @type {const} */ ([
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+]);
+
+/**
+ * What is kept from onnxruntime, in words; null on any adapter but those.
+ * @param {GPUAdapter} adapter
+ */
+export function withheld(adapter) {
+  const { subgroupMaxSize } = /** @type {GPUAdapterInfo & {subgroupMaxSize?: number}} */ (adapter.info);
+  const has = adapter.features.has(/** @type {GPUFeatureName} */ ("subgroups"));
+  if (!has || !subgroupMaxSize || subgroupMaxSize >= LEAST_LANES) return null;
+  return `subgroups: this adapter's have ${subgroupMaxSize} lanes, with which its flash attention is wrong`;
+}
+
+/**
+ * A device with everything that onnxruntime asks for but subgroups.
+ * @param {GPUAdapter} adapter
+ */
+export function withoutSubgroups(adapter) {
+  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
+  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+  return adapter.requestDevice({ requiredFeatures, requiredLimits });
+}
