@@ -280,7 +280,7 @@ def test_a_broken_results_db(tmp_path):
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("UPDATE run SET browser_label = 'other'")
         raw.commit()
-    with pytest.raises(InputError, match="no results database of crossbench"):
+    with pytest.raises(InputError, match="not a results database of crossbench"):
         read_foreign(path)
 
 
