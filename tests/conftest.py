@@ -70,3 +70,8 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("skipped, and not on the list of tests/skips.py")
         for place, reason in sorted(_unlisted.items()):
             terminalreporter.line(f"{place}: {reason}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first: begun last, it would be what one worker does while the other has nothing left."""
+    items.sort(key=lambda item: item.path.name != "test_docs_run.py")
