@@ -73,5 +73,5 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: begun last, it would be what one worker does while the other has nothing left."""
+    """The longest file first: begun last, it would keep one worker while the other has nothing left."""
     items.sort(key=lambda item: item.path.name != "test_docs_run.py")

@@ -1,6 +1,6 @@
 /**
  * The device that onnxruntime runs on is its own, with one exception. Its kernels are written for subgroups of eight
- * lanes and more: on SwiftShader, which has four, its flash attention is 6 % off beyond 16 tokens, and right without
+ * lanes and more: on SwiftShader, which has four, whole rows are 6 % off beyond 16 tokens, and right without
  * `subgroups` (onnxruntime-web 1.30.0, Chromium 153). There it is given a device without them, and the row says so.
  */
 
@@ -26,7 +26,7 @@ export function withheld(adapter) {
   const { subgroupMaxSize } = /** @type {GPUAdapterInfo & {subgroupMaxSize?: number}} */ (adapter.info);
   const has = adapter.features.has(/** @type {GPUFeatureName} */ ("subgroups"));
   if (!has || !subgroupMaxSize || subgroupMaxSize >= LEAST_LANES) return null;
-  return `subgroups: this adapter's have ${subgroupMaxSize} lanes, with which its flash attention is wrong`;
+  return `subgroups: this adapter's have ${subgroupMaxSize} lanes, with which its answers are wrong`;
 }
 
 /**
