@@ -1,7 +1,7 @@
 /**
- * The device that onnxruntime runs on is its own, with one exception. Its kernels are written for subgroups of eight
- * lanes and more: on SwiftShader, which has four, whole rows are 6 % off beyond 16 tokens, and right without
- * `subgroups` (onnxruntime-web 1.30.0, Chromium 153). There it is given a device without them, and the row says so.
+ * The device that onnxruntime runs on is its own, with one exception. On SwiftShader, whose subgroups have four lanes,
+ * its answers are 6 % off beyond 16 tokens, and right without `subgroups` (onnxruntime-web 1.30.0, Chromium 153); why
+ * was not isolated. Below eight lanes it is given a device without them, and the row says so.
  */
 
 const LEAST_LANES = 8;
