@@ -48,6 +48,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.long
 def test_each_arm_once_a_block_and_the_estimate_holds(capfd):
     assert main(["campaign", "run", "small.toml"]) == 0
     with open_store(create=False) as store:

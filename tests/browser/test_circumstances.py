@@ -137,6 +137,7 @@ def test_a_soft_limit_is_raised():
     assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
 
 
+@pytest.mark.long  # it stands still for 25 s
 def test_a_harness_that_is_stopped_and_goes_on():
     """As by Ctrl-Z and `fg`: the browser went on meanwhile, and nothing is wrong with the run."""
     require("chrome")

@@ -189,8 +189,15 @@ def test_the_policy_of_the_page_lets_its_own_script_run_and_no_other(opened):
     assert opened.execute_script("return window.other ?? null") is None
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1280),
+        ("dark", 400),
+        pytest.param("light", 400, marks=pytest.mark.long),
+        pytest.param("dark", 1280, marks=pytest.mark.long),
+    ],
+)
 def test_axe_finds_no_barrier(opened, width, scheme, path, tmp_path):
     if not AXE.is_file():
         pytest.skip("axe-core is not there: make types fetches it")

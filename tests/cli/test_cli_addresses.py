@@ -49,8 +49,9 @@ def test_a_tilde_is_the_home_folder(url, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "said"),
-    [("mode=rw", "mode=rw"), ("mode=ro&mode=rwc", "mode="),
+    [("mode=rw", "mode=rw"),
      *(pytest.param(*one, marks=pytest.mark.long) for one in (
+         ("mode=ro&mode=rwc", "mode="),
          ("timeout=3", "timeout=3"), ("uri=true&mode=ro", "uri=true"), ("Mode=ro", "Mode=ro"),
          ("immutable=1", "immutable=1")))],
 )  # fmt: skip

@@ -18,8 +18,8 @@ COMMANDS = [
     "browsers list", "db check", "db upgrade", "db backup", "campaign schedule --list", "--version", "--help",
 ]  # fmt: skip
 
-# One that prints a table, one that draws, one that refuses, and Typer's own.
-EVERYDAY = {"query", "report", "campaign schedule --list", "--help"}
+# One that prints a table, and Typer's own.
+EVERYDAY = {"query", "--help"}
 
 
 def shell(line, **environment):

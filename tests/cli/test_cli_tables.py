@@ -49,7 +49,7 @@ ROW = st.tuples(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(
     st.lists(ROW, max_size=6),
     st.integers(40, 200),
