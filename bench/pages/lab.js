@@ -3,7 +3,7 @@ import { guarded, openDevice } from "./webgpu/device.js";
 import * as kernels from "./webgpu/kernels.js";
 import { Memory } from "./webgpu/memory.js";
 import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
-import { settle } from "./webgpu/waiting.js";
+import { readBack, settle } from "./webgpu/waiting.js";
 import { SOFTWARE_TILE, TILES, turnOf } from "./webgpu/tuning.js";
 import { WebNnBackend } from "./webnn/backend.js";
 import { words } from "./runtime/errors.js";
@@ -108,19 +108,6 @@ function bind(gpu, dispatch, { memory, values }, pipeline) {
     layout: pipeline.getBindGroupLayout(0),
     entries: dispatch.bindings.map(([binding, r]) => ({ binding, resource: { buffer: memory.of(r, values) } })),
   });
-}
-
-/** @param {Gpu} gpu @param {GPUBuffer} source @param {number} size */
-async function readBack(gpu, source, size) {
-  const padded = Math.ceil(size / 4) * 4;
-  const staging = gpu.device.createBuffer({ size: padded, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-  const encoder = gpu.device.createCommandEncoder();
-  encoder.copyBufferToBuffer(source, 0, staging, 0, padded);
-  gpu.device.queue.submit([encoder.finish()]);
-  await settle(gpu, staging.mapAsync(GPUMapMode.READ));
-  const copy = staging.getMappedRange().slice(0, size);
-  staging.destroy();
-  return copy;
 }
 
 /** Run a kernel once; its output in base64 float32. @param {Case} given */

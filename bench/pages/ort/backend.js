@@ -1,7 +1,7 @@
 import { StageError } from "../runtime/errors.js";
 import { summary } from "../runtime/identity.js";
 import { isSoftware, requestAdapter } from "../webgpu/device.js";
-import { completion, settle } from "../webgpu/waiting.js";
+import { completion, readBack, settle } from "../webgpu/waiting.js";
 import { openContext } from "../webnn/context.js";
 import { passTimes } from "./clock.js";
 import { withheld, withoutSubgroups } from "./device.js";
@@ -191,7 +191,7 @@ export class OrtBackend {
     const begin = performance.now();
     for (let i = 0; i < GPU_PASSES && (i === 0 || performance.now() - begin < budget_ms); i++) {
       if (!gpu.software) await this.run(entry, 1); // a GPU that waited has clocked down
-      const time = await passTimes(gpu.device, () => this.run(entry, 1), (buffer, bytes) => io.readBuffer(buffer, bytes));
+      const time = await passTimes(gpu.device, () => this.run(entry, 1), (buffer, bytes) => readBack(gpu, buffer, bytes));
       if (time !== null) times.push(time);
     }
     times.sort((a, b) => a - b);

@@ -1,4 +1,4 @@
-import { settle } from "../webgpu/waiting.js";
+import { readBack } from "../webgpu/waiting.js";
 
 /** @import {Waiting} from "../webgpu/waiting.js" */
 /** @import {Graph, Inputs, Outputs} from "../runtime/types.d.ts" */
@@ -85,24 +85,10 @@ export class GpuIo {
     for (const name of this.names) {
       const { buffer, type, elements } = this.place(name);
       const half = type === "float16";
-      const bytes = await this.readBuffer(buffer, elements * (half ? 2 : 4));
+      const bytes = await readBack(this.gpu, buffer, elements * (half ? 2 : 4));
       outputs.set(name, half ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes));
     }
     return outputs;
-  }
-
-  /** @param {GPUBuffer} source @param {number} bytes @returns {Promise<ArrayBuffer>} */
-  async readBuffer(source, bytes) {
-    const { device } = this.gpu;
-    const size = Math.ceil(bytes / 4) * 4;
-    const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(source, 0, staging, 0, size);
-    device.queue.submit([encoder.finish()]);
-    await settle(this.gpu, staging.mapAsync(GPUMapMode.READ));
-    const copy = staging.getMappedRange().slice(0, bytes);
-    staging.destroy();
-    return copy;
   }
 
   destroy() {

@@ -5,7 +5,7 @@ import { Entry, halves } from "./entry.js";
 import { schemeOf } from "./kernels.js";
 import { Memory } from "./memory.js";
 import { Pipelines } from "./pipelines.js";
-import { completion, settle } from "./waiting.js";
+import { completion, readBack, settle } from "./waiting.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Completion} from "./waiting.js" */
@@ -142,18 +142,7 @@ export class WebGpuBackend {
 
   /** @param {GPUBuffer} source @param {number} bytes @returns {Promise<ArrayBuffer>} */
   async readBuffer(source, bytes) {
-    const { device } = this.gpu;
-    const size = Math.ceil(bytes / 4) * 4;
-    return guarded(this.gpu, "verify", async () => {
-      const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-      const encoder = device.createCommandEncoder();
-      encoder.copyBufferToBuffer(source, 0, staging, 0, size);
-      device.queue.submit([encoder.finish()]);
-      await settle(this.gpu, staging.mapAsync(GPUMapMode.READ));
-      const copy = staging.getMappedRange().slice(0, bytes);
-      staging.destroy();
-      return copy;
-    });
+    return guarded(this.gpu, "verify", () => readBack(this.gpu, source, bytes));
   }
 
   /**

@@ -103,3 +103,23 @@ export async function completion(gpu) {
   to.destroy();
   return { completion_ms: quantile(next_ms, 0.5), first_ms, next_ms };
 }
+
+/**
+ * The first bytes of a buffer, once what was submitted before has been done.
+ * @param {Waiting} gpu
+ * @param {GPUBuffer} source usable as COPY_SRC
+ * @param {number} bytes
+ * @returns {Promise<ArrayBuffer>}
+ */
+export async function readBack(gpu, source, bytes) {
+  const { device } = gpu;
+  const size = Math.ceil(bytes / 4) * 4;
+  const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const encoder = device.createCommandEncoder();
+  encoder.copyBufferToBuffer(source, 0, staging, 0, size);
+  device.queue.submit([encoder.finish()]);
+  await settle(gpu, staging.mapAsync(GPUMapMode.READ));
+  const copy = staging.getMappedRange().slice(0, bytes);
+  staging.destroy();
+  return copy;
+}
