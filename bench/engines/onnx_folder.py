@@ -19,8 +19,7 @@ from bench.export.onnx_weights import NotInOnnx
 from bench.models.bert_config import KINDS
 from bench.models.catalog import ModelSource
 from bench.plan.request import Scheme
-from bench.quantize.recipe import mixed as mix
-from bench.quantize.recipe import uniform
+from bench.quantize.recipe import planned
 
 # Bits -> the name that transformers.js gives the type, and what it appends to `model`.
 DTYPES = {16: ("fp16", "_fp16"), 8: ("q8", "_quantized"), 4: ("q4", "_q4"), 2: ("q2", "_q2")}
@@ -57,7 +56,7 @@ def write_folder(
     _check_source(source)
     length = min(_LENGTH, _most(source))
     weights = source.program(1, 1).weights
-    recipe = mix(weights, bits, group_size, scheme) if mixed else uniform(bits, group_size, scheme)
+    recipe = planned(weights, bits, raised=mixed, group_size=group_size, scheme=scheme)
     bundle = make(source, recipe, batch=1, sequence=length, progress=progress)
     table = json.loads(bundle.program_path.read_text(encoding="utf-8"))["quantization"]
     form = Form(

@@ -94,12 +94,24 @@ def mixed(weights: Iterable[Weight], bits: int, group_size: int = 32, scheme: Sc
     return Recipe(recipe.method, recipe.default, dict.fromkeys(critical, raised))
 
 
+def planned(
+    weights: Iterable[Weight], bits: int, *, raised: bool, group_size: int = 32, scheme: Scheme = "symmetric"
+) -> Recipe:
+    """The mixed recipe where critical matrices are to be `raised`, else the uniform one."""
+    if raised:
+        return mixed(weights, bits, group_size, scheme)
+    return uniform(bits, group_size, scheme)
+
+
 def recipe_of(request: Request, weights: Iterable[Weight], bits: int | None = None) -> Recipe:
     """The recipe that a request comes down to, at its own bits or at others."""
-    asked = request.bits if bits is None else bits
-    if request.mixed_precision:
-        return mixed(weights, asked, request.group_size, request.scheme)
-    return uniform(asked, request.group_size, request.scheme)
+    return planned(
+        weights,
+        request.bits if bits is None else bits,
+        raised=request.mixed_precision,
+        group_size=request.group_size,
+        scheme=request.scheme,
+    )
 
 
 def bits_mean(weights: Iterable[Weight], recipe: Recipe) -> float:

@@ -39,8 +39,7 @@ class Source:
 
 def packed(program, tensors, bits, *, mixed=False, group=32, scheme="symmetric"):
     """Quantization table and packed tensors, as in a bundle."""
-    plain = recipes.uniform(bits, group, scheme)
-    recipe = recipes.mixed(program.weights, bits, group, scheme) if mixed else plain
+    recipe = recipes.planned(program.weights, bits, raised=mixed, group_size=group, scheme=scheme)
     table = quantization(program.weights, recipe)
     stored, exponents = pack_weights(Source(tensors), program.weights, recipe)
     return {name: {**how, "exponent": exponents.get(name, 0)} for name, how in table.items()}, stored
