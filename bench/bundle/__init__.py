@@ -28,7 +28,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from bench.bundle.cache import bundles_root, cached, prune
-from bench.bundle.calls import INPUT_SETS, answers, labelled
+from bench.bundle.calls import INPUT_SETS, Held, answers, labelled, written
 from bench.bundle.weights import F32, Lazy, PackedWeights, Tensors, data_bytes, pack_weights, quantization
 from bench.models.catalog import ModelSource
 from bench.models.fetch import Progress
@@ -38,6 +38,7 @@ from bench.quantize.recipe import LEAST_SQUARES, Recipe, bits_mean
 
 FORMAT = "webquant.bundle/2"  # part of every key: another quantizer, reference or layout is another format
 _WEIGHTS, _OUTPUTS = "weights.safetensors", "outputs.safetensors"
+_WRITTEN = "written"
 __all__ = ["INPUT_SETS", "Bundle", "Verified", "beside", "make", "prune"]
 
 
@@ -50,12 +51,14 @@ class Verified:
         entry: the graph that runs.
         first: whether the states are reset before it.
         forced: states that are given the unquantized model's values before it.
+        verified: whether its answer is held to the reference.
     """
 
     label: str
     entry: str
     first: bool
     forced: tuple[str, ...]
+    verified: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,19 @@ class Bundle:
         """Outputs of each call by its label, float32, from the unquantized weights."""
         return self._of_calls(load_file(self.reference_path), "fp32.")
 
+    def written(self, prefix: str = "") -> Tensors:
+        """What the model writes by itself, as `bench.bundle.calls.written` gives it; empty for other models.
+
+        Args:
+            prefix: `fp32.` for what the unquantized model writes.
+        """
+        start = f"{prefix}{_WRITTEN}."
+        return {
+            name.removeprefix(start): value
+            for name, value in load_file(self.reference_path).items()
+            if name.startswith(start)
+        }
+
     def _of_calls(self, tensors: Tensors, prefix: str) -> dict[str, Tensors]:
         found: dict[str, Tensors] = {}
         for call in self.calls:
@@ -128,6 +144,7 @@ def make(
     *,
     batch: int = 1,
     sequence: int = 128,
+    generate: int | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -138,6 +155,7 @@ def make(
         recipe: which matrix is stored how.
         batch: sentences.
         sequence: tokens a sentence.
+        generate: tokens that a language model writes; its default where None.
         cache: root of the cache; `cache_root()` by default.
         progress: told in a few words what takes time.
 
@@ -145,7 +163,7 @@ def make(
         InputError: config, weights and shape contradict each other, or a weight is not finite.
     """
     root = bundles_root(cache)
-    program = source.program(batch, sequence)
+    program = source.program(batch, sequence, generate)
     sets = [source.calls(program, batch, seed) for seed in range(INPUT_SETS)]
     work = _Work(source, recipe, program, sets, batch, sequence, progress or (lambda _: None))
     method = [] if recipe.method == LEAST_SQUARES else [recipe.method]
@@ -167,12 +185,14 @@ def make(
         key=key,
         program=program,
         recipe=recipe,
-        calls=tuple(Verified(n, call.entry, "+" not in n, call.forced) for n, call in labelled(sets)),
+        calls=tuple(
+            Verified(n, call.entry, "+" not in n, call.forced, call.verified) for n, call in labelled(sets)
+        ),
         program_path=shape / "program.json",
         weights_path=weights,
         inputs_path=shape / "inputs.safetensors",
         reference_path=shape / "reference.safetensors",
-        weight_bytes=data_bytes(weights),
+        weight_bytes=data_bytes(weights, program.weights),
         weight_bytes_fp16=2 * program.parameters,
         bits_mean=bits_mean(program.weights, recipe),
         parameters=program.parameters,
@@ -201,7 +221,10 @@ class _Work:
         return quantization(self.program.weights, self.recipe)
 
     def answers(self, weights: Mapping[str, F32], forced: Tensors | None = None) -> Tensors:
-        return answers(self.source, self.program, weights, self.sets, self.batch, self.sequence, forced)
+        held = Held(weights, self.program)
+        found = answers(self.source, self.program, held, self.sets, self.batch, self.sequence, forced)
+        own = written(self.program, held, self.sets)
+        return {**found, **{f"{_WRITTEN}.{name}": value for name, value in own.items()}}
 
     def write_weights(self, folder: Path) -> None:
         self.say(f"quantizing {self.source.name} to {self.recipe.default.bits} bits")

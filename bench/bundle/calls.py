@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from bench.reference.execute import run
 
 INPUT_SETS = 2
 _JOINT_ROWS = 4096  # up to this many rows, all input sets run as one batch, so weights are unpacked once
+# Of a large model fewer of the tokens that it writes are compared: parameters x tokens, a minute of NumPy.
+_MOST_WRITTEN = 200_000_000_000
+_KEPT = 8  # logits kept of each choice: enough to tell a near tie from a wrong one
 
 Tensors = dict[str, NDArray[Any]]
 Weights = Mapping[str, NDArray[np.float32]]
@@ -53,6 +57,8 @@ def answers(
     found: Tensors = {}
     states = program.zeros()
     for label, call in labelled(sets):
+        if not call.verified:
+            continue
         if "+" not in label:
             states = program.zeros()
         for name in call.forced:
@@ -63,6 +69,68 @@ def answers(
         outputs = run(program, weights, call.inputs, entry=call.entry, states=states)
         found.update({f"{label}.{name}": np.ascontiguousarray(v) for name, v in outputs.items()})
     return found
+
+
+def written(program: Program, weights: Weights, sets: Sets) -> Tensors:
+    """What the model writes by itself after its prompt; empty where it writes nothing or nobody could wait.
+
+    Returns:
+        `tokens` int32 [n]; of the logits that chose each, `best` int32 [n, k], the indices of the largest,
+        `scores` float32 [n, k], these themselves, and `rms` float32 [n], over all.
+    """
+    phase = program.writing
+    if phase is None or program.transcript is None:
+        return {}
+    way = next((calls for calls in sets if any(call.entry == phase.entry for call in calls)), ())
+    count = min(phase.calls, _MOST_WRITTEN // max(program.parameters, 1))
+    if count < 1 or not way or not way[0].verified:
+        return {}
+    states = program.zeros()
+    logits: list[NDArray[np.float32]] = []
+    for call in way:
+        if call.entry == phase.entry:
+            break
+        logits = [run(program, weights, call.inputs, entry=call.entry, states=states)["logits"][0]]
+    begin = int(states["length"][0])
+    while len(logits) < count:
+        logits.append(run(program, weights, {}, entry=phase.entry, states=states)["logits"][0])
+    rows = np.stack(logits)
+    best = np.argsort(-rows, axis=1, kind="stable")[:, :_KEPT].astype(np.int32)
+    return {
+        "tokens": states[program.transcript][begin : begin + count].copy(),
+        "best": best,
+        "scores": np.take_along_axis(rows, best, axis=1),
+        "rms": np.sqrt(np.square(rows.astype(np.float64)).mean(axis=1)).astype(np.float32),
+    }
+
+
+class Held(Mapping[str, NDArray[np.float32]]):
+    """Weights that stay once they were looked up, for a program that is called often.
+
+    Args:
+        weights: looked up once each.
+        program: whose weights they are; where they take more than a third of the machine's memory, none stays.
+    """
+
+    def __init__(self, weights: Weights, program: Program) -> None:
+        self._weights = weights
+        self._kept: dict[str, NDArray[np.float32]] = {}
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self._keeps = bool(program.states) and 4 * program.parameters < memory / 3
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        if name in self._kept:
+            return self._kept[name]
+        value = self._weights[name]
+        if self._keeps:
+            self._kept[name] = value
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
 
 
 def _jointly(source: ModelSource, weights: Weights, sets: Sets, batch: int, sequence: int) -> Tensors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def pack_weights(
         values = source.load(name).reshape(weight.shape)  # a convolution's has an axis more in the file
         try:
             if name not in table:
-                tensors[name] = to_f16(values)
+                tensors[name] = values if weight.role == "constant" else to_f16(values)
                 continue
             parts, exponent = formats.store(values, table[name], recipe.method)
         except ValueError as error:
@@ -110,8 +111,9 @@ class PackedWeights(Lazy):
         return formats.restore(parts, how, self._columns[name], self.exponents.get(name, 0))
 
 
-def data_bytes(path: Path) -> int:
-    """Bytes of all tensors of a safetensors file."""
+def data_bytes(path: Path, weights: Iterable[Weight]) -> int:
+    """Bytes of all tensors of a safetensors file but the computed tables of `weights`, which no model stores."""
     # The format: u64 length of the header, the header, the tensors' bytes without gaps.
     with path.open("rb") as stream:
-        return path.stat().st_size - 8 - int.from_bytes(stream.read(8), "little")
+        whole = path.stat().st_size - 8 - int.from_bytes(stream.read(8), "little")
+    return whole - sum(4 * math.prod(weight.shape) for weight in weights if weight.role == "constant")

@@ -34,7 +34,11 @@ class Builder:
 
     def layout(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every tensor as a checkpoint has it."""
-        return {name: self._in_file.get(name, weight.shape) for name, weight in self.weights.items()}
+        return {
+            name: self._in_file.get(name, weight.shape)
+            for name, weight in self.weights.items()
+            if weight.role != "constant"
+        }
 
     def node(
         self,
@@ -46,9 +50,10 @@ class Builder:
         attrs: Mapping[str, int | float | str] | None = None,
         *,
         output: str | None = None,
+        updates: tuple[str, ...] = (),
     ) -> str:
         """Append an operator; the name of its output."""
-        node = Node(op, name, inputs, output or name, shape, weights, dict(attrs or {}))
+        node = Node(op, name, inputs, output or name, shape, weights, dict(attrs or {}), updates)
         self.nodes.append(node)
         self._shapes[node.output] = shape
         return node.output
@@ -72,13 +77,15 @@ class Builder:
         *,
         bias: bool = True,
         output: str | None = None,
+        wide: bool = False,
     ) -> str:
         """x W^T (+ b) with the tensors `base.weight` [n, K] and `base.bias`."""
         rows, k = self.shape_of(x)
         weights = [self.take(f"{base}.weight", (n, k), role)]
         if bias:
             weights.append(self.take(f"{base}.bias", (n,), "vector"))
-        return self.node("linear", name, (x,), (rows, n), tuple(weights), output=output)
+        attrs = {"wide": 1} if wide else None
+        return self.node("linear", name, (x,), (rows, n), tuple(weights), attrs, output=output)
 
     def norm(self, name: str, x: str, base: str, epsilon: float, output: str | None = None) -> str:
         """Layer normalization with the tensors `base.weight` and `base.bias`, or TensorFlow's old names."""
@@ -96,6 +103,11 @@ class Builder:
     def activation(self, name: str, x: str, kind: str, *, output: str | None = None) -> str:
         """An activation of the graph's kinds."""
         return self.node("activation", name, (x,), self.shape_of(x), attrs={"kind": kind}, output=output)
+
+    def constant(self, name: str, shape: tuple[int, ...]) -> str:
+        """Declare a table that the family computes."""
+        self.weights[name] = Weight(name, shape, "constant")
+        return name
 
     def take(
         self, name: str, shape: tuple[int, ...], role: Role, in_file: tuple[int, ...] | None = None

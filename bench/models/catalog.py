@@ -205,16 +205,38 @@ class ModelSource:
         return sorted(set(self.model.stored) - read)
 
     def load(self, name: str) -> NDArray[np.float32]:
-        """One tensor as float32."""
+        """One tensor as float32, or a table that the family computes."""
+        if name not in self.tensors:
+            computed = family_of(self.config).constants(self.config)
+            if name in computed:
+                return computed[name]
         return self.model.load(name)
 
-    def program(self, batch: int, sequence: int) -> Program:
-        """The program at one shape; InputError where config, weights and shape contradict each other."""
-        where = self.name
+    @property
+    def writes(self) -> bool:
+        """Whether it is a language model, whose program takes `generate`."""
+        return family_of(self.config).writes
+
+    def program(self, batch: int, sequence: int, generate: int | None = None) -> Program:
+        """The program at one shape.
+
+        Args:
+            batch: sequences.
+            sequence: tokens of each.
+            generate: tokens that a language model writes after them; the family's default where None.
+
+        Raises:
+            InputError: config, weights and shape contradict each other, or `generate` is given to a model
+                that writes no text.
+        """
+        where, family = self.name, family_of(self.config)
+        if generate is not None and not family.writes:
+            raise InputError(f"generate {generate}: {self.name} writes no text; leave --generate away")
         if isinstance(self.model, ModelFolder):
             files = self.model.files
             where = str(files[0] if len(files) == 1 else self.model.root)
-        return family_of(self.config).build(
+        more = {"generate": generate} if family.writes else {}
+        return family.build(
             self.config,
             self.tensors,
             batch=batch,
@@ -222,6 +244,7 @@ class ModelSource:
             name=self.name,
             pooling=self.pooling,
             where=where,
+            **more,
         )
 
     def calls(self, program: Program, batch: int, seed: int) -> list[Call]:
@@ -286,6 +309,8 @@ def _checked(source: ModelSource) -> ModelSource:
     """
     program = source.program(1, 1)
     for weight in program.weights:
+        if weight.role == "constant":
+            continue
         if isinstance(source.model, ModelFolder) and not source.model.is_finite(weight.name):
             file = source.model.stored[weight.name].file
             raise InputError(f"{file}: tensor {weight.name} is not finite: it holds NaN or infinity")

@@ -10,27 +10,11 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from bench.errors import InputError
-from bench.models import bert, bert_config, speech, tokenize, whisper
-from bench.models.builder import Shapes
+from bench.models import bert, bert_config, llama, speech, tokenize, whisper
 from bench.models.graph import Graph
 from bench.models.program import Call, Program
-from bench.models.sentence_modules import Pooling
 
 Config = Mapping[str, Any]
-
-
-class _Build(Protocol):
-    def __call__(
-        self,
-        config: Config,
-        tensors: Shapes,
-        *,
-        batch: int,
-        sequence: int,
-        name: str,
-        pooling: Pooling | None = None,
-        where: str = "model.safetensors",
-    ) -> Program: ...
 
 
 class _Inputs(Protocol):
@@ -59,7 +43,8 @@ class Family:
 
     Attributes:
         check: raises InputError, one line naming the file, for a config that it does not support.
-        build: the program at one shape.
+        build: the program of a config, and of the tensors that there are, at `batch`, `sequence` and,
+            where it `writes`, `generate`; with a `name`, a `pooling` and, for messages, a file (`where`).
         layout: name -> shape of every tensor, as a checkpoint of that config has them.
         calls: what is called from a reset on, with inputs chosen by a seed: real text or speech where the
             folder has it.
@@ -68,10 +53,12 @@ class Family:
         name: as programs carry it.
         told_in: files of a folder, beside the tokenizer's, that its inputs come from.
         hears: whether it takes sound in.
+        writes: whether it chooses one token after the other, so that its program takes `generate`.
+        constants: tables that its programs read and no checkpoint has.
     """
 
     check: _Check
-    build: _Build
+    build: Callable[..., Program]
     layout: _Layout
     calls: _Calls
     copies: tuple[tuple[str, str], ...]
@@ -79,6 +66,8 @@ class Family:
     name: str
     told_in: tuple[str, ...] = ()
     hears: bool = False
+    writes: bool = False
+    constants: Callable[[Config], Mapping[str, NDArray[Any]]] = lambda config: {}
 
 
 def _one_call(inputs: _Inputs) -> _Calls:
@@ -110,7 +99,29 @@ _WHISPER = Family(
     (speech.CLIP, speech.WORDS),
     hears=True,
 )
-FAMILIES = {**dict.fromkeys(bert_config.MODEL_TYPES, _BERT), whisper.MODEL_TYPE: _WHISPER}
+
+
+def _written(config: Config, folder: Path | None, program: Program, batch: int, seed: int) -> list[Call]:
+    length = program.main.inputs[0].shape[1]
+    return llama.calls(config, llama.prompt_of(config, folder, length, 0), program, seed)
+
+
+_LLAMA = Family(
+    llama.read_geometry,
+    llama.build,
+    llama.layout,
+    _written,
+    llama.COPIES,
+    tokenize.without_tokenizer,
+    "llama",
+    writes=True,
+    constants=llama.constants,
+)
+FAMILIES = {
+    **dict.fromkeys(bert_config.MODEL_TYPES, _BERT),
+    whisper.MODEL_TYPE: _WHISPER,
+    **dict.fromkeys(llama.MODEL_TYPES, _LLAMA),
+}
 HEARING = frozenset(family.name for family in FAMILIES.values() if family.hears)
 
 

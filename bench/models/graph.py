@@ -17,7 +17,7 @@ Operators (inputs -> output; weights; attrs):
 | layer_norm     | x [R,H] -> [R,H]              | gamma [H], beta   | epsilon                               |
 | linear         | x [R,K] -> [R,N]              | W [N,K], (bias N) |                                       |
 | activation     | x -> same shape               |                   | kind: gelu, gelu_tanh, relu, tanh,    |
-|                |                               |                   | sigmoid                               |
+|                |                               |                   | sigmoid, silu                         |
 | attention      | q [B*T,H], k, v [B*S,H],      |                   | heads, scale, batch, sequence (T),    |
 |                | (mask [B,S])                  |                   | (keys: S, else T), (causal: 0 or 1)   |
 | unfold         | x [B*S,C] -> [B*T,C*kernel]   |                   | kernel, stride, padding, batch,       |
@@ -26,6 +26,25 @@ Operators (inputs -> output; weights; attrs):
 | first_token    | x [B*T,H] -> [B,H]            |                   | batch, sequence                       |
 | l2_normalize   | x [R,H] -> [R,H]              |                   | epsilon                               |
 | softmax        | x [R,H] -> [R,H] (last axis)  |                   |                                       |
+| multiply       | a, b -> same shape            |                   |                                       |
+| rms_norm       | x [R,G*H] -> same shape       | gamma [H]         | epsilon, (groups: G, else 1)          |
+| rope           | x [T,heads*D], length [1]     | table [P,D]       | heads                                 |
+| cached_        | q [T,heads*D], k, v [T,KV*D], |                   | heads, kv_heads (KV), scale           |
+|  attention     | key and value cache [C,KV*D], |                   |                                       |
+|                | length [1] -> [T,heads*D]     |                   |                                       |
+| last_token     | x [T,H] -> [1,H]              |                   |                                       |
+| next_token     | logits [1,V], token [1],      |                   | count                                 |
+|                | tokens [C+1], length [1] ->   |                   |                                       |
+|                | [1,1]                         |                   |                                       |
+
+`embedding`, `add` and `linear` may be `wide` (1): their output is float32 even where activations are halves.
+
+`rope` turns pairs (i, i + D/2) of each head by the angle whose cosine and sine the table has in columns i and
+i + D/2 (arXiv 2104.09864, in the order of the Hugging Face checkpoints); row t stands at position length + t.
+`cached_attention` writes k and v to the rows from `length` on of its caches, then attends: query t sees the
+rows 0 .. length + t, and heads / kv_heads neighbouring heads share a head of keys (arXiv 2305.13245). What
+would stand beyond the cache is left out. `next_token` adds `count` to `length`, and writes the index of the
+largest logit (the first of equals) to `token` and, at the new length, to `tokens`; its output is that logit.
 
 Every backend gives the same at the edges. A query of whose keys none counts (padding, or later ones under
 `causal`) gets zeros, however large the scores of those that do not count. So do a softmax of nothing but -inf
@@ -55,8 +74,14 @@ Op = Literal[
     "l2_normalize",
     "softmax",
     "unfold",
+    "multiply",
+    "rms_norm",
+    "rope",
+    "cached_attention",
+    "last_token",
+    "next_token",
 ]
-Role = Literal["attention", "embedding", "feed_forward", "head", "vector"]
+Role = Literal["attention", "embedding", "feed_forward", "head", "vector", "constant"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +96,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Weight:
-    """A parameter. `role` is what mixed precision decides by; a `vector` is never quantized."""
+    """A parameter. `role` is what mixed precision decides by; a `vector` is never quantized.
+
+    A `constant` is a table that the family computes: no parameter, kept in float32.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -79,7 +107,9 @@ class Weight:
 
     @property
     def parameters(self) -> int:
-        """Number of elements."""
+        """Number of elements; a constant has none that were learnt."""
+        if self.role == "constant":
+            return 0
         count = 1
         for size in self.shape:
             count *= size

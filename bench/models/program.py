@@ -48,11 +48,13 @@ class Call:
         inputs: its inputs by name.
         forced: states that hold the unquantized model's values before the call, so that one wrong token does
             not make all later ones wrong (teacher forcing).
+        verified: whether its answer is held to the reference; else it only says how others come about.
     """
 
     entry: str
     inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     forced: tuple[str, ...] = ()
+    verified: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Program:
         entries: graph by name.
         phases: in the order that they are timed in; the first is the main one.
         states: what lives on the device between calls.
+        transcript: the state int32 [positions] in which the tokens stand that the model has chosen, each at
+            its position; None where it chooses none.
     """
 
     name: str
@@ -74,11 +78,19 @@ class Program:
     entries: Mapping[str, Graph]
     phases: tuple[Phase, ...]
     states: tuple[State, ...] = ()
+    transcript: str | None = None
 
     @property
     def parameters(self) -> int:
         """Number of parameters over all weights."""
         return sum(weight.parameters for weight in self.weights)
+
+    @property
+    def writing(self) -> Phase | None:
+        """The phase that chooses a token a call; None where the model writes no text."""
+        if self.transcript is None:
+            return None
+        return next((phase for phase in self.phases if phase.unit == "token"), None)
 
     @property
     def main(self) -> Graph:
@@ -156,6 +168,7 @@ class Program:
             entries={name: Graph.from_json(graph) for name, graph in data["entries"].items()},
             phases=tuple(Phase(p["name"], p["entry"], p["unit"], p["calls"]) for p in data["phases"]),
             states=tuple(State(s["name"], tuple(s["shape"]), s["dtype"]) for s in data["states"]),
+            transcript=data["transcript"],
         )
 
 

@@ -67,13 +67,13 @@ class Recipe:
         return self.overrides.get(weight.name, self.default)
 
     def formats(self, weights: Iterable[Weight]) -> dict[str, Format]:
-        """Matrix -> its format; vectors are not in it, they are always float16."""
+        """Matrix -> its format; vectors (always float16) and constants (float32) are not in it."""
         return {weight.name: self.of(weight) for weight in matrices(weights)}
 
 
 def matrices(weights: Iterable[Weight]) -> tuple[Weight, ...]:
-    """The weights that quantization concerns: everything but vectors, embedding tables included."""
-    return tuple(weight for weight in weights if weight.role != "vector")
+    """The weights that quantization concerns: all but vectors and computed tables."""
+    return tuple(weight for weight in weights if weight.role not in ("vector", "constant"))
 
 
 def uniform(bits: int, group_size: int = 32, scheme: Scheme = "symmetric") -> Recipe:

@@ -215,12 +215,69 @@ def _softmax(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
     return _softmax_rows(x[0].astype(np.float64)).astype(np.float32)
 
 
+def _multiply(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    product: F32 = x[0] * x[1]
+    return product
+
+
+def _rms_norm(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    # Zhang and Sennrich 2019 (arXiv 1910.07467).
+    values = x[0].reshape(-1, len(w[0])).astype(np.float64)
+    scale = 1 / np.sqrt(np.square(values).mean(axis=1, keepdims=True) + float(node.attrs["epsilon"]))
+    normal: F32 = (values * scale * w[0]).astype(np.float32)
+    return normal.reshape(x[0].shape)
+
+
+def _rope(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    rows, heads = x[0].shape[0], int(node.attrs["heads"])
+    angles = w[0][int(x[1][0]) : int(x[1][0]) + rows]
+    cosine, sine = np.split(angles[:, None, :], 2, axis=-1)
+    left, right = np.split(x[0].reshape(rows, heads, -1), 2, axis=-1)
+    turned = np.concatenate([left * cosine - right * sine, right * cosine + left * sine], axis=-1)
+    return turned.reshape(x[0].shape)
+
+
+def _cached_attention(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    q, k, v, keys, values, length = x
+    rows, heads, shared = len(q), int(node.attrs["heads"]), int(node.attrs["kv_heads"])
+    begin = int(length[0])
+    keys[begin : begin + rows], values[begin : begin + rows] = k, v
+    seen = begin + rows
+    query = q.reshape(rows, heads, -1).transpose(1, 0, 2)
+    # Head h of the queries reads head h // (heads / shared) of the keys.
+    key, value = (
+        np.repeat(cache[:seen].reshape(seen, shared, -1).transpose(1, 0, 2), heads // shared, axis=0)
+        for cache in (keys, values)
+    )
+    later = np.arange(seen)[None, :] > begin + np.arange(rows)[:, None]
+    result = np.empty_like(query)
+    for head in range(heads):  # one at a time: the scores of all heads in float64 would not fit
+        scores = (query[head] @ key[head].T).astype(np.float64) * float(node.attrs["scale"])
+        scores[later] = -np.inf
+        result[head] = _softmax_rows(scores).astype(np.float32) @ value[head]
+    return np.ascontiguousarray(result.transpose(1, 0, 2)).reshape(q.shape)
+
+
+def _last_token(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    return x[0][-1:].copy()
+
+
+def _next_token(node: Node, x: list[NDArray[Any]], w: list[F32]) -> F32:
+    logits, token, tokens, length = x
+    token[0] = np.argmax(logits[0])
+    length += int(node.attrs["count"])
+    if length[0] < len(tokens):
+        tokens[length[0]] = token[0]
+    return logits[:, token[0] : token[0] + 1].copy()
+
+
 _ACTIVATIONS: dict[str, Callable[[F32], NDArray[Any]]] = {
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "relu": lambda x: np.maximum(x, 0),
     "tanh": lambda x: np.tanh(x.astype(np.float64)),
     "sigmoid": lambda x: 0.5 * (1 + np.tanh(0.5 * x.astype(np.float64))),
+    "silu": lambda x: 0.5 * x * (1 + np.tanh(0.5 * x.astype(np.float64))),
 }
 # Node, inputs (states among them, to be written in place where the node updates them), weights -> output.
 OPERATORS: dict[str, Callable[[Node, list[NDArray[Any]], list[F32]], F32]] = {
@@ -235,4 +292,10 @@ OPERATORS: dict[str, Callable[[Node, list[NDArray[Any]], list[F32]], F32]] = {
     "l2_normalize": _l2_normalize,
     "softmax": _softmax,
     "unfold": _unfold,
+    "multiply": _multiply,
+    "rms_norm": _rms_norm,
+    "rope": _rope,
+    "cached_attention": _cached_attention,
+    "last_token": _last_token,
+    "next_token": _next_token,
 }
