@@ -15,7 +15,8 @@ from bench.cli.flags import AsJson
 from bench.cli.tables import Cell, console, print_table, say
 from bench.errors import InputError
 from bench.models import bert_config
-from bench.models.catalog import CATALOG, Entry, ModelSource, is_cached, resolve
+from bench.models.catalog import ModelSource, is_cached, resolve
+from bench.models.entries import CATALOG, Entry
 from bench.models.families import family_of
 from bench.settings import cache_root, check_cache
 
