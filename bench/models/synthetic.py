@@ -123,7 +123,7 @@ GEOMETRIES: dict[str, dict[str, Any]] = {
         "rope_theta": 1000000.0,
         "tie_word_embeddings": True,
     },
-    # 150,464 parameters; a head of its own, a vocabulary that no tile divides.
+    # 150,528 parameters; a vocabulary that no tile divides.
     "llama-tiny": {
         **_LLAMA,
         "vocab_size": 1003,
