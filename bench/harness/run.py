@@ -147,6 +147,7 @@ def _attempt(
             recipe,
             batch=request.batch_size,
             sequence=request.sequence_length,
+            generate=getattr(request, "generate", None),
             progress=tell,
         )
         engine.files(request, attempt.bundle)  # what it makes of the bundle is kept, like the bundle
@@ -199,6 +200,7 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "verdicts": found.verdicts,
             "notes": found.effective.get("notes"),
             **{key: found.timing.get(key) for key in _HOW_TIMED},
+            **({"written": found.generated} if found.generated else {}),
             **({"phases": later} if (later := _later_phases(found)) else {}),
             "canary": found.canary.get("canary"),
             "kept_busy": found.kept_busy(),
