@@ -29,7 +29,7 @@ export class Memory {
     for (const limit of /** @type {const} */ (["maxStorageBufferBindingSize", "maxBufferSize"])) {
       const most = this.device.limits[limit];
       if (size > most) {
-        const error = new Error(`${limit} is ${most} bytes on this adapter; ${label} takes ${size}`);
+        const error = new Error(`${label} of ${size} bytes exceeds the limit ${limit} of this adapter: ${most} bytes`);
         throw new StageError("build", error, { outcome: "unsupported" });
       }
     }

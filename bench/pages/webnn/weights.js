@@ -33,12 +33,12 @@ export class WebNnWeights {
   async hold(names) {
     this.held = new Map();
     for (const name of names) {
-      // A table that is an operand already is not read again (tied embeddings).
-      const made = this.made.has(`${name}:half`) || this.made.has(`${name}:integers`);
-      for (const part of ["", ".codes", ".scales", ".zeros"]) {
+      // What is an operand already is not read again (tied embeddings).
+      const made = (/** @type {string[]} */ ...keys) => keys.some((key) => this.made.has(name + key));
+      const parts = { "": made(""), ".codes": made(":half", ":integers"), ".scales": made(":scales"), ".zeros": made(":zeros") };
+      for (const [part, isMade] of Object.entries(parts)) {
         const key = name + part;
-        if (this.tensors.size(key) === undefined || (made && part === ".codes")) continue;
-        this.held.set(key, await this.tensors.bytes(key));
+        if (!isMade && this.tensors.size(key) !== undefined) this.held.set(key, await this.tensors.bytes(key));
       }
     }
   }
