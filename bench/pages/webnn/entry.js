@@ -63,16 +63,21 @@ export class WebNnEntry {
     const builder = tracked(this.builder);
     /** @type {Map<string, MLOperand>} */
     const known = new Map();
+    /** @type {Map<string, MLOperand>} */
+    const states = new Map();
+    const used = new Set();
     for (const { name, shape, dtype } of this.graph.inputs) {
       known.set(name, builder.input(name, { dataType: dtype, shape }));
     }
     for (const { name, shape, dtype } of this.program.states) {
       if (!this.reads.has(name)) continue;
-      known.set(name, builder.input(name, { dataType: dtype === "int32" ? "int32" : "float32", shape }));
+      states.set(name, builder.input(name, { dataType: dtype === "int32" ? "int32" : "float32", shape }));
     }
+    for (const [name, operand] of states) known.set(name, operand);
     const get = (/** @type {string} */ name) => {
       const operand = known.get(name);
       if (!operand) throw new Error(`${name} is not defined`);
+      if (operand === states.get(name)) used.add(name);
       return operand;
     };
     const set = (/** @type {string} */ state, /** @type {MLOperand} */ value) => known.set(state, value);
@@ -92,6 +97,7 @@ export class WebNnEntry {
     this.weights.held = new Map(); // the browser has its own copy now
     for (const name of this.graph.outputs) this.operands[name] = get(name);
     for (const name of this.updates) this.operands[nextOf(name)] = get(name);
+    this.reads = used; // a state that is only written is no input of the graph
   }
 
   async compile() {
