@@ -166,6 +166,7 @@ class SyntheticModel:
         if len(shape) > 1:
             table = "embeddings" in name or ".embed_" in name
             sigma = 0.02 if table else 1 / math.sqrt(math.prod(shape[1:]))
-            return normal * np.float32(sigma)
+            normal *= np.float32(sigma)
+            return normal
         centre = 1.0 if name.lower().endswith("norm.weight") else 0.0
         return np.float32(centre) + normal * np.float32(0.02)
