@@ -1,4 +1,4 @@
-"""A language model as one ONNX model, as onnxruntime's own tools leave it: caches in and out, the length free.
+"""A language model as one ONNX model, as onnxruntime's own tools leave it: caches in and out, a free length.
 
 Both entries of the program are calls of it: with the prompt, then with a token at a time. Beside `input_ids`
 it takes, for each layer I, `past_key_values.I.key` and `.value` [1, KV, capacity, D], and gives
@@ -40,8 +40,8 @@ class DecoderExporter(Exporter):
         size = node.shape[1] // int(node.attrs["heads"])
         if size % 8:
             raise NotInOnnx(
-                f"{node.name}: heads of {size} features; onnxruntime's GroupQueryAttention takes multiples of 8; "
-                "engine native runs it"
+                f"{node.name}: heads of {size} features; onnxruntime's GroupQueryAttention takes multiples "
+                "of 8; engine native runs it"
             )
 
     def inputs(self) -> list[onnx.ValueInfoProto]:
