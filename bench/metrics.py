@@ -138,6 +138,22 @@ METRICS: tuple[Metric, ...] = (
         speed=True,
     ),
     Metric(
+        "renderer_memory_mb",
+        "metrics",
+        "MB",
+        "lower",
+        "Peak memory of the page's process over the session, a share of what it shares (PSS); memory of a "
+        "graphics card is not in it",
+    ),
+    Metric(
+        "gpu_process_memory_mb",
+        "metrics",
+        "MB",
+        "lower",
+        "Peak memory of the browser's GPU process over the session (PSS), blank where it has none; memory of "
+        "a graphics card is not in it",
+    ),
+    Metric(
         "kernel_rel_l2",
         "quality",
         "",

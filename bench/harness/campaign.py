@@ -23,7 +23,8 @@ from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.models.catalog import ModelSource, resolve
 from bench.models.program import Program
-from bench.plan.request import Request
+from bench.plan.cells import Plan
+from bench.plan.request import GENERATE, Request
 from bench.record import RunRecord
 from bench.store import Campaign, CampaignState, Lease, Store
 
@@ -108,21 +109,38 @@ def resolve_models(requests: Sequence[Request], say: Callable[[str], None]) -> S
     """Find the weights of every model and check every shape, before anything is written.
 
     Raises:
-        InputError: an engine that is not installed, an unknown model, unusable weights, or a shape the
-            model or the engine does not allow.
+        InputError: an engine that is not installed, an unknown model, unusable weights, a shape the model or
+            the engine does not allow, or tokens asked of a model that writes none.
     """
     check_installed(requests)
     sources: dict[tuple[str, str | None], ModelSource] = {}
-    programs: dict[tuple[str, str | None, int, int], Program] = {}
+    programs: dict[tuple[str, str | None, int, int, int | None], Program] = {}
     for request in requests:
         key = (request.model, request.weights)
         if key not in sources:
             sources[key] = resolve(request.model, request.weights, progress=say)
-        shape = (*key, request.batch_size, request.sequence_length)
+        source, generate = sources[key], settled(request, sources).generate
+        shape = (*key, request.batch_size, request.sequence_length, generate)
         if shape not in programs:
-            programs[shape] = sources[key].program(request.batch_size, request.sequence_length)
+            programs[shape] = source.program(request.batch_size, request.sequence_length, generate)
         engine_of(request).check(request, programs[shape])
     return sources
+
+
+def settled(request: Request, sources: Sources) -> Request:
+    """The request with the number of tokens that runs, so that a flag and its default are the same arm."""
+    if request.generate is None and sources[request.model, request.weights].writes:
+        return request.model_copy(update={"generate": GENERATE})
+    return request
+
+
+def settled_plan(plan: Plan, sources: Sources) -> Plan:
+    """A plan whose requests are `settled`.
+
+    Raises:
+        InputError: two of its arms are one then.
+    """
+    return plan.settled(lambda request: settled(request, sources))
 
 
 def run_campaign(

@@ -147,6 +147,7 @@ def _attempt(
             recipe,
             batch=request.batch_size,
             sequence=request.sequence_length,
+            generate=request.generate,
             progress=tell,
         )
         engine.files(request, attempt.bundle)  # what it makes of the bundle is kept, like the bundle

@@ -30,6 +30,7 @@ class Row(TypedDict):
     requested_experimental_precision: bool
     requested_batch_size: int
     requested_sequence_length: int
+    requested_generate: int | None
     requested_weights: str | None
     effective_platform: str | None
     effective_bits: int | None
@@ -60,6 +61,12 @@ class Row(TypedDict):
     latency_ms_ci95_low: float | None
     latency_ms_ci95_high: float | None
     latency_ms_n: int | None
+    decode_ms_median: float | None
+    decode_ms_ci95_low: float | None
+    decode_ms_ci95_high: float | None
+    decode_ms_n: int | None
+    decode_tokens_per_s: float | None
+    prefill_tokens_per_s: float | None
     gpu_ms: float | None
     weight_bytes: int | None
     weight_bytes_fp16: int | None
