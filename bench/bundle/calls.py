@@ -109,7 +109,7 @@ class Held(Mapping[str, NDArray[np.float32]]):
 
     Args:
         weights: looked up once each.
-        program: whose weights they are; where they take more than a third of the machine's memory, none stays.
+        program: whose weights they are; none stays where they take more than a third of the machine's memory.
     """
 
     def __init__(self, weights: Weights, program: Program) -> None:

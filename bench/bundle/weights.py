@@ -112,7 +112,7 @@ class PackedWeights(Lazy):
 
 
 def data_bytes(path: Path, weights: Iterable[Weight]) -> int:
-    """Bytes of all tensors of a safetensors file but the computed tables of `weights`, which no model stores."""
+    """Bytes of all tensors of a file, but for the computed tables of `weights`, which no model stores."""
     # The format: u64 length of the header, the header, the tensors' bytes without gaps.
     with path.open("rb") as stream:
         whole = path.stat().st_size - 8 - int.from_bytes(stream.read(8), "little")

@@ -88,15 +88,16 @@ def quality_of(bundle: Bundle | None, found: Findings) -> Quality:
     # Once more after the timing: each call counts once in what the precision costs.
     again = {name: outputs for name, outputs in found.outputs.items() if name.startswith("last")}
     reference, fp32 = bundle.reference(), bundle.fp32()
-    return finite(
-        compare.quality(
-            bundle.program,
-            list(calls.values()),
-            [reference[name] for name in calls],
-            [fp32[name] for name in calls],
-            [(outputs, reference[verified_as(name)]) for name, outputs in again.items()],
-        )
+    quality = compare.quality(
+        bundle.program,
+        list(calls.values()),
+        [reference[name] for name in calls],
+        [fp32[name] for name in calls],
+        [(outputs, reference[verified_as(name)]) for name, outputs in again.items()],
     )
+    if found.generated.get("compared"):
+        quality.greedy_agreement = found.generated["agrees_fp32"] / found.generated["compared"]
+    return finite(quality)
 
 
 def finite(quality: Quality) -> Quality:

@@ -200,6 +200,7 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "verdicts": found.verdicts,
             "notes": found.effective.get("notes"),
             **{key: found.timing.get(key) for key in _HOW_TIMED},
+            **({"written": found.generated} if found.generated else {}),
             **({"phases": later} if (later := _later_phases(found)) else {}),
             "canary": found.canary.get("canary"),
             "kept_busy": found.kept_busy(),

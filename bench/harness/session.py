@@ -20,6 +20,7 @@ from bench.harness.server import Job, PageServer, page_modules, shader_files
 from bench.harness.stop import Stop
 from bench.harness.truth import believe, marked
 from bench.harness.watch import Watch
+from bench.harness.written import read_written
 from bench.plan.measuring import Measuring
 from bench.plan.request import Request
 from bench.record import TOLERANCE, Sample
@@ -52,6 +53,7 @@ class Findings:
     ceilings: dict[str, Any] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
+    generated: dict[str, Any] = field(default_factory=dict)
     launches: list[str] = field(default_factory=list)
     clocks: dict[str, float] = field(default_factory=dict)
     marked: list[Sample] | None = None
@@ -246,9 +248,14 @@ class Session:
             return True
         elif kind == "timing":
             found.timings[data.pop("phase")] = data
+        elif kind == "generated":
+            found.generated = read_written(self._bundle, data, self._tolerance())
         elif kind in ("probe", "canary", "effective", "cold", "ceilings"):
             setattr(found, kind, data)
         return False
+
+    def _tolerance(self) -> float:
+        return TOLERANCE[self.findings.effective.get("activations", "f32")]
 
     def _verdict(self, job: Job, name: str, outputs: Mapping[str, bytes]) -> dict[str, Any]:
         """Hold one call's outputs to the reference; runs in the server's thread."""

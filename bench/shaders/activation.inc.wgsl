@@ -1,4 +1,4 @@
-// ACT: 0 none, 1 gelu (erf), 2 gelu (tanh), 3 relu, 4 tanh, 5 sigmoid.
+// ACT: 0 none, 1 gelu (erf), 2 gelu (tanh), 3 relu, 4 tanh, 5 sigmoid, 6 silu.
 
 // Abramowitz and Stegun 7.1.26, absolute error below 1.5e-7.
 fn erf_(x: f32) -> f32 {
@@ -28,6 +28,9 @@ fn activate(x: f32) -> f32 {
 //#endif
 //#if ACT == 5
   return 0.5 + 0.5 * tanh_(0.5 * x);
+//#endif
+//#if ACT == 6
+  return x * (0.5 + 0.5 * tanh_(0.5 * x));
 //#endif
 //#if ACT == 0
   return x;

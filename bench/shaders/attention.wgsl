@@ -1,6 +1,8 @@
 // out[B*T, heads*D] = softmax(q k^T * SCALE, masked) v over S keys, one head and TQ queries a workgroup.
 // Keys pass in tiles of TK with a running maximum and sum (online softmax, arXiv 1805.02867), so the T x S scores
-// never leave the chip. MASK leaves out keys that are padding, CAUSAL those that come after the query. q, k and v may be columns of one buffer: each has a row stride and an offset.
+// never leave the chip. MASK leaves out keys that are padding, CAUSAL those that come after the query.
+// CACHE: keys and values are the rows of a cache up to `length` and these T more, a head of them for SHARE of the
+// queries. q, k and v may be columns of one buffer: each has a row stride and an offset.
 //#include common
 @group(0) @binding(0) var<storage, read> q: array<scalar>;
 @group(0) @binding(1) var<storage, read> k: array<scalar>;
@@ -8,10 +10,18 @@
 //#if MASK
 @group(0) @binding(3) var<storage, read> mask: array<i32>;
 //#endif
+//#if CACHE
+@group(0) @binding(3) var<storage, read> length: array<i32>;
+//#endif
 @group(0) @binding(4) var<storage, read_write> out: array<scalar>;
 
 override T: u32;
+//#if CACHE
+override CAPACITY: u32;
+override SHARE: u32;
+//#else
 override S: u32;
+//#endif
 override SCALE: f32;
 override Q_STRIDE: u32;
 override K_STRIDE: u32;
@@ -34,6 +44,14 @@ var<workgroup> scores: array<f32, TQ * (TK + 1u)>;
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let head = group.y * D;
+//#if CACHE
+  let begin = u32(length[0]); // what the cache held before these rows
+  let S = min(begin + T, CAPACITY);
+  let shared_head = group.y / SHARE * D;
+//#else
+  let begin = 0u;
+  let shared_head = head;
+//#endif
   let first = group.z * T; // this sequence's first query
   let first_key = group.z * S;
   let query = thread / LANES;
@@ -53,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var o_${i} = 0.0;
 //#endfor
 //#if CAUSAL
-  let end = min(S, (group.x + 1u) * TQ);
+  let end = min(S, begin + (group.x + 1u) * TQ);
 //#else
   let end = S;
 //#endif
@@ -62,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let row = k0 + i / D;
       var x = 0.0;
       if (row < S) {
-        x = f32(k[(first_key + row) * K_STRIDE + K_OFFSET + head + i % D]);
+        x = f32(k[(first_key + row) * K_STRIDE + K_OFFSET + shared_head + i % D]);
       }
       tile_kv[(i / D) * STRIDE + i % D] = x;
     }
@@ -71,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       var s = LOWEST;
       var counts = k0 + j < S;
 //#if CAUSAL
-      counts = counts && k0 + j <= t;
+      counts = counts && k0 + j <= begin + t;
 //#endif
       if (counts) {
 //#if MASK
@@ -101,7 +119,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let row = k0 + i / D;
       var x = 0.0;
       if (row < S) {
-        x = f32(v[(first_key + row) * V_STRIDE + V_OFFSET + head + i % D]);
+        x = f32(v[(first_key + row) * V_STRIDE + V_OFFSET + shared_head + i % D]);
       }
       tile_kv[(i / D) * STRIDE + i % D] = x;
     }

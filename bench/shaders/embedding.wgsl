@@ -4,7 +4,12 @@
 //#if ADD
 @group(0) @binding(4) var<storage, read> other: array<scalar>;
 //#endif
-@group(0) @binding(5) var<storage, read_write> out: array<scalar>;
+//#if WIDE
+alias result = f32;
+//#else
+alias result = scalar;
+//#endif
+@group(0) @binding(5) var<storage, read_write> out: array<result>;
 //#include weights
 
 override R: u32;
@@ -16,9 +21,9 @@ fn put(row: u32, k: u32, value: vec4<f32>) {
     if (k + i < H) {
       let index = row * H + k + i;
 //#if ADD
-      out[index] = scalar(value[i] + f32(other[index]));
+      out[index] = result(value[i] + f32(other[index]));
 //#else
-      out[index] = scalar(value[i]);
+      out[index] = result(value[i]);
 //#endif
     }
   }

@@ -7,7 +7,12 @@
 //#else
 @group(0) @binding(4) var<storage, read> a: array<scalar>;
 //#endif
-@group(0) @binding(5) var<storage, read_write> out: array<scalar>;
+//#if WIDE
+alias result = f32;
+//#else
+alias result = scalar;
+//#endif
+@group(0) @binding(5) var<storage, read_write> out: array<result>;
 //#include weights
 //#include activation
 

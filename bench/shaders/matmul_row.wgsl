@@ -132,6 +132,6 @@ fn main(
 //#if BIAS
     sum += unpack2x16float(bias[n >> 1u])[n & 1u];
 //#endif
-    out[m * N + n] = scalar(activate(sum));
+    out[m * N + n] = result(activate(sum));
   }
 }

@@ -148,7 +148,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       {
         let m = row0 + ty + ${i}u * TY;
         if (m < M) {
-          out[m * N + n] = scalar(activate(c_${i}_${j} + b));
+          out[m * N + n] = result(activate(c_${i}_${j} + b));
         }
       }
 //#endfor

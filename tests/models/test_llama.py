@@ -88,7 +88,7 @@ def test_logits_are_those_of_transformers(tmp_path, kind, sequence):
     ids = np.random.default_rng(4).integers(0, 1003, (1, sequence)).astype(np.int32)
     text = ids
     outputs = run(program, weights, {"input_ids": ids}, states=states)
-    for step in range(6):
+    for _ in range(6):
         with torch.no_grad():
             truth = model(torch.from_numpy(text.astype(np.int64))).logits[0, -1].numpy()
         assert rel_l2(outputs["logits"][0], truth) < LIMIT

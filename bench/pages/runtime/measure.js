@@ -37,8 +37,8 @@ export function clockTick() {
 
 /**
  * Calibrate, warm up until steady, then sample until the interval is narrow or time is up.
- * @param {(count: number) => Promise<void>} run
- * @param {{tick_ms: number, iterations: number | null, max_seconds: number, precision: number,
+ * @param {(count: number) => Promise<void>} run makes so many calls, a multiple of `unit`
+ * @param {{tick_ms: number, iterations: number | null, max_seconds: number, precision: number, unit?: number,
  *   progress: (stage: string, samples: number) => Promise<void>}} options
  * @returns {Promise<Timing>}
  */
@@ -58,7 +58,8 @@ export async function measure(run, options) {
   };
   await options.progress("warmup", 0);
   const started = performance.now();
-  let batch = 1;
+  // A batch is a whole number of units: of a text, all its tokens.
+  let batch = options.unit || 1;
   const short = (/** @type {number} */ taken) => taken < TICKS * options.tick_ms && batch < MAX_BATCH;
   while (short(await time("warmup", batch))) batch *= 2;
   const warm = /** @type {number[]} */ ([]);

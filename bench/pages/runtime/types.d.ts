@@ -9,6 +9,8 @@ export interface Program {
   states: State[];
   entries: Record<string, Graph>;
   phases: Phase[];
+  /** The state in which the tokens stand that were chosen, by position; null where none are. */
+  transcript: string | null;
   quantization: Record<string, Quantization>;
 }
 
@@ -89,6 +91,8 @@ export interface Backend {
   /** Wait until uploads are done, so that no inference is timed with them. */
   flush(): Promise<void>;
   read(entry: string): Promise<Outputs>;
+  /** A state of whole numbers; absent where an engine runs no program that chooses tokens. */
+  readState?(name: string): Promise<number[]>;
   /** Overwrite the outputs, so that a run that writes nothing cannot pass for one that did. */
   poison(entry: string): Promise<void>;
   /** GPU time of one call in ms, or null where it cannot be had; no further pass begins after the budget. */
@@ -142,6 +146,7 @@ export interface VerifiedCall {
   entry: string;
   first: boolean;
   forced: string[];
+  verified: boolean;
 }
 
 /** The run's description, as the harness serves it. */

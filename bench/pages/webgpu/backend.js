@@ -134,10 +134,19 @@ export class WebGpuBackend {
     /** @type {Outputs} */
     const outputs = new Map();
     for (const [name, source, elements] of this.entry(entry).outputs()) {
-      const bytes = await this.readBuffer(source, elements * this.scalar);
-      outputs.set(name, this.gpu.f16 ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes));
+      const scalar = this.entry(entry).scalarOf(name);
+      const bytes = await this.readBuffer(source, elements * scalar);
+      outputs.set(name, scalar === 2 ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes));
     }
     return outputs;
+  }
+
+  /** A state of whole numbers. @param {string} name @returns {Promise<number[]>} */
+  async readState(name) {
+    const buffer = this.memory.states.get(name);
+    const state = this.program.states.find((one) => one.name === name);
+    if (!buffer || state?.dtype !== "int32") throw new Error(`the program has no state ${name} of whole numbers`);
+    return [...new Int32Array(await this.readBuffer(buffer, 4 * state.shape.reduce((a, b) => a * b, 1)))];
   }
 
   /** @param {GPUBuffer} source @param {number} bytes @returns {Promise<ArrayBuffer>} */

@@ -28,6 +28,11 @@ export class Entry {
     this.steps = [];
   }
 
+  /** Bytes of an element of an activation. @param {string} name */
+  scalarOf(name) {
+    return this.plan.wide.has(name) ? 4 : this.scalar;
+  }
+
   /** Buffers for inputs and activations. @param {Memory} memory */
   place(memory) {
     const { dispatches, values } = this.plan;
@@ -36,7 +41,7 @@ export class Entry {
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST;
       this.values.set(input.name, memory.buffer(bytes, usage, input.name));
     }
-    const sizes = new Map([...values].map(([name, elements]) => [name, elements * this.scalar]));
+    const sizes = new Map([...values].map(([name, elements]) => [name, elements * this.scalarOf(name)]));
     memory.place(dispatches, sizes, new Set(this.graph.outputs), this.values);
   }
 

@@ -12,11 +12,11 @@ import { ROW_KERNEL_MAX_ROWS, SOFTWARE_PREFETCH, SOFTWARE_THREADS, attentionTile
  */
 
 /** @type {Record<string, number>} */
-export const ACTIVATIONS = { none: 0, gelu: 1, gelu_tanh: 2, relu: 3, tanh: 4, sigmoid: 5 };
+export const ACTIVATIONS = { none: 0, gelu: 1, gelu_tanh: 2, relu: 3, tanh: 4, sigmoid: 5, silu: 6 };
 const MAX_GROUPS = 65535;
 
 /** @param {number} a @param {number} b */
-const blocks = (a, b) => Math.ceil(a / b);
+export const blocks = (a, b) => Math.ceil(a / b);
 
 /**
  * A grid for one thread an element that stays within the limit of a dimension.
@@ -24,7 +24,7 @@ const blocks = (a, b) => Math.ceil(a / b);
  * @param {number} size invocations a workgroup
  * @returns {[number, number, number]}
  */
-function grid(count, size) {
+export function grid(count, size) {
   const groups = blocks(count, size);
   return groups <= MAX_GROUPS ? [groups, 1, 1] : [MAX_GROUPS, blocks(groups, MAX_GROUPS), 1];
 }
@@ -86,7 +86,7 @@ export function packedBytes(q, rows) {
  * out[m, n] = act(a[m, k] W^T + bias).
  * @param {Gpu} gpu
  * @param {{name: string, m: number, n: number, quant: Quantization, weights: string[], bias: string[] | null,
- *   exponents?: number[], act: string, input: string, output: string, tuning: Record<string, number>}} spec
+ *   exponents?: number[], act: string, wide?: boolean, input: string, output: string, tuning: Record<string, number>}} spec
  * @returns {Dispatch}
  */
 export function matmul(gpu, spec) {
@@ -100,6 +100,7 @@ export function matmul(gpu, spec) {
     BIAS: spec.bias ? 1 : 0,
     ACT: ACTIVATIONS[spec.act],
     KVEC: k % 4 === 0 ? 1 : 0,
+    ...(spec.wide ? { WIDE: 1 } : {}),
   };
   const constants = { M: m, N: n, K: k, KP: quant.kp, ...powers.constants };
   /** @type {Variant} */
@@ -137,14 +138,14 @@ export function matmul(gpu, spec) {
  * out[rows, hidden] = table[ids] (+ other).
  * @param {Gpu} gpu
  * @param {{name: string, rows: number, vocab: number, quant: Quantization, weights: string[], ids: string,
- *   other: string | null, output: string}} spec
+ *   other: string | null, wide?: boolean, output: string}} spec
  * @returns {Dispatch}
  */
 export function embedding(gpu, spec) {
   const { rows, quant } = spec;
   const units = quant.bits === 16 ? blocks(quant.k, 4) : (quant.kp * quant.bits) / 32;
   const powers = factors([quant.exponent ?? 0], spec.vocab);
-  const values = { ...weightValues(quant), ...powers.values, ADD: spec.other ? 1 : 0 };
+  const values = { ...weightValues(quant), ...powers.values, ADD: spec.other ? 1 : 0, ...(spec.wide ? { WIDE: 1 } : {}) };
   const constants = { R: rows, H: quant.k, V: spec.vocab, KP: quant.kp, ...powers.constants };
   const bindings = weightBindings(spec.weights, quant);
   bindings.push([3, { value: spec.ids }]);
@@ -184,19 +185,22 @@ export function layerNorm(gpu, spec) {
  */
 
 /**
- * out = softmax(q k^T * scale) v; without `keys` as many of them as queries, without `mask` all of them count.
+ * out = softmax(q k^T * scale) v; without `keys` as many of them as queries, without `mask` all of them count. With
+ * `cache`, keys and values are a cache's rows up to the queries' own, a head of them for `share` of the queries'.
  * @param {Gpu} gpu
  * @param {{name: string, batch: number, sequence: number, keys?: number, causal?: boolean, heads: number,
- *   hidden: number, scale: number, q: Columns, k: Columns, v: Columns, mask: string | null, output: string}} spec
+ *   hidden: number, scale: number, q: Columns, k: Columns, v: Columns, mask: string | null, output: string,
+ *   cache?: {length: string, capacity: number, share: number}}} spec
  * @returns {Dispatch}
  */
 export function attention(gpu, spec) {
   const d = spec.hidden / spec.heads;
-  const keys = spec.keys ?? spec.sequence;
+  const { cache } = spec;
+  const keys = spec.keys ?? (cache ? cache.capacity : spec.sequence);
   const tile = attentionTile(d, gpu.software);
   const constants = {
     T: spec.sequence,
-    S: keys,
+    ...(cache ? { CAPACITY: cache.capacity, SHARE: cache.share } : { S: keys }),
     SCALE: spec.scale,
     Q_STRIDE: spec.q.stride,
     K_STRIDE: spec.k.stride,
@@ -206,7 +210,7 @@ export function attention(gpu, spec) {
     K_OFFSET: spec.k.offset,
     V_OFFSET: spec.v.offset,
   };
-  const values = { D: d, ...tile, MASK: spec.mask ? 1 : 0, CAUSAL: spec.causal ? 1 : 0 };
+  const values = { D: d, ...tile, MASK: spec.mask ? 1 : 0, CAUSAL: spec.causal ? 1 : 0, ...(cache ? { CACHE: 1 } : {}) };
   /** @type {[number, Resource][]} */
   const bindings = [
     [0, { value: spec.q.value }],
@@ -214,6 +218,7 @@ export function attention(gpu, spec) {
     [2, { value: spec.v.value }],
   ];
   if (spec.mask) bindings.push([3, { value: spec.mask }]);
+  if (cache) bindings.push([3, { value: cache.length }]);
   bindings.push([4, { value: spec.output }]);
   const rows = spec.batch * spec.sequence;
   return {
@@ -259,13 +264,13 @@ export function unfold(gpu, spec) {
  * @param {Gpu} gpu
  * @param {"add" | "activation" | "mean_pool" | "first_token" | "l2_normalize" | "softmax"} shader
  * @param {{name: string, inputs: string[], output: string, rows: number, hidden: number, sequence?: number,
- *   act?: string, epsilon?: number}} spec
+ *   act?: string, epsilon?: number, wide?: Record<string, number>}} spec
  * @returns {Dispatch}
  */
 export function simple(gpu, shader, spec) {
   const count = spec.rows * spec.hidden;
   /** @type {Record<string, number>} */
-  const values = shader === "activation" ? { ACT: ACTIVATIONS[spec.act ?? "none"] } : {};
+  const values = shader === "activation" ? { ACT: ACTIVATIONS[spec.act ?? "none"] } : { ...spec.wide };
   /** @type {Record<string, number>} */
   let constants = { H: spec.hidden };
   /** @type {[number, number, number]} */

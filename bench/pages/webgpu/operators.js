@@ -1,3 +1,5 @@
+import * as decoder from "./decoder.js";
+
 /** @import {Planner} from "./plan.js" */
 /** @import {GraphNode} from "../runtime/types.d.ts" */
 
@@ -10,11 +12,17 @@ export const OPERATORS = {
   add: (planner, node) => planner.sum(node),
   layer_norm: (planner, node) => planner.layerNorm(node, null, node),
   linear: (planner, node) => planner.linear(node),
-  activation: (planner, node) => planner.simple(node, "activation", { act: String(node.attrs.kind) }),
+  activation: decoder.activation,
   attention: (planner, node) => planner.attention(node),
   unfold: (planner, node) => planner.unfold(node),
   mean_pool: (planner, node) => planner.simple(node, "mean_pool", { sequence: Number(node.attrs.sequence) }),
   first_token: (planner, node) => planner.simple(node, "first_token", { sequence: Number(node.attrs.sequence) }),
   l2_normalize: (planner, node) => planner.simple(node, "l2_normalize", { epsilon: Number(node.attrs.epsilon) }),
   softmax: (planner, node) => planner.simple(node, "softmax"),
+  multiply: decoder.multiply,
+  rms_norm: (planner, node) => decoder.rmsNorm(planner, node),
+  rope: decoder.rope,
+  cached_attention: decoder.cachedAttention,
+  last_token: decoder.lastToken,
+  next_token: decoder.nextToken,
 };

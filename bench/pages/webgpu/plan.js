@@ -1,4 +1,5 @@
 import * as kernels from "./kernels.js";
+import { addRmsNorm } from "./decoder.js";
 import { OPERATORS } from "./operators.js";
 
 /** @import {Gpu} from "./device.js" */
@@ -7,12 +8,17 @@ import { OPERATORS } from "./operators.js";
 
 /**
  * The dispatches of one call of an entry, in order, and the size of each activation.
- * @typedef {{dispatches: Dispatch[], values: Map<string, number>, fused: Record<string, number>}} Plan
+ * Those in `wide` are float32 even where activations are halves.
+ * @typedef {{dispatches: Dispatch[], values: Map<string, number>, wide: Set<string>, fused: Record<string, number>}} Plan
  */
+
+/** Kernels that know of activations in float32. */
+const READ_WIDE = new Set(["add", "rms_norm", "last_token", "best_of_part"]);
 
 /**
  * Turn a graph into dispatches, joining what one kernel can do:
- * linear + activation, add + layer_norm, embedding + add, and linears that share input and packing (q, k, v).
+ * linear + activation, add + layer_norm or rms_norm, embedding + add, activation + multiply, rotations with what goes
+ * to the caches, and linears that share input and packing (q, k, v; gate, up).
  * @param {Gpu} gpu
  * @param {Program} program
  * @param {Graph} graph one of its entries
@@ -26,7 +32,7 @@ export function makePlan(gpu, program, graph, tuning) {
       planner.add(node);
     }
   }
-  return { dispatches: planner.dispatches, values: planner.values, fused: planner.fused };
+  return { dispatches: planner.dispatches, values: planner.values, wide: planner.wide, fused: planner.fused };
 }
 
 export class Planner {
@@ -42,8 +48,20 @@ export class Planner {
     this.values = new Map();
     /** @type {Map<string, Columns>} outputs that live as columns of a wider buffer */
     this.columns = new Map();
+    this.scalar = gpu.f16 ? 2 : 4;
+    /** @type {Set<string>} activations in float32 where others are halves */
+    this.wide = new Set();
+    /** @type {Map<string, GraphNode>} outputs of nodes that their only reader computes on its way */
+    this.deferred = new Map();
     this.done = new Set();
-    this.fused = { linear_activation: 0, add_layer_norm: 0, embedding_add: 0, joined_linears: 0 };
+    this.fused = {
+      linear_activation: 0,
+      add_layer_norm: 0,
+      embedding_add: 0,
+      joined_linears: 0,
+      add_rms_norm: 0,
+      gated: 0,
+    };
     /** @type {Map<string, GraphNode[]>} */
     this.users = new Map();
     for (const node of graph.nodes) {
@@ -63,10 +81,47 @@ export class Planner {
     return alone && users[0].op === op ? users[0] : null;
   }
 
-  /** @param {Dispatch} dispatch @param {string} output @param {number} elements */
-  push(dispatch, output, elements) {
+  /** @param {Dispatch} dispatch @param {string} output @param {number} elements @param {boolean} [wide] */
+  push(dispatch, output, elements, wide = false) {
+    for (const [, resource] of dispatch.bindings) {
+      const name = "value" in resource ? resource.value : "";
+      if (this.isWide(name) && !READ_WIDE.has(dispatch.variant.shader)) {
+        throw new Error(`webgpu: ${dispatch.variant.shader} cannot read ${name}, which is float32`);
+      }
+    }
     this.dispatches.push(dispatch);
+    this.keep(output, elements, wide);
+  }
+
+  /** An output that a dispatch has besides its own. @param {string} output @param {number} elements @param {boolean} wide */
+  keep(output, elements, wide) {
     this.values.set(output, elements);
+    if (wide) this.wide.add(output);
+  }
+
+  /** Whether it is stored in another type than activations. @param {string} name */
+  isWide(name) {
+    return this.gpu.f16 && this.wide.has(name);
+  }
+
+  /** Elements of an activation or an input. @param {string} name */
+  elements(name) {
+    const input = this.graph.inputs.find((one) => one.name === name);
+    const found = input ? input.shape.reduce((a, b) => a * b, 1) : this.values.get(name);
+    if (found === undefined) throw new Error(`nothing gave ${name}`);
+    return found;
+  }
+
+  /** @param {string} name */
+  state(name) {
+    const found = this.program.states.find((s) => s.name === name);
+    if (!found) throw new Error(`the program has no state ${name}`);
+    return found;
+  }
+
+  /** Where an output of so many columns lies. @param {string} name @param {number} width @returns {Columns} */
+  at(name, width) {
+    return this.columns.get(name) ?? { value: name, stride: width, offset: 0 };
   }
 
   /** @param {GraphNode} node */
@@ -95,6 +150,7 @@ export class Planner {
       this.fused.embedding_add++;
     }
     const output = (joined ?? node).output;
+    const wide = (joined ?? node).attrs.wide === 1;
     const dispatch = kernels.embedding(this.gpu, {
       name: node.name,
       rows,
@@ -103,24 +159,35 @@ export class Planner {
       weights: [node.weights[0]],
       ids: node.inputs[0],
       other: joined ? /** @type {string} */ (other) : null,
+      wide: this.gpu.f16 && wide,
       output,
     });
-    this.push(dispatch, output, rows * hidden);
+    this.push(dispatch, output, rows * hidden, wide);
   }
 
   /** An addition, with the normalization of its sum where nobody else looks at that. @param {GraphNode} node */
   sum(node) {
+    if (addRmsNorm(this, node)) return;
     const norm = this.onlyUser(node, "layer_norm");
-    if (!norm) return this.simple(node, "add");
+    if (!norm) return this.plainSum(node);
     this.done.add(norm.name);
     this.fused.add_layer_norm++;
     return this.layerNorm(norm, node.inputs[1], node);
   }
 
+  /** @param {GraphNode} node */
+  plainSum(node) {
+    const wide = node.attrs.wide === 1;
+    const [a, b] = node.inputs.map((name) => this.isWide(name));
+    const values = { ...(a ? { WIDE_A: 1 } : {}), ...(b ? { WIDE_B: 1 } : {}), ...(wide && this.gpu.f16 ? { WIDE: 1 } : {}) };
+    this.simple(node, "add", { wide: values });
+    if (wide) this.wide.add(node.output);
+  }
+
   /**
    * @param {GraphNode} node
    * @param {Parameters<typeof kernels.simple>[1]} shader
-   * @param {{sequence?: number, act?: string, epsilon?: number}} [more]
+   * @param {{sequence?: number, act?: string, epsilon?: number, wide?: Record<string, number>}} [more]
    */
   simple(node, shader, more = {}) {
     const [rows, hidden] = node.shape;
@@ -164,7 +231,7 @@ export class Planner {
    */
   siblings(node) {
     const target = this.onlyUser(node, "attention");
-    if (!target) return [node];
+    if (!target) return this.neighbours(node);
     // Exponents may differ: the kernel takes one for each.
     const key = (/** @type {GraphNode} */ n) =>
       JSON.stringify([n.inputs, n.shape, n.weights.length, { ...this.program.quantization[n.weights[0]], exponent: 0 }]);
@@ -176,43 +243,71 @@ export class Planner {
     return nodes.length === 3 && node.shape[1] % 2 === 0 ? nodes : [node];
   }
 
+  /** Whether who reads this output reads columns of a wider buffer as well. @param {GraphNode} node */
+  readInColumns(node) {
+    const users = this.users.get(node.output) ?? [];
+    if (users.length !== 1 || this.graph.outputs.includes(node.output) || node.attrs.wide === 1) return false;
+    const [user] = users;
+    if (user.op === "activation") return this.onlyUser(user, "multiply") !== null;
+    return ["rope", "cached_attention", "multiply", "rms_norm"].includes(user.op);
+  }
+
+  /**
+   * Linears of any widths on the same input with the same packing, each read where columns can be.
+   * @param {GraphNode} node
+   */
+  neighbours(node) {
+    if (!this.readInColumns(node)) return [node];
+    const key = (/** @type {GraphNode} */ n) =>
+      JSON.stringify([n.inputs, n.weights.length, this.program.quantization[n.weights[0]]]);
+    const plain = (/** @type {GraphNode} */ n) =>
+      n.shape[1] % 2 === 0 && !this.program.quantization[n.weights[0]].exponent;
+    const nodes = this.graph.nodes.filter(
+      (n) => n.op === "linear" && key(n) === key(node) && plain(n) && this.readInColumns(n),
+    );
+    return nodes.includes(node) ? nodes : [node];
+  }
+
   /** @param {GraphNode} node */
   linear(node) {
     const [m, width] = node.shape;
     const nodes = this.siblings(node);
     const next = nodes.length === 1 ? this.onlyUser(node, "activation") : null;
     const output = nodes.length > 1 ? nodes.map((n) => n.output).join("+") : (next ?? node).output;
-    for (const [i, sibling] of nodes.entries()) {
+    const n = nodes.reduce((sum, one) => sum + one.shape[1], 0);
+    let offset = 0;
+    for (const sibling of nodes) {
       this.done.add(sibling.name);
-      if (nodes.length > 1) {
-        this.columns.set(sibling.output, { value: output, stride: width * nodes.length, offset: width * i });
-      }
+      if (nodes.length > 1) this.columns.set(sibling.output, { value: output, stride: n, offset });
+      offset += sibling.shape[1];
     }
     if (nodes.length > 1) this.fused.joined_linears++;
     if (next) {
       this.done.add(next.name);
       this.fused.linear_activation++;
     }
+    const wide = (next ?? node).attrs.wide === 1;
     const dispatch = kernels.matmul(this.gpu, {
       name: nodes.map((n) => n.name).join("+"),
       m,
-      n: width * nodes.length,
+      n,
       quant: this.program.quantization[node.weights[0]],
       weights: nodes.map((n) => n.weights[0]),
       exponents: nodes.map((n) => this.program.quantization[n.weights[0]].exponent ?? 0),
       bias: node.weights.length > 1 ? nodes.map((n) => n.weights[1]) : null,
       act: next ? String(next.attrs.kind) : "none",
+      wide: this.gpu.f16 && wide,
       input: node.inputs[0],
       output,
       tuning: this.tuning,
     });
-    this.push(dispatch, output, m * width * nodes.length);
+    this.push(dispatch, output, m * n, wide);
   }
 
   /** @param {GraphNode} node */
   attention(node) {
     const hidden = node.shape[1];
-    const at = (/** @type {string} */ name) => this.columns.get(name) ?? { value: name, stride: hidden, offset: 0 };
+    const at = (/** @type {string} */ name) => this.at(name, hidden);
     const dispatch = kernels.attention(this.gpu, {
       name: node.name,
       batch: Number(node.attrs.batch),

@@ -1,0 +1,109 @@
+// out[T, heads*D] = softmax(q k^T * SCALE) v for one row or a few against a cache: a workgroup a head of a row.
+// Keys pass in tiles of THREADS, a key a thread, with a running maximum and sum (online softmax, arXiv 1805.02867).
+// Values are summed by columns of VEC neighbours, SLICES threads a column, each for its share of the keys.
+//#include common
+//#if VEC == 4
+alias part = vec4<f32>;
+@group(0) @binding(0) var<storage, read> q: array<vec4s>;
+@group(0) @binding(1) var<storage, read> keys: array<vec4s>;
+@group(0) @binding(2) var<storage, read> values: array<vec4s>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4s>;
+//#else
+alias part = f32;
+@group(0) @binding(0) var<storage, read> q: array<scalar>;
+@group(0) @binding(1) var<storage, read> keys: array<scalar>;
+@group(0) @binding(2) var<storage, read> values: array<scalar>;
+@group(0) @binding(4) var<storage, read_write> out: array<scalar>;
+//#endif
+@group(0) @binding(3) var<storage, read> length: array<i32>;
+
+override SCALE: f32;
+override SHARE: u32; // heads of q that read one head of the cache
+override CAPACITY: u32;
+override K_STRIDE: u32; // parts in a row of the cache
+override Q_STRIDE: u32;
+override Q_OFFSET: u32;
+override O_STRIDE: u32;
+const COLUMNS = ${D / VEC}u;
+const THREADS = ${THREADS}u;
+const SLICES = ${THREADS / (D / VEC)}u;
+const LOWEST = -3.0e38;
+var<workgroup> query: array<part, COLUMNS>;
+var<workgroup> weights: array<f32, THREADS>;
+var<workgroup> reduced: array<f32, THREADS>;
+var<workgroup> sums: array<part, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let row = group.y;
+  let head = group.x;
+  let shared_head = head / SHARE * COLUMNS;
+  let seen = min(u32(length[0]) + row + 1u, CAPACITY);
+  for (var i = thread; i < COLUMNS; i += THREADS) {
+    query[i] = part(q[row * Q_STRIDE + Q_OFFSET + head * COLUMNS + i]) * SCALE;
+  }
+  workgroupBarrier();
+  let column = thread % COLUMNS;
+  let slice = thread / COLUMNS;
+  var largest = LOWEST;
+  var total = 0.0;
+  var mine = part();
+  for (var first = 0u; first < seen; first += THREADS) {
+    let key = first + thread;
+    var score = LOWEST;
+    if (key < seen) {
+      let at = key * K_STRIDE + shared_head;
+      var dots = part();
+      for (var i = 0u; i < COLUMNS; i++) {
+        dots += query[i] * part(keys[at + i]);
+      }
+//#if VEC == 4
+      score = dots.x + dots.y + dots.z + dots.w;
+//#else
+      score = dots;
+//#endif
+    }
+    reduced[thread] = score;
+    workgroupBarrier();
+    for (var half = ${POWER / 2}u; half > 0u; half /= 2u) {
+      if (thread < half && thread + half < THREADS) {
+        reduced[thread] = max(reduced[thread], reduced[thread + half]);
+      }
+      workgroupBarrier();
+    }
+    let top = max(largest, reduced[0]);
+    weights[thread] = select(exp(score - top), 0.0, key >= seen);
+    workgroupBarrier();
+    let keep = exp(largest - top);
+    largest = top;
+    total = total * keep + weights[thread];
+    mine *= keep;
+    if (slice < SLICES) {
+      let end = min(THREADS, seen - first);
+      for (var j = slice; j < end; j += SLICES) {
+        mine += weights[j] * part(values[(first + j) * K_STRIDE + shared_head + column]);
+      }
+    }
+    workgroupBarrier();
+  }
+  sums[thread] = mine;
+  reduced[thread] = total;
+  workgroupBarrier();
+  for (var half = ${POWER / 2}u; half > 0u; half /= 2u) {
+    if (thread < half && thread + half < THREADS) {
+      reduced[thread] += reduced[thread + half];
+    }
+    workgroupBarrier();
+  }
+  if (thread < COLUMNS) {
+    var sum = sums[thread];
+    for (var s = 1u; s < SLICES; s++) {
+      sum += sums[s * COLUMNS + thread];
+    }
+//#if VEC == 4
+    out[row * O_STRIDE + head * COLUMNS + thread] = vec4s(sum / reduced[0]);
+//#else
+    out[row * O_STRIDE + head * COLUMNS + thread] = scalar(sum / reduced[0]);
+//#endif
+  }
+}
