@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +60,9 @@ def query_command(
     """List runs, failed and fallen-back ones too; blank where nothing was measured.
 
     ms: median latency with its 95 % interval. saved: memory against FP16. kernel: relative L2 distance to
-    the reference on the same weights. cosine: to the unquantized model.
+    the reference on the same weights. cosine: to the unquantized model. Of a language model ms is the time to
+    the first token, tokens/s what it writes after that, same tokens the share that the unquantized model
+    writes too.
 
     In groups, every run is counted under its outcome, and numbers are of those that ran as requested (ok),
     unless the groups tell outcomes apart.
@@ -88,7 +90,9 @@ def query_command(
     give_runs(rows, names, output_format, output)
 
 
-LAYOUT = Layout(spare=("kernel", "saved", "cosine"), own=("outcome", "ms [95 %]"))
+LAYOUT = Layout(
+    spare=("kernel", "saved", "cosine", "same tokens"), own=("outcome", "ms [95 %]", "tokens/s [95 %]")
+)
 
 
 def give_runs(
@@ -147,23 +151,36 @@ _HEADINGS = (
     *("run", "browser", "platform", "model", "bits", "outcome"),
     *("ms [95 %]", "saved", "kernel", "cosine"),
 )
+_TIMES = _HEADINGS.index("ms [95 %]") + 1
 
 
+# What only a language model has: the rate at which it writes, and how much the unquantized model writes too.
+_WRITTEN: Mapping[str, Callable[[Row], str]] = {
+    "tokens/s [95 %]": words.tokens,
+    "same tokens": lambda row: words.percent(row["greedy_agreement"]),
+}
 # Rows of two machines read the same without these; where they do not differ they say nothing.
 _WHERE = {"host": "cpu", "adapter": "adapter"}
 
 
 def _shown(rows: Sequence[Row]) -> tuple[Sequence[str], list[list[str]]]:
-    """Headings and texts for people; host and adapter where rows differ in them."""
+    """Headings and texts for people; what language models write, host and adapter where there is such."""
     differ = {
         title: name
         for title, name in _WHERE.items()
         if len({value_at(row, name) for row in rows if value_at(row, name) is not None}) > 1
     }
+    wrote = _WRITTEN if any(words.tokens(row) for row in rows) else {}
     lines = [
-        [*_short(row), *(words.visible(value_at(row, name)) for name in differ.values())] for row in rows
+        [
+            *_short(row)[:_TIMES],
+            *(say(row) for say in wrote.values()),
+            *_short(row)[_TIMES:],
+            *(words.visible(value_at(row, name)) for name in differ.values()),
+        ]
+        for row in rows
     ]
-    return (*_HEADINGS, *differ), lines
+    return (*_HEADINGS[:_TIMES], *wrote, *_HEADINGS[_TIMES:], *differ), lines
 
 
 def _short(row: Row) -> list[str]:

@@ -21,6 +21,7 @@ from bench.harness.run import unfinished
 from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
+from bench.metrics import DECODE, LATENCY
 from bench.models.catalog import ModelSource, resolve
 from bench.models.program import Program
 from bench.plan.cells import Plan
@@ -335,9 +336,11 @@ class _Work:
         self._asked.add(block)
         cells = {cell.id: cell for cell in self.campaign.cells}
         sessions = [
-            Session(cell.request, cell.role, cell.block, cell.position, row["latency_ms_median"])
+            Session(cell.request, cell.role, cell.block, cell.position, median)
             for row in self.store.rows("outcome = ok", campaign=self.campaign.id)
             for cell in [cells[row["cell_id"]]]
+            # Of a language model a token is what is compared.
+            if (median := row[LATENCY if cell.request.generate is None else DECODE]) is not None
         ]
         found = precision(sessions, target)
         widest = f"the widest of {found.ratios} intervals is \u00b1{100 * (found.widest or math.inf):.2g} %"

@@ -76,8 +76,8 @@ class Plan:
         if len(set(known.values())) < len(known):
             twice = next(one for one in known.values() if list(known.values()).count(one) > 1)
             raise InputError(
-                f"the cell {twice.model} {twice.label} stands twice: generate is {twice.generate} where nobody "
-                "says it; name it once"
+                f"the cell {twice.model} {twice.label} stands twice: generate is {twice.generate} where "
+                "nobody says it; name it once"
             )
         return replace(self, cells=tuple(replace(cell, request=known[cell.request]) for cell in self.cells))
 

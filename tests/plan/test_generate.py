@@ -1,4 +1,4 @@
-"""How many tokens a language model is asked for: one arm with the flag and without, and one hash of a plan."""
+"""How many tokens a language model is asked for: one arm with the flag and without, one hash of a plan."""
 
 import pytest
 import tiny_llama
