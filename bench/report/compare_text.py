@@ -13,7 +13,7 @@ from bench.plan.request import ASKED, NAMED, OPTIONS
 from bench.report import gate, words
 from bench.report.compare import KERNELS, Matched, Side, Table, Twins
 from bench.report.row import value_at
-from bench.stats.blocks import Comparison
+from bench.stats.blocks import SAME_RATIO, Comparison
 from bench.stats.verdict import Verdict
 
 # What an arm is named by, in this order; the rest of it shows only where it is not the default.
@@ -178,8 +178,10 @@ def _of_twins(twins: Twins) -> str:
 def _reasons(table: Table) -> dict[str, int]:
     counts: dict[str, int] = {}
     for cell in table.cells:
-        if cell.judgement is not None and cell.judgement.why:
-            counts[cell.judgement.why] = counts.get(cell.judgement.why, 0) + 1
+        if cell.judgement is not None and (why := cell.judgement.why):
+            if why == SAME_RATIO and not BY_NAME[table.metric].unit:
+                why = "every block has the same ratio: it does not vary from session to session"
+            counts[why] = counts.get(why, 0) + 1
     return counts
 
 
