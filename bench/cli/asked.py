@@ -110,7 +110,7 @@ def _model_of(weights: str | None) -> str:
         return DEFAULT_MODEL
     name = Path(weights).expanduser().resolve().name
     if not name or not name.isprintable():
-        raise InputError(f"--weights {weights!a}: the folder has no name to go by; give --model NAME too")
+        raise InputError(f"--weights {weights!a}: it has no name to go by; give --model NAME too")
     return name
 
 

@@ -14,8 +14,9 @@ from bench.bundle import prune
 from bench.cli.flags import AsJson
 from bench.cli.tables import Cell, console, print_table, say
 from bench.errors import InputError
-from bench.models import bert_config
-from bench.models.catalog import CATALOG, Entry, ModelSource, is_cached, resolve
+from bench.models import bert_config, llama_config
+from bench.models.catalog import ModelSource, is_cached, resolve
+from bench.models.entries import CATALOG, Entry
 from bench.models.families import family_of
 from bench.settings import cache_root, check_cache
 
@@ -39,7 +40,11 @@ def list_command(
         lines.append([row["name"], Text(state, style="green" if row["cached"] else ""), about])
     out = console()
     print_table(out, ("model", "weights", "what it is, and where its weights come from"), lines)
-    say(out, "Any other BERT-shaped encoder or Whisper: --weights DIR, a Hugging Face folder.", style="dim")
+    say(
+        out,
+        "Any other BERT-shaped encoder, Whisper or Llama: --weights PATH, a Hugging Face folder or GGUF file.",
+        style="dim",
+    )
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -87,11 +92,14 @@ def fetch_command(
 
 @models_app.command("inspect")
 def inspect_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A Hugging Face folder.", show_default=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="A Hugging Face folder, or a GGUF file.", show_default=False),
+    ],
 ) -> None:
-    """Say what of a folder would run, what would not, and why; exit code 2 where none of it would.
+    """Say what of a folder or file would run, what would not, and why; exit code 2 where none of it would.
 
-    Nothing is downloaded, run or written. `bench run --weights DIR` takes the same folders.
+    Nothing is downloaded, run or written. `bench run --weights PATH` takes the same.
     """
     source = resolve(folder.resolve().name, folder)
     program = source.program(1, 1)
@@ -122,6 +130,8 @@ def _longest(source: ModelSource) -> str:
     geometry = family_of(source.config).check(source.config)
     if isinstance(geometry, bert_config.Geometry):
         return f"{geometry.max_sequence} tokens a sequence"
+    if isinstance(geometry, llama_config.Geometry):
+        return f"{geometry.window} tokens, prompt and what follows together"
     positions = source.config["max_source_positions"]
     return f"{positions} audio positions of 20 ms a clip"
 

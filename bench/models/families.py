@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from bench.errors import InputError
-from bench.models import bert, bert_config, llama, speech, tokenize, whisper
+from bench.models import bert, bert_config, llama, speech, text, tokenize, whisper
 from bench.models.graph import Graph
 from bench.models.program import Call, Program
 
@@ -103,7 +103,9 @@ _WHISPER = Family(
 
 def _written(config: Config, folder: Path | None, program: Program, batch: int, seed: int) -> list[Call]:
     length = program.main.inputs[0].shape[1]
-    return llama.calls(config, llama.prompt_of(config, folder, length, 0), program, seed)
+    return llama.calls(
+        config, text.prompt_ids(folder, length, 0, llama.read_geometry(config).vocab), program, seed
+    )
 
 
 _LLAMA = Family(

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.models import ctranslate2
+from bench.models.gguf_reader import SUFFIX
 
 Progress = Callable[[str], None]
 
@@ -28,6 +29,7 @@ Progress = Callable[[str], None]
 WANTED = (
     "config.json",
     "model.safetensors",
+    "model.safetensors.index.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -37,6 +39,9 @@ WANTED = (
     "LICENSE",
     "NOTICE",
 )
+_GGUF = f"model{SUFFIX}"
+# What a fetched folder holds one of, its shards beside an index.
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", _GGUF)
 _PIP_SECONDS = 900
 _HUB_SECONDS = 10
 
@@ -110,7 +115,7 @@ def from_hub(
             hub.snapshot_download(
                 repository,
                 local_dir=str(work / "model"),
-                allow_patterns=list(WANTED),
+                allow_patterns=[*WANTED, "model-*.safetensors"],
                 etag_timeout=_HUB_SECONDS,
             )
         except Exception as error:  # anything from DNS to disk; the next source is tried
@@ -143,7 +148,8 @@ def _add_speech(speech: Speech | None, work: Path, progress: Progress) -> None:
 
 def unzip_model(archive: Path, target: Path) -> None:
     """Copy the wanted files that stand beside `model.safetensors` in a zip (or in a zip within it) to
-    `target`; or those beside CTranslate2's `model.bin`, which is converted.
+    `target`; or those beside CTranslate2's `model.bin`, which is converted; or its one GGUF file, as
+    `model.gguf`.
 
     Raises:
         FetchError: not a zip, or no model in it.
@@ -159,6 +165,10 @@ def unzip_model(archive: Path, target: Path) -> None:
                         _copy_member(zipped, base + name, target / name)
                 return
             if _unzip_ctranslate2(zipped, names, target):
+                return
+            whole = sorted(n for n in names if n.endswith(SUFFIX))
+            if len(whole) == 1:
+                _copy_member(zipped, whole[0], target / _GGUF)
                 return
             inner = sorted(n for n in names if n.endswith(".zip"))
             if not inner:
@@ -217,17 +227,17 @@ def _workplace(target: Path) -> Iterator[Path]:
 
 
 def _place(model: Path, target: Path, weights_sha256: str | None) -> None:
-    weights = model / "model.safetensors"
-    if not weights.is_file() or not (model / "config.json").is_file():
+    found = [name for name in _WEIGHTS if (model / name).is_file()]
+    if not found or not (found[0] == _GGUF or (model / "config.json").is_file()):
         raise FetchError("config.json or model.safetensors is not in it")
-    if weights_sha256 is not None and _sha256(weights) != weights_sha256:
-        raise FetchError(f"model.safetensors does not have the pinned sha256 {weights_sha256[:12]}...")
+    if weights_sha256 is not None and _sha256(model / found[0]) != weights_sha256:
+        raise FetchError(f"{found[0]} does not have the pinned sha256 {weights_sha256[:12]}...")
     if target.exists():  # damaged, or another process was faster with the same bytes
         shutil.rmtree(target, ignore_errors=True)
     try:
         model.rename(target)
     except OSError:
-        if not (target / "model.safetensors").is_file():
+        if not (target / found[0]).is_file():
             raise
 
 

@@ -10,7 +10,6 @@ Source: Touvron et al. 2023 (arXiv 2302.13971), section 2.2; names as in the tra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -254,10 +253,3 @@ class _Model:
 
     def _add(self, one: Builder, name: str, a: str, b: str) -> str:
         return one.node("add", name, (a, b), one.shape_of(a), attrs={"wide": 1})
-
-
-def prompt_of(config: Mapping[str, Any], folder: Path | None, length: int, seed: int) -> NDArray[np.int32]:
-    """Token ids of a prompt, int32 [length]: text where there is a tokenizer, else seeded random ones."""
-    geometry = read_geometry(config)
-    rng = np.random.default_rng([0x6C6C616D, seed])
-    return rng.integers(0, geometry.vocab, length).astype(np.int32)

@@ -14,6 +14,8 @@ from tokenizers.processors import RobertaProcessing
 from bench.errors import InputError
 from bench.models.bert_config import read_geometry
 from bench.models.files import read_json, refuse_pointer
+from bench.models.gguf_reader import is_gguf
+from bench.models.gguf_tokenizer import open_gguf_tokenizer, without_gguf_tokenizer
 from bench.models.graph import Graph
 from bench.models.sentences import SENTENCES
 
@@ -26,7 +28,12 @@ _SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "sentencepiece.mode
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files of a folder that decide how it makes tokens of text, as `open_tokenizer` reads them."""
+    """The files of a folder that decide how it makes tokens of text, as `open_tokenizer` reads them.
+
+    A GGUF file in the place of a folder is that file, where its tokenizer is one that is read.
+    """
+    if is_gguf(folder):
+        return [] if without_gguf_tokenizer(folder) else [folder]
     if (folder / _WHOLE).exists():
         return [folder / _WHOLE]
     forms = [_PIECES, _MERGES] if _is_byte_level(folder) else [_WORDS]
@@ -36,7 +43,11 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def without_tokenizer(folder: Path) -> str | None:
-    """Why a folder's inputs are random token ids, in a few words; None where it has a tokenizer."""
+    """Why a folder's (or a GGUF file's) inputs are random token ids, in a few words; None where it has a
+    tokenizer.
+    """
+    if is_gguf(folder):
+        return without_gguf_tokenizer(folder)
     if tokenizer_files(folder):
         return None
     for name in _SENTENCEPIECE:
@@ -55,11 +66,14 @@ def _is_byte_level(folder: Path) -> bool:
 
 
 def open_tokenizer(folder: Path) -> Any | None:
-    """The folder's tokenizer without its own truncation and padding, or None where there is none.
+    """The tokenizer of a folder, or of a GGUF file, without its own truncation and padding; None where there
+    is none.
 
     Raises:
         InputError: a file of it cannot be read.
     """
+    if is_gguf(folder):
+        return open_gguf_tokenizer(folder)
     for file in tokenizer_files(folder):
         refuse_pointer(file)
     whole, vocabulary = folder / _WHOLE, folder / _WORDS

@@ -20,6 +20,7 @@ from bench.errors import InputError
 from bench.models.families import family_of
 from bench.models.files import file_sha256, read_json, refuse_pointer
 from bench.models.sentence_modules import Pooling, read_modules
+from bench.models.stored import Stored
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -31,20 +32,9 @@ _OTHER_FORMS = {
     "pytorch_model*.bin*": "load it with transformers and save_pretrained(DIR), which writes safetensors",
     "tf_model.h5": "load it with transformers (from_tf=True) and save_pretrained(DIR)",
     "flax_model.msgpack": "load it with transformers (from_flax=True) and save_pretrained(DIR)",
-    "*.gguf": "take the original checkpoint",
     "*.onnx": "take the original checkpoint",
     "adapter_model.*": "it holds an adapter alone: merge it into its model (peft's merge_and_unload)",
 }
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor as a file has it: `name` in the file (a wrapper's prefix included), type and shape."""
-
-    file: Path
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Request(BaseModel):
         Flag(
             "A catalog name (`bench models list`)",
             several=True,
-            otherwise=f"{DEFAULT_MODEL}, with --weights the folder's name",
+            otherwise=f"{DEFAULT_MODEL}, with --weights the name of that",
         ),
         Shown(phrase="{}", name=0, sort=1),
     ] = Field(min_length=1, description="Name of the catalog, or of a folder's model")
@@ -117,8 +117,10 @@ class Request(BaseModel):
         default="symmetric", description="`symmetric` or `asymmetric`"
     )
     weights: Annotated[
-        str | None, Flag("A Hugging Face folder to take the weights from.", metavar="PATH"), Shown()
-    ] = Field(default=None, description="Folder that the weights come from; blank: the catalog")
+        str | None,
+        Flag("A Hugging Face folder or a GGUF file to take the weights from.", metavar="PATH"),
+        Shown(),
+    ] = Field(default=None, description="Folder or GGUF file that the weights come from; blank: the catalog")
 
     @property
     def browser_name(self) -> str:

@@ -139,6 +139,13 @@ export class WebNnBackend {
     return outputs;
   }
 
+  /** A state of whole numbers. @param {string} name @returns {Promise<number[]>} */
+  async readState(name) {
+    const tensors = this.states.get(name);
+    if (!tensors) throw new Error(`the program has no state ${name}`);
+    return [...new Int32Array(await this.context.readTensor(tensors.now))];
+  }
+
   /** @param {string} stage */
   check(stage) {
     if (this.lost !== null) {

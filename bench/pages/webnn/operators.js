@@ -1,3 +1,5 @@
+import { DECODER } from "./decoder.js";
+
 /** @import {GraphNode} from "../runtime/types.d.ts" */
 /** @import {WebNnWeights} from "./weights.js" */
 
@@ -12,6 +14,8 @@ const LOWEST = 3e38;
  * @type {Record<string, (step: Step) => MLOperand>}
  */
 export const OPERATORS = {
+  ...DECODER,
+
   embedding({ b, w, get, node }) {
     const ids = b.reshape(get(node.inputs[0]), [node.shape[0]]);
     return w.rows(node.weights[0], ids, node.shape[0]);
@@ -40,6 +44,7 @@ export const OPERATORS = {
 
   activation({ b, w, get, node }) {
     const x = get(node.inputs[0]);
+    if (node.attrs.kind === "silu") return b.mul(x, b.sigmoid(x));
     if (node.attrs.kind !== "gelu_tanh") {
       return b[String(node.attrs.kind)](x);
     }

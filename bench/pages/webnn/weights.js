@@ -57,6 +57,14 @@ export class WebNnWeights {
     return this.builder.cast(this.constant("float16", [half.length], half), "float32");
   }
 
+  /** A computed table, float32. @param {string} name @returns {MLOperand} */
+  table(name) {
+    const shape = this.program.weights.find((w) => w.name === name)?.shape ?? [];
+    return this.once(name, () =>
+      this.builder.constant({ dataType: "float32", shape }, new Float32Array(this.stored(name).buffer)),
+    );
+  }
+
   /** @param {string} name @returns {{rows: number, quant: Quantization}} */
   layout(name) {
     const weight = this.program.weights.find((w) => w.name === name);
