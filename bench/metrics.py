@@ -142,16 +142,16 @@ METRICS: tuple[Metric, ...] = (
         "metrics",
         "MB",
         "lower",
-        "Peak memory of the page's process over the session, a share of what it shares (PSS); memory of a "
-        "graphics card is not in it",
+        "Peak memory of the page's process over the session: resident, the browser's code in it; what a "
+        "graphics card holds is not",
     ),
     Metric(
         "gpu_process_memory_mb",
         "metrics",
         "MB",
         "lower",
-        "Peak memory of the browser's GPU process over the session (PSS), blank where it has none; memory of "
-        "a graphics card is not in it",
+        "Peak memory of the browser's GPU process over the session: resident; what a graphics card holds is "
+        "not in it; blank where the browser has no such process",
     ),
     Metric(
         "kernel_rel_l2",
