@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,26 @@ import typer
 from bench.cli.db import Database
 from bench.cli.flags import Campaign, Limit, Output, Since, Where
 from bench.cli.foreign import query_foreign
-from bench.cli.rows import Format, check_format, give, named_columns, texts
+from bench.cli.rows import Format, check_format, give, named_columns, text_out, texts
 from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words
-from bench.report.row import Row, rows_of, value_at
+from bench.report.row import Row, rows_of, value_at, writes
 from bench.store import Store, groups, open_store
 from bench.store.schema import SUMMARY
+
+
+class Given(StrEnum):
+    """How `bench query` gives its rows: as every command does, or as llama-bench prints its own."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    MARKDOWN = "markdown"
+    PARQUET = "parquet"
+    LLAMA_BENCH = "llama-bench"
+
 
 GroupBy = Annotated[
     str | None, typer.Option("--group-by", metavar="A,B", help="One row for each value of these columns.")
@@ -50,9 +64,13 @@ def query_command(
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="A,B,C", help="Columns of run_summary instead.")
     ] = None,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="All but table and markdown have every column.")
-    ] = Format.TABLE,
+    given: Annotated[
+        Given,
+        typer.Option(
+            "--format",
+            help="All but table and markdown have every column; llama-bench: as it prints them.",
+        ),
+    ] = Given.TABLE,
     output: Output = None,
     foreign: Foreign = False,
     db: Database = None,
@@ -67,6 +85,15 @@ def query_command(
     In groups, every run is counted under its outcome, and numbers are of those that ran as requested (ok),
     unless the groups tell outcomes apart.
     """
+    if given is Given.LLAMA_BENCH:
+        for flag, value in (("--group-by", group_by), ("--agg", numbers), ("--columns", columns)):
+            if value is not None:
+                raise InputError(f"{flag} {value}: not together with --format {given.value}")
+        if foreign:
+            raise InputError(f"--foreign: not together with --format {given.value}")
+        _as_llama_bench((where, campaign, since), (sort, limit), output, db)
+        return
+    output_format = Format(given.value)
     check_format(output_format, output)
     if foreign:
         for flag, value in (("--since", since), ("--group-by", group_by), ("--agg", numbers)):
@@ -105,6 +132,23 @@ def give_runs(
     kinds = {item.name: item.type.python_type for item in SUMMARY.c}
     shown = _shown(rows_of(rows)) if names is None else None
     give(rows, names or list(kinds), output_format, output, shown=shown, kinds=kinds, layout=LAYOUT)
+
+
+def _as_llama_bench(
+    which: tuple[str | None, str | None, str | None],
+    order: tuple[str | None, int | None],
+    output: Path | None,
+    db: str | None,
+) -> None:
+    from bench.report.llama_bench import table
+
+    where, campaign, since = which
+    with open_store(db, create=False) as store:
+        rows = rows_of(store.rows(where, campaign=campaign, since=since, sort=order[0], limit=order[1]))
+        samples = {row["id"]: store.samples(row["id"]) for row in rows if writes(row)}
+    if not samples:
+        raise InputError("no run of a language model is among these: see bench query")
+    text_out("\n".join(table(rows, samples)) + "\n", output)
 
 
 def _groups(

@@ -70,15 +70,7 @@ def recommend_command(
     no arm of any model meets the limits.
     """
     check_format(output_format, output)
-    if not -1 <= least_cosine <= 1:
-        raise InputError(f"--min-cosine {least_cosine} is not a cosine: use a number from -1 to 1")
-    if most_megabytes is not None and not 0 < most_megabytes < math.inf:
-        raise InputError(f"--max-mb {most_megabytes}: must be a number greater than 0")
-    if least_greedy is not None and not 0 <= least_greedy <= 1:
-        raise InputError(f"--min-greedy {least_greedy} is no share: use a number from 0 to 1")
-    if metric is not None:
-        choose("--metric", metric, tuple(RANKED))
-
+    _check(least_cosine, most_megabytes, least_greedy, metric)
     most = None if most_megabytes is None else int(most_megabytes * 1e6)
     with open_store(db, create=False) as store:
         arms = Board.load(store, where, campaign=campaign, since=since).arms
@@ -87,14 +79,30 @@ def recommend_command(
         raise InputError("no runs to recommend from: see what there is with bench query")
     rows = [_row(one) for one in found]
     lines = [_texts(one) for one in found]
-    tokens = any(line[_TOKENS] for line in lines)  # a column that only language models fill
-    shown = (
-        tuple(one for place, one in enumerate(_HEADINGS) if tokens or place != _TOKENS),
-        [[text for place, text in enumerate(line) if tokens or place != _TOKENS] for line in lines],
-    )
-    give(rows, list(rows[0]), output_format, output, shown=shown, noun="model", layout=_LAYOUT)
+    give(rows, list(rows[0]), output_format, output, shown=_shown(lines), noun="model", layout=_LAYOUT)
     if all(one.arm is None for one in found):
         raise typer.Exit(3)
+
+
+def _shown(lines: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines, without the column that only language models fill where there is none."""
+    tokens = any(line[_TOKENS] for line in lines)
+    kept = [place for place in range(len(_HEADINGS)) if tokens or place != _TOKENS]
+    return [_HEADINGS[place] for place in kept], [[line[place] for place in kept] for line in lines]
+
+
+def _check(
+    least_cosine: float, most_megabytes: float | None, least_greedy: float | None, metric: str | None
+) -> None:
+    """Raise InputError for a limit that is none."""
+    if not -1 <= least_cosine <= 1:
+        raise InputError(f"--min-cosine {least_cosine} is not a cosine: use a number from -1 to 1")
+    if most_megabytes is not None and not 0 < most_megabytes < math.inf:
+        raise InputError(f"--max-mb {most_megabytes}: must be a number greater than 0")
+    if least_greedy is not None and not 0 <= least_greedy <= 1:
+        raise InputError(f"--min-greedy {least_greedy} is no share: use a number from 0 to 1")
+    if metric is not None:
+        choose("--metric", metric, tuple(RANKED))
 
 
 def _row(one: Choice) -> dict[str, Any]:
