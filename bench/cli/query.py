@@ -85,20 +85,17 @@ def query_command(
     In groups, every run is counted under its outcome, and numbers are of those that ran as requested (ok),
     unless the groups tell outcomes apart.
     """
+    grouped = {"--group-by": group_by, "--agg": numbers}
     if given is Given.LLAMA_BENCH:
-        for flag, value in (("--group-by", group_by), ("--agg", numbers), ("--columns", columns)):
-            if value is not None:
-                raise InputError(f"{flag} {value}: not together with --format {given.value}")
-        if foreign:
-            raise InputError(f"--foreign: not together with --format {given.value}")
+        _alone(
+            f"--format {given.value}", {**grouped, "--columns": columns, "--foreign": "" if foreign else None}
+        )
         _as_llama_bench((where, campaign, since), (sort, limit), output, db)
         return
     output_format = Format(given.value)
     check_format(output_format, output)
     if foreign:
-        for flag, value in (("--since", since), ("--group-by", group_by), ("--agg", numbers)):
-            if value is not None:
-                raise InputError(f"{flag} {value}: not together with --foreign")
+        _alone("--foreign", {"--since": since, **grouped})
         query_foreign(where, campaign, columns, (sort, limit), (output_format, output), db)
         return
     if group_by is not None or numbers is not None:
@@ -132,6 +129,13 @@ def give_runs(
     kinds = {item.name: item.type.python_type for item in SUMMARY.c}
     shown = _shown(rows_of(rows)) if names is None else None
     give(rows, names or list(kinds), output_format, output, shown=shown, kinds=kinds, layout=LAYOUT)
+
+
+def _alone(one: str, others: Mapping[str, str | None]) -> None:
+    """Raise InputError where a flag was given that has no meaning beside `one`."""
+    for flag, value in others.items():
+        if value is not None:
+            raise InputError(f"{f'{flag} {value}'.rstrip()}: not together with {one}")
 
 
 def _as_llama_bench(

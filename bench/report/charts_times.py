@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -188,14 +189,7 @@ def over_time(board: Board, metric: str | None = None) -> Figure:
     Raises:
         InputError: no run that ran as requested has it.
     """
-    right = board.runs[board.runs["outcome"] == Outcome.OK.value]
-    if metric is None:
-        all_write = len(right) and right["requested_generate"].notna().all()
-        metric = DECODE if all_write else LATENCY
-    kept = right[right[metric].notna()]
-    if not len(kept):
-        what = "a latency" if metric == LATENCY else metric
-        raise InputError(f"no run that ran as requested has {what} to follow: see bench query")
+    metric, kept = _followed(board, metric)
     keys = [name for name in NEEDED if name.startswith("requested_") or name in ("cpu", "adapter")]
     number = kept.groupby(keys, dropna=False, sort=False).ngroup()
     longest = number.value_counts().sort_index().sort_values(ascending=False, kind="stable")
@@ -238,6 +232,19 @@ def over_time(board: Board, metric: str | None = None) -> Figure:
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axis.set_xlabel("started, UTC")
     return figure
+
+
+def _followed(board: Board, metric: str | None) -> tuple[str, pd.DataFrame]:
+    """What is followed, and the runs that have it; InputError where there are none."""
+    right = board.runs[board.runs["outcome"] == Outcome.OK.value]
+    if metric is None:
+        all_write = len(right) and right["requested_generate"].notna().all()
+        metric = DECODE if all_write else LATENCY
+    kept = right[right[metric].notna()]
+    if not len(kept):
+        what = "a latency" if metric == LATENCY else metric
+        raise InputError(f"no run that ran as requested has {what} to follow: see bench query")
+    return metric, kept
 
 
 def _draw_history(axis: Axes, one: Series, look: canvas.Look, *, named: bool) -> None:
