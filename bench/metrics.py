@@ -138,6 +138,22 @@ METRICS: tuple[Metric, ...] = (
         speed=True,
     ),
     Metric(
+        "renderer_memory_mb",
+        "metrics",
+        "MB",
+        "lower",
+        "Peak memory of the page's process over the session: resident, the browser's code in it; what a "
+        "graphics card holds is not",
+    ),
+    Metric(
+        "gpu_process_memory_mb",
+        "metrics",
+        "MB",
+        "lower",
+        "Peak memory of the browser's GPU process over the session: resident; what a graphics card holds is "
+        "not in it; blank where the browser has no such process",
+    ),
+    Metric(
         "kernel_rel_l2",
         "quality",
         "",
@@ -166,6 +182,23 @@ METRICS: tuple[Metric, ...] = (
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+LATENCY, DECODE = "latency_ms_median", "decode_ms_median"
+# What two sides may be compared by, and an arm followed by: times, rates, and the share of equal tokens.
+COMPARED: tuple[str, ...] = tuple(
+    metric.name
+    for metric in METRICS
+    if (metric.unit == "ms" and metric.direction == "lower")
+    or metric.unit == "1/s"
+    or metric.name == "greedy_agreement"
+)
+
+
+def cost(name: str, value: float) -> float:
+    """A value so that less is better: a rate or a share by its reciprocal, which is a time for a rate.
+
+    It is its own inverse: the cost of a cost is the value.
+    """
+    return value if BY_NAME[name].direction == "lower" else 1 / value
 
 
 def flattened(metrics: Mapping[str, Any], quality: Mapping[str, Any]) -> dict[str, Any]:

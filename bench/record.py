@@ -156,6 +156,8 @@ class Metrics(_Record):
     memory_reduction: float | None = None
     sample_ticks: float | None = None
     timer_ms: float | None = None
+    renderer_memory_mb: float | None = None
+    gpu_process_memory_mb: float | None = None
     phases: dict[str, PhaseMetrics] = Field(default_factory=dict)
 
 

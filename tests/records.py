@@ -15,6 +15,7 @@ from bench.record import (
     Latency,
     Metrics,
     ModelInfo,
+    PhaseMetrics,
     Quality,
     RunRecord,
     Sample,
@@ -136,6 +137,37 @@ def record(
     if outcome is Outcome.FALLBACK:
         data["fallback_reason"] = f"standard mode runs {asked.bits} bits as 8"
     return RunRecord.model_validate({**data, **changes})
+
+
+def written(
+    requested: Request,
+    outcome: Outcome = Outcome.OK,
+    *,
+    decode: float = 12.5,
+    prefill: float = 90.0,
+    **changes: Any,
+) -> RunRecord:
+    """A run of a language model: milliseconds of one token after the prompt, and of the whole prompt."""
+    one = record(requested, outcome, prefill)
+    one.model.family, one.model.parameters = "llama", 134_515_008
+    if one.effective.platform is not None:
+        one.quality.greedy_agreement = 0.9375
+        one.metrics.renderer_memory_mb, one.metrics.gpu_process_memory_mb = 212.5, 340.25
+    if outcome.measured:
+        first, each = latency(prefill), latency(decode, 12)
+        one.metrics.decode_ms = each
+        one.metrics.decode_tokens_per_s = 1000 / decode
+        one.metrics.prefill_tokens_per_s = 1000 * requested.sequence_length / prefill
+        one.metrics.phases = {
+            "prefill": PhaseMetrics(unit="inference", latency_ms=first, dispatches=180),
+            "decode": PhaseMetrics(unit="token", latency_ms=each, dispatches=152),
+        }
+        one.samples = [
+            Sample(phase=phase, kind="measure", batch=1, value_ms=value + step / 10)
+            for phase, value in (("prefill", prefill), ("decode", decode))
+            for step in range(3)
+        ]
+    return RunRecord.model_validate({**one.model_dump(), "samples": one.samples, **changes})
 
 
 def arms() -> list[tuple[Request, Outcome, float]]:

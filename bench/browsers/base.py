@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from selenium.webdriver.common.options import ArgOptions
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -15,6 +16,10 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from bench.browsers.process import SessionSpace
 from bench.errors import BenchError
 from bench.settings import Settings
+
+# What a process of a browser is: it may be the page's, it talks to the GPU, or it is the browser itself.
+Role = Literal["page", "gpu", "main"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class BrowserMissing(BenchError):
@@ -66,6 +71,10 @@ class Browser(ABC):
 
     def options(self, build: Build, settings: Settings) -> ArgOptions | None:
         """What a session elsewhere is asked for (`bench.browsers.grid`); None where none can be had."""
+        return None
+
+    def role(self, command: Sequence[str]) -> Role | None:
+        """What a process of this browser is, by its command line; None where it is another or unknown."""
         return None
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from bench.browsers import chromium, install
-from bench.browsers.base import Browser, Build
+from bench.browsers.base import Browser, Build, Role
 from bench.browsers.process import SessionSpace
 from bench.settings import Settings
 
@@ -32,6 +33,10 @@ class Chrome(Browser):
     def remedy(self) -> str:
         """What to type where it is missing."""
         return "type `bench browsers install chrome`, or set CHROME_BINARY"
+
+    def role(self, command: Sequence[str]) -> Role | None:
+        """What a process of it is."""
+        return chromium.role_of(command)
 
     def builds(self, settings: Settings) -> list[Build]:
         """The builds on this machine, best first."""

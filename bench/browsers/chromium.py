@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.browsers.base import Build
+from bench.browsers.base import Build, Role
 from bench.browsers.process import SessionSpace
 from bench.settings import Settings
 
@@ -117,6 +118,17 @@ def driver_environment(build: Build, space: SessionSpace) -> dict[str, str]:
     # Last, so that the system's own libraries win where both have one.
     path = os.pathsep.join(filter(None, [os.environ.get("LD_LIBRARY_PATH"), str(build.library_path)]))
     return space.environment(LD_LIBRARY_PATH=path)
+
+
+def role_of(command: Sequence[str]) -> Role | None:
+    """What a Chromium's process is, by its command line."""
+    kinds = [word.partition("=")[2] for word in command if word.startswith("--type=")]
+    if not kinds:
+        driver = any("driver" in Path(word).name for word in command[:1])
+        return None if driver or not command or "crashpad" in command[0] else "main"
+    if kinds[0] == "gpu-process":
+        return "gpu"
+    return "page" if kinds[0] == "renderer" and "--extension-process" not in command else None
 
 
 def split_flags(text: str | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from selenium.webdriver.firefox.service import Service
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from bench.browsers import install
-from bench.browsers.base import Browser, Build
+from bench.browsers.base import Browser, Build, Role
 from bench.browsers.chromium import existing
 from bench.browsers.process import SessionSpace
 from bench.settings import Settings
@@ -66,6 +67,14 @@ class Firefox(Browser):
     def remedy(self) -> str:
         """What to type where it is missing."""
         return "type `bench browsers install firefox`, or set FIREFOX_BINARY"
+
+    def role(self, command: Sequence[str]) -> Role | None:
+        """What a process of it is: the last word of a child's command line says it."""
+        if "-contentproc" in command:
+            last: dict[str, Role] = {"tab": "page", "gpu": "gpu"}
+            return last.get(command[-1])
+        named = Path(command[0]).name if command else ""
+        return "main" if named.startswith("firefox") else None
 
     def builds(self, settings: Settings) -> list[Build]:
         """The builds on this machine, best first."""

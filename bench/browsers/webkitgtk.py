@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.webkitgtk.options import Options
 from selenium.webdriver.webkitgtk.service import Service
 
-from bench.browsers.base import Browser, BrowserMissing, Build
+from bench.browsers.base import Browser, BrowserMissing, Build, Role
 from bench.browsers.chromium import existing
 from bench.browsers.process import SessionSpace
 from bench.settings import Settings
@@ -28,6 +29,15 @@ class WebKitGtk(Browser):
     def remedy(self) -> str:
         """What to type where it is missing."""
         return "type `bench browsers install webkitgtk` (Debian: webkit2gtk-driver xvfb)"
+
+    def role(self, command: Sequence[str]) -> Role | None:
+        """What a process of it is, by the name of its executable."""
+        known: dict[str, Role] = {
+            "WebKitWebProcess": "page",
+            "WebKitGPUProcess": "gpu",
+            "MiniBrowser": "main",
+        }
+        return known.get(Path(command[0]).name) if command else None
 
     def builds(self, settings: Settings) -> list[Build]:
         """The builds on this machine, newest API first; none without the driver."""

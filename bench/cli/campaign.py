@@ -20,7 +20,9 @@ from bench.errors import InputError
 from bench.harness.campaign import (
     Policy,
     Report,
+    Sources,
     release,
+    settled_plan,
 )
 from bench.harness.foresight import Foreseen, foresee
 from bench.plan.campaign import CampaignFile, retried
@@ -92,8 +94,9 @@ def run_file_command(file: File, name: Rename = None, grid: Grid = None, db: Dat
     """
     campaign_file, arms, plan = load(file, name, grid)
 
-    def make(store: Store) -> Campaign:
-        return store.plan_campaign(campaign_file.name, plan, settings=kept(campaign_file.run.model_dump()))
+    def make(store: Store, sources: Sources) -> Campaign:
+        chosen, settings = settled_plan(plan, sources), kept(campaign_file.run.model_dump())
+        return store.plan_campaign(campaign_file.name, chosen, settings=settings)
 
     return _measure(arms, make, db, create=True, file=campaign_file)
 
@@ -123,7 +126,9 @@ def resume_command(name: Name, grid: Grid = None, db: Database = None) -> int:
             return Report(campaign, finals=store.finals(campaign.id)).exit_code
     file = CampaignFile.model_validate(campaign.definition) if campaign.definition else None
     arms = list(dict.fromkeys(campaign.cells[position].request for position in sorted(opened)))
-    return _measure(arms, lambda store: store.campaign(campaign.id), db, create=False, file=file, grid=grid)
+    return _measure(
+        arms, lambda store, _: store.campaign(campaign.id), db, create=False, file=file, grid=grid
+    )
 
 
 def policy_of(file: CampaignFile | None) -> Policy:
@@ -143,7 +148,7 @@ def policy_of(file: CampaignFile | None) -> Policy:
 
 def _measure(
     arms: Sequence[Request],
-    get: Callable[[Store], Campaign],
+    get: Callable[[Store, Sources], Campaign],
     db: str | None,
     *,
     create: bool,

@@ -15,21 +15,28 @@ from bench.cli.db import Database
 from bench.cli.flags import Output, choose
 from bench.cli.tables import VERDICTS, Layout, captured, print_table, toned
 from bench.errors import InputError
-from bench.metrics import METRICS
+from bench.metrics import COMPARED, DECODE, LATENCY
 from bench.report.output import write_file
-from bench.report.row import rows_of
+from bench.report.row import Row, rows_of, writes
 from bench.store import Store, open_store
 
 if TYPE_CHECKING:
     from bench.report.compare import Table
 
-TIMES = tuple(one.name for one in METRICS if one.unit == "ms" and one.direction == "lower")
 TOO_NOISY = 4
 SIDE = "A campaign's name or number, or a filter: bits=4, browser=firefox, browser_version=153.0.8010.0."
 BothWhere = Annotated[
     str | None, typer.Option("--where", metavar="EXPR", help="Only runs of both sides that meet this.")
 ]
-Metric = Annotated[str, typer.Option("--metric", metavar="COL", help=f"One of {', '.join(TIMES)}.")]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="COL",
+        show_default=False,
+        help=f"One of {', '.join(COMPARED)}; else {LATENCY}, {DECODE} where all are language models.",
+    ),
+]
 
 
 class Format(StrEnum):
@@ -49,7 +56,7 @@ def compare_command(
         str | None, typer.Option("--campaign", metavar="NAME", help="Both sides are filters within this one.")
     ] = None,
     where: BothWhere = None,
-    metric: Metric = "latency_ms_median",
+    metric: Metric = None,
     margin: Annotated[
         str, typer.Option("--margin", metavar="PERCENT", help="What counts as no difference.")
     ] = "2%",
@@ -79,15 +86,17 @@ def compare_command(
     it can be told, but an interval has the limit of `--fail-on` within it, or there is none: too noisy to
     tell. As JUnit without `--fail-on` a cell whose verdict is slower has failed.
     """
-    choose("--metric", metric, TIMES)
+    if metric is not None:
+        choose("--metric", metric, COMPARED)
     within = percentage("--margin", margin)
     above = _fail_above(fail_on)
     from bench.report.compare import NEEDED, compare  # SciPy is slow to load
 
     with open_store(db, create=False) as store:
-        columns = [*NEEDED, metric]
+        columns = list(dict.fromkeys([*NEEDED, *([metric] if metric else (LATENCY, DECODE))]))
         sides = [rows_of(store.side(text, columns, where=where, campaign=campaign)) for text in (base, other)]
-        table = compare(sides[0], sides[1], (base, other), metric, within, force=force)
+        chosen = metric or usual([*sides[0], *sides[1]])
+        table = compare(sides[0], sides[1], (base, other), chosen, within, force=force)
         table = replace(table, adapters=_adapters(store, table))
     text = _text(table, output_format, above, to_file=output is not None)
     if output is None:
@@ -97,6 +106,11 @@ def compare_command(
         typer.echo(str(output))
     if code := _exit_code(table, above):
         raise typer.Exit(code)
+
+
+def usual(rows: Sequence[Row]) -> str:
+    """What rows are compared by where nobody says it: language models by a token, others by an inference."""
+    return DECODE if rows and all(writes(row) for row in rows) else LATENCY
 
 
 def _adapters(store: Store, table: Table) -> list[str]:
@@ -161,8 +175,11 @@ def as_text(head: Sequence[str], body: Sequence[Sequence[str]], *, plain: bool) 
     return captured(lambda out: print_table(out, head, rows, _LAYOUT), plain=plain)
 
 
+_UNITS = ("", " ms", " 1/s")
+_SIDES = tuple(f"{side}{unit}" for side in ("BASE", "OTHER") for unit in _UNITS)
+_NOW = tuple(f"now{unit}" for unit in _UNITS)
 _LAYOUT = Layout(
-    spare=("BASE ms", "OTHER ms", "blocks", "from", "runs"),
-    own=("ratio [95 %]", "verdict", "now ms", "steps", "blocks"),
-    right=("blocks", "BASE ms", "OTHER ms", "bits", "tokens", "runs", "ms"),
+    spare=(*_SIDES, "blocks", "from", "runs"),
+    own=("ratio [95 %]", "verdict", *_NOW, "steps", "blocks"),
+    right=("blocks", *_SIDES, "bits", "tokens", "runs", "ms"),
 )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.compare import TIMES, BothWhere, Metric, as_text, percentage
+from bench.cli.compare import BothWhere, Metric, as_text, percentage, usual
 from bench.cli.db import Database
 from bench.cli.flags import Campaign, Output, choose
 from bench.errors import InputError
+from bench.metrics import COMPARED, DECODE, LATENCY
 from bench.report.output import write_file
 from bench.report.row import rows_of
 from bench.store import open_store
@@ -32,7 +33,7 @@ class Format(StrEnum):
 def history_command(
     where: BothWhere = None,
     campaign: Campaign = None,
-    metric: Metric = "latency_ms_median",
+    metric: Metric = None,
     least: Annotated[
         str, typer.Option("--least", metavar="PERCENT", help="Smaller steps are not named.")
     ] = "2%",
@@ -46,12 +47,15 @@ def history_command(
 
     One point a session. A series ends where processor, adapter or weights change. Fallbacks are not in it.
     """
-    choose("--metric", metric, TIMES)
+    if metric is not None:
+        choose("--metric", metric, COMPARED)
     size = percentage("--least", least)
     from bench.report.history import NEEDED, as_csv, as_json, history  # SciPy is slow to load
 
     with open_store(db, create=False) as store:
-        rows = rows_of(store.side(None, [*NEEDED, metric], where=where, campaign=campaign))
+        columns = list(dict.fromkeys([*NEEDED, *([metric] if metric else (LATENCY, DECODE))]))
+        rows = rows_of(store.side(None, columns, where=where, campaign=campaign))
+    metric = metric or usual(rows)
     series = history(rows, metric, size)
     if not series:
         raise InputError(f"no run that ran as requested has {metric}: see bench query")
@@ -73,7 +77,7 @@ def _shown(series: list[Series], metric: str, *, markdown: bool, to_file: bool) 
     from bench.report.compare_text import markdown_table
     from bench.report.history import lines, steps_in_words, title
 
-    head, body = lines(series)
+    head, body = lines(series, metric)
     steps = steps_in_words(series)
     if markdown:
         listed = [line for name, found in steps for line in (f"- {name}", *(f"  - {one}" for one in found))]

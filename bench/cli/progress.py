@@ -134,7 +134,9 @@ def _result(record: RunRecord) -> str:
     """The number, or the words that came instead of one."""
     parts = []
     latency = record.metrics.latency_ms
-    if latency:
+    if (rate := record.metrics.decode_tokens_per_s) is not None:
+        parts.append(f"{rate:.3g} tokens/s")
+    elif latency:
         parts.append(f"{latency.median:.3g} ms")
     if record.fallback_reason and record.outcome.measured:
         parts.append(record.fallback_reason)

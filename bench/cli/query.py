@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +12,26 @@ import typer
 from bench.cli.db import Database
 from bench.cli.flags import Campaign, Limit, Output, Since, Where
 from bench.cli.foreign import query_foreign
-from bench.cli.rows import Format, check_format, give, named_columns, texts
+from bench.cli.rows import Format, check_format, give, named_columns, text_out, texts
 from bench.cli.tables import Layout
 from bench.errors import InputError
 from bench.report import words
-from bench.report.row import Row, rows_of, value_at
+from bench.report.row import Row, rows_of, value_at, writes
 from bench.store import Store, groups, open_store
 from bench.store.schema import SUMMARY
+
+
+class Given(StrEnum):
+    """How `bench query` gives its rows: as every command does, or as llama-bench prints its own."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    MARKDOWN = "markdown"
+    PARQUET = "parquet"
+    LLAMA_BENCH = "llama-bench"
+
 
 GroupBy = Annotated[
     str | None, typer.Option("--group-by", metavar="A,B", help="One row for each value of these columns.")
@@ -50,9 +64,13 @@ def query_command(
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="A,B,C", help="Columns of run_summary instead.")
     ] = None,
-    output_format: Annotated[
-        Format, typer.Option("--format", help="All but table and markdown have every column.")
-    ] = Format.TABLE,
+    given: Annotated[
+        Given,
+        typer.Option(
+            "--format",
+            help="All but table and markdown have every column; llama-bench: as it prints them.",
+        ),
+    ] = Given.TABLE,
     output: Output = None,
     foreign: Foreign = False,
     db: Database = None,
@@ -60,16 +78,24 @@ def query_command(
     """List runs, failed and fallen-back ones too; blank where nothing was measured.
 
     ms: median latency with its 95 % interval. saved: memory against FP16. kernel: relative L2 distance to
-    the reference on the same weights. cosine: to the unquantized model.
+    the reference on the same weights. cosine: to the unquantized model. Of a language model ms is the time to
+    the first token, tokens/s what it writes after that, same tokens the share that the unquantized model
+    writes too.
 
     In groups, every run is counted under its outcome, and numbers are of those that ran as requested (ok),
     unless the groups tell outcomes apart.
     """
+    grouped = {"--group-by": group_by, "--agg": numbers}
+    if given is Given.LLAMA_BENCH:
+        _alone(
+            f"--format {given.value}", {**grouped, "--columns": columns, "--foreign": "" if foreign else None}
+        )
+        _as_llama_bench((where, campaign, since), (sort, limit), output, db)
+        return
+    output_format = Format(given.value)
     check_format(output_format, output)
     if foreign:
-        for flag, value in (("--since", since), ("--group-by", group_by), ("--agg", numbers)):
-            if value is not None:
-                raise InputError(f"{flag} {value}: not together with --foreign")
+        _alone("--foreign", {"--since": since, **grouped})
         query_foreign(where, campaign, columns, (sort, limit), (output_format, output), db)
         return
     if group_by is not None or numbers is not None:
@@ -88,7 +114,9 @@ def query_command(
     give_runs(rows, names, output_format, output)
 
 
-LAYOUT = Layout(spare=("kernel", "saved", "cosine"), own=("outcome", "ms [95 %]"))
+LAYOUT = Layout(
+    spare=("kernel", "saved", "cosine", "same tokens"), own=("outcome", "ms [95 %]", "tokens/s [95 %]")
+)
 
 
 def give_runs(
@@ -101,6 +129,30 @@ def give_runs(
     kinds = {item.name: item.type.python_type for item in SUMMARY.c}
     shown = _shown(rows_of(rows)) if names is None else None
     give(rows, names or list(kinds), output_format, output, shown=shown, kinds=kinds, layout=LAYOUT)
+
+
+def _alone(one: str, others: Mapping[str, str | None]) -> None:
+    """Raise InputError where a flag was given that has no meaning beside `one`."""
+    for flag, value in others.items():
+        if value is not None:
+            raise InputError(f"{f'{flag} {value}'.rstrip()}: not together with {one}")
+
+
+def _as_llama_bench(
+    which: tuple[str | None, str | None, str | None],
+    order: tuple[str | None, int | None],
+    output: Path | None,
+    db: str | None,
+) -> None:
+    from bench.report.llama_bench import table
+
+    where, campaign, since = which
+    with open_store(db, create=False) as store:
+        rows = rows_of(store.rows(where, campaign=campaign, since=since, sort=order[0], limit=order[1]))
+        samples = {row["id"]: store.samples(row["id"]) for row in rows if writes(row)}
+    if not samples:
+        raise InputError("no run of a language model is among these: see bench query")
+    text_out("\n".join(table(rows, samples)) + "\n", output)
 
 
 def _groups(
@@ -147,23 +199,36 @@ _HEADINGS = (
     *("run", "browser", "platform", "model", "bits", "outcome"),
     *("ms [95 %]", "saved", "kernel", "cosine"),
 )
+_TIMES = _HEADINGS.index("ms [95 %]") + 1
 
 
+# What only a language model has: the rate at which it writes, and how much the unquantized model writes too.
+_WRITTEN: Mapping[str, Callable[[Row], str]] = {
+    "tokens/s [95 %]": words.tokens,
+    "same tokens": lambda row: words.percent(row["greedy_agreement"]),
+}
 # Rows of two machines read the same without these; where they do not differ they say nothing.
 _WHERE = {"host": "cpu", "adapter": "adapter"}
 
 
 def _shown(rows: Sequence[Row]) -> tuple[Sequence[str], list[list[str]]]:
-    """Headings and texts for people; host and adapter where rows differ in them."""
+    """Headings and texts for people; what language models write, host and adapter where there is such."""
     differ = {
         title: name
         for title, name in _WHERE.items()
         if len({value_at(row, name) for row in rows if value_at(row, name) is not None}) > 1
     }
+    wrote = _WRITTEN if any(words.tokens(row) for row in rows) else {}
     lines = [
-        [*_short(row), *(words.visible(value_at(row, name)) for name in differ.values())] for row in rows
+        [
+            *_short(row)[:_TIMES],
+            *(say(row) for say in wrote.values()),
+            *_short(row)[_TIMES:],
+            *(words.visible(value_at(row, name)) for name in differ.values()),
+        ]
+        for row in rows
     ]
-    return (*_HEADINGS, *differ), lines
+    return (*_HEADINGS[:_TIMES], *wrote, *_HEADINGS[_TIMES:], *differ), lines
 
 
 def _short(row: Row) -> list[str]:

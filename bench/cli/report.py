@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from bench.cli.db import Database
-from bench.cli.flags import Campaign, Since, Where
+from bench.cli.flags import Campaign, Since, Where, choose
 from bench.errors import InputError
+from bench.metrics import COMPARED, DECODE, LATENCY
 from bench.report.kinds import Kind
 from bench.report.output import write_file
 from bench.store import open_store
@@ -59,6 +60,16 @@ def report_command(
 
 def plot_command(
     kind: Annotated[Kind, typer.Argument(help="Which chart.")],
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="COL",
+            show_default=False,
+            help=f"What a history follows, as in bench history; else {LATENCY}, {DECODE} where all are "
+            "language models.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", show_default="results/report-KIND.svg")
     ] = None,
@@ -72,12 +83,18 @@ def plot_command(
     suffix = path.suffix.lower()
     if suffix not in (".svg", ".png"):
         raise InputError(f"--output {path} is not a chart file: use a name that ends in .svg or .png")
+    if metric is not None:
+        if kind is not Kind.HISTORY:
+            raise InputError(f"--metric {metric}: only bench plot {Kind.HISTORY.value} takes one")
+        choose("--metric", metric, COMPARED)
     from bench.report.board import Board
     from bench.report.canvas import render
     from bench.report.plots import draw
 
     with open_store(db, create=False) as store:
-        figure = draw(kind, Board.load(store, where, campaign=campaign, since=since), store)
+        more = () if metric is None else (metric,)
+        board = Board.load(store, where, campaign=campaign, since=since, more=more)
+        figure = draw(kind, board, store, metric)
     write_file(path, render(figure, "svg" if suffix == ".svg" else "png"))
     typer.echo(str(path))
 

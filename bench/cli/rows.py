@@ -98,6 +98,15 @@ def give(
         typer.echo(data.decode(), nl=False)
 
 
+def text_out(text: str, output: Path | None) -> None:
+    """Print a text, or write it and print the file's name."""
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_file(output, text.encode())
+        typer.echo(str(output))
+
+
 def _data(
     rows: Sequence[Row], header: Sequence[str], output_format: Format, kinds: Mapping[str, type]
 ) -> bytes:

@@ -16,7 +16,7 @@ from bench.cli.flags import Grid, with_grid
 from bench.cli.query import give_runs
 from bench.cli.work import Work, work
 from bench.errors import InputError
-from bench.harness.campaign import Policy, Report
+from bench.harness.campaign import Policy, Report, Sources, settled_plan
 from bench.harness.outputs import check_output_folder
 from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
@@ -89,8 +89,9 @@ def run_requests(
     if save_outputs:
         check_output_folder(save_outputs)
 
-    def write(store: Store) -> Campaign:
-        return store.plan_campaign(name, plan, settings=kept(measuring.model_dump()))
+    def write(store: Store, sources: Sources) -> Campaign:
+        chosen = settled_plan(plan, sources)
+        return store.plan_campaign(name, chosen, settings=kept(measuring.model_dump()))
 
     what = Work(
         list(dict.fromkeys(arms)),

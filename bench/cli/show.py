@@ -10,7 +10,7 @@ import typer
 from bench.cli.db import Database
 from bench.cli.rows import plain
 from bench.metrics import METRICS, flattened
-from bench.record import RunRecord
+from bench.record import PhaseMetrics, RunRecord
 from bench.report import words
 from bench.report.advice import advise
 from bench.report.row import rows_of
@@ -72,13 +72,29 @@ def _measured(record: RunRecord) -> list[str]:
         if value is not None:
             text = words.thousands(value) if metric.integer else words.number(value, 5)
             lines.append(f"  {metric.name:<24}{text} {metric.unit}".rstrip())
-    times = [one.value_ms for one in record.samples if one.kind == "measure"]
-    if times:
+    phases = dict.fromkeys(one.phase for one in record.samples if one.kind == "measure")
+    for phase in phases:
+        times = [one.value_ms for one in record.samples if (one.phase, one.kind) == (phase, "measure")]
         found = steadiness(times)
         words_of = "yes" if found.steady else f"no: {found.why}"
         apart = int(outlying(times).sum())
-        lines.append(f"  {'steady':<24}{words_of}; {apart} of {len(times)} samples stand apart (kept)")
+        of = "steady" if len(phases) == 1 else f"steady, {phase}"
+        lines.append(f"  {of:<24}{words_of}; {apart} of {len(times)} samples stand apart (kept)")
+    lines += [_phase(name, phase) for name, phase in record.metrics.phases.items() if len(phases) > 1]
     return ["", "measured", *(lines or ["  nothing"])]
+
+
+def _phase(name: str, phase: PhaseMetrics) -> str:
+    """A phase in a line: one call of it, what the device did of it, and in how many dispatches."""
+    time = phase.latency_ms
+    spread = (
+        "" if time.ci95_low is None else f" [{words.number(time.ci95_low)}, {words.number(time.ci95_high)}]"
+    )
+    parts = [f"{words.number(time.median)} ms{spread} a {'token' if phase.unit == 'token' else 'call'}"]
+    parts.append(f"n = {time.n}")
+    parts += [f"{words.number(phase.gpu_ms)} ms on the GPU"] if phase.gpu_ms is not None else []
+    parts += [f"{phase.dispatches} dispatches"] if phase.dispatches is not None else []
+    return f"  {'phase ' + name:<24}{', '.join(parts)}"
 
 
 def _section(title: str, values: dict[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ class Work:
 
     Attributes:
         arms: what is still to run; their models are found before anything is written.
-        campaign: gives the campaign from the open store, writing its plan where it is new.
+        campaign: gives the campaign from the open store and the models, writing its plan where it is new.
         settings: of this machine.
         db: the database; its default where it is None.
         create: whether the database may be made.
@@ -42,7 +42,7 @@ class Work:
     """
 
     arms: Sequence[Request]
-    campaign: Callable[[Store], Campaign]
+    campaign: Callable[[Store, Sources], Campaign]
     settings: Settings
     db: str | None
     create: bool
@@ -81,7 +81,7 @@ def work(what: Work, stop: Stop | None = None) -> tuple[Report, Status]:
             progress.note(text)
         supervisor.start()
         with open_store(what.db, create=what.create) as store:
-            campaign = what.campaign(store)
+            campaign = what.campaign(store, sources)
             _check_models(store, campaign, sources)
             report = _run(what, store, campaign, sources, supervisor, progress, stop)
             return report, store.status(campaign.id)

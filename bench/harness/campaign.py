@@ -21,9 +21,11 @@ from bench.harness.run import unfinished
 from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
+from bench.metrics import DECODE, LATENCY
 from bench.models.catalog import ModelSource, resolve
 from bench.models.program import Program
-from bench.plan.request import Request
+from bench.plan.cells import Plan
+from bench.plan.request import GENERATE, Request
 from bench.record import RunRecord
 from bench.store import Campaign, CampaignState, Lease, Store
 
@@ -108,21 +110,38 @@ def resolve_models(requests: Sequence[Request], say: Callable[[str], None]) -> S
     """Find the weights of every model and check every shape, before anything is written.
 
     Raises:
-        InputError: an engine that is not installed, an unknown model, unusable weights, or a shape the
-            model or the engine does not allow.
+        InputError: an engine that is not installed, an unknown model, unusable weights, a shape the model or
+            the engine does not allow, or tokens asked of a model that writes none.
     """
     check_installed(requests)
     sources: dict[tuple[str, str | None], ModelSource] = {}
-    programs: dict[tuple[str, str | None, int, int], Program] = {}
+    programs: dict[tuple[str, str | None, int, int, int | None], Program] = {}
     for request in requests:
         key = (request.model, request.weights)
         if key not in sources:
             sources[key] = resolve(request.model, request.weights, progress=say)
-        shape = (*key, request.batch_size, request.sequence_length)
+        source, generate = sources[key], settled(request, sources).generate
+        shape = (*key, request.batch_size, request.sequence_length, generate)
         if shape not in programs:
-            programs[shape] = sources[key].program(request.batch_size, request.sequence_length)
+            programs[shape] = source.program(request.batch_size, request.sequence_length, generate)
         engine_of(request).check(request, programs[shape])
     return sources
+
+
+def settled(request: Request, sources: Sources) -> Request:
+    """The request with the number of tokens that runs, so that a flag and its default are the same arm."""
+    if request.generate is None and sources[request.model, request.weights].writes:
+        return request.model_copy(update={"generate": GENERATE})
+    return request
+
+
+def settled_plan(plan: Plan, sources: Sources) -> Plan:
+    """A plan whose requests are `settled`.
+
+    Raises:
+        InputError: two of its arms are one then.
+    """
+    return plan.settled(lambda request: settled(request, sources))
 
 
 def run_campaign(
@@ -317,9 +336,11 @@ class _Work:
         self._asked.add(block)
         cells = {cell.id: cell for cell in self.campaign.cells}
         sessions = [
-            Session(cell.request, cell.role, cell.block, cell.position, row["latency_ms_median"])
+            Session(cell.request, cell.role, cell.block, cell.position, median)
             for row in self.store.rows("outcome = ok", campaign=self.campaign.id)
             for cell in [cells[row["cell_id"]]]
+            # Of a language model a token is what is compared.
+            if (median := row[LATENCY if cell.request.generate is None else DECODE]) is not None
         ]
         found = precision(sessions, target)
         widest = f"the widest of {found.ratios} intervals is \u00b1{100 * (found.widest or math.inf):.2g} %"

@@ -25,11 +25,14 @@ def metrics_of(
 ) -> Metrics:
     """The metrics of a run; of one that was not measured only what is no speed."""
     canary = found.canary.get("canary_ms")
+    page, gpu = ((found.memory.get(role) or {}).get("peak_mb") for role in ("page", "gpu"))
     if not found.effective or bundle is None or outcome is Outcome.INCORRECT:
-        return Metrics(canary_ms=canary)
+        return Metrics(canary_ms=canary, renderer_memory_mb=page, gpu_process_memory_mb=gpu)
     uploaded = int(found.effective["weight_bytes"])
     metrics = Metrics(
         canary_ms=canary,
+        renderer_memory_mb=page,
+        gpu_process_memory_mb=gpu,
         load_ms=found.cold.get("load_ms"),
         build_ms=found.cold.get("build_ms"),
         compile_ms=found.cold.get("compile_ms"),

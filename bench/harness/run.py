@@ -147,7 +147,7 @@ def _attempt(
             recipe,
             batch=request.batch_size,
             sequence=request.sequence_length,
-            generate=getattr(request, "generate", None),
+            generate=request.generate,
             progress=tell,
         )
         engine.files(request, attempt.bundle)  # what it makes of the bundle is kept, like the bundle
@@ -205,6 +205,7 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "canary": found.canary.get("canary"),
             "kept_busy": found.kept_busy(),
             "clocks": found.clocks or None,
+            "memory": found.memory or None,
             "bundle": attempt.bundle.key if attempt.bundle else None,
             "processes_killed": found.killed,
             "fault": attempt.fault,

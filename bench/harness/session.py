@@ -15,6 +15,7 @@ from bench.engines import engine_of
 from bench.errors import RunFailure
 from bench.harness import drive
 from bench.harness.injection import Injection
+from bench.harness.memory import MemoryWatch
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.server import Job, PageServer, page_modules, shader_files
 from bench.harness.stop import Stop
@@ -56,6 +57,7 @@ class Findings:
     generated: dict[str, Any] = field(default_factory=dict)
     launches: list[str] = field(default_factory=list)
     clocks: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
     marked: list[Sample] | None = None
     killed: int = 0
 
@@ -144,12 +146,15 @@ class Session:
         self.findings.capabilities = dict(driver.capabilities)
         reached: set[Stage] = set()
         well = False
+        memory = MemoryWatch(space.processes, browser.role)
         try:
+            memory.start()
             self._check_browser(build)
             self._injection.launched(driver, space)
             drive.open_page(driver, url, self.watch)
             space.remember()  # should the browser go before its children
             for event in self.watch.events(job.events, driver, url):
+                memory.enter(self.watch.stage)
                 if self._take(str(event.get("kind")), event.get("data") or {}):
                     self._believe()
                     well = True
@@ -161,6 +166,8 @@ class Session:
             # Here, where the stage is still the one that it came in.
             raise interruption(self.watch.stage) from None
         finally:
+            memory.finish()
+            self.findings.memory = memory.found()
             self.watch.enter(Stage.TEARDOWN)
             self.findings.killed += drive.close(driver, space, patient=well or build.source == grid.SOURCE)
 

@@ -22,6 +22,7 @@ from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 
 from bench.harness.outcome import Outcome
+from bench.plan import shapes
 from bench.plan.fields import Flag, Shown
 from bench.plan.measuring import MAX_SECONDS, Measuring
 from bench.plan.request import Request
@@ -32,6 +33,7 @@ Retried = Literal["error", "incorrect", "timeout", "device_lost", "crashed"]
 MAX_BLOCKS = 1000
 MAX_CELLS = 200_000
 BREAKER = 5
+TEST = "test"
 
 Word = Annotated[str, Field(min_length=1, max_length=4096)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
@@ -57,7 +59,33 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _with_tests(schema: dict[str, Any]) -> None:
+    """The key `test` in the schema: it is read, and stands for two others."""
+    schema["properties"][TEST] = {
+        "description": "Instead of sequence_length and generate: names of llama-bench, `pp512`, `tg128`, "
+        "`tg128 @ d512`.",
+        "title": "Test",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+    }
+
+
 class _Axes(_Part):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, json_schema_extra=_with_tests)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tests(cls, data: Any) -> Any:
+        """`test = ["pp512", "tg128"]` as the lengths and tokens that it stands for."""
+        if not isinstance(data, dict) or TEST not in data:
+            return data
+        given = data[TEST] if isinstance(data[TEST], list) else [data[TEST]]
+        if not given or not all(isinstance(one, str) for one in given):
+            raise ValueError(f"{TEST} = {data[TEST]!r}: write {shapes.ALLOWED}")
+        found = shapes.axes(given)
+        if twice := sorted(found.keys() & data.keys()):
+            raise ValueError(f"{TEST} says {' and '.join(twice)} too: name one of them")
+        return {**{name: value for name, value in data.items() if name != TEST}, **found}
+
     @field_validator("*")
     @classmethod
     def _each_once(cls, value: Any) -> Any:

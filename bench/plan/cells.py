@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.errors import InputError
-from bench.plan.request import ENGINE_PLATFORMS, Request
+from bench.plan.request import ENGINE_PLATFORMS, GENERATE, Request
 
 Role = Literal["arm", "twin"]
 VERSION = 1
@@ -54,8 +54,7 @@ class Plan:
                 "block": cell.block,
                 "position": cell.position,
                 "role": cell.role,
-                # Without defaults: a field that a later version adds leaves the plans of today what they are.
-                "request": cell.request.model_dump(mode="json", exclude_defaults=True),
+                "request": _said(cell.request),
             }
             for cell in self.cells
         ]
@@ -67,10 +66,34 @@ class Plan:
         }
         return json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
+    def settled(self, settle: Callable[[Request], Request]) -> Plan:
+        """The plan with each request as its model makes it: what is left out has the number that runs.
+
+        Raises:
+            InputError: two arms are one then.
+        """
+        known = {cell.request: settle(cell.request) for cell in self.cells}
+        if len(set(known.values())) < len(known):
+            twice = next(one for one in known.values() if list(known.values()).count(one) > 1)
+            raise InputError(
+                f"the cell {twice.model} {twice.label} stands twice: generate is {twice.generate} where "
+                "nobody says it; name it once"
+            )
+        return replace(self, cells=tuple(replace(cell, request=known[cell.request]) for cell in self.cells))
+
     @property
     def hash(self) -> str:
         """SHA-256 of `canonical`, in hexadecimal."""
         return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+
+def _said(request: Request) -> dict[str, Any]:
+    """A request without defaults: a field that a later version adds leaves the plans of today what they are.
+
+    A language model's default is left out too, so that a file's plan has its hash before the model is known.
+    """
+    said = request.model_dump(mode="json", exclude_defaults=True)
+    return {name: value for name, value in said.items() if (name, value) != ("generate", GENERATE)}
 
 
 def make_plan(

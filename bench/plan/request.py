@@ -30,6 +30,8 @@ GROUP_SIZES: tuple[GroupSize, ...] = get_args(GroupSize)
 DEFAULT_MODEL = "all-MiniLM-L6-v2"  # of `bench run`
 MAX_BATCH = 64
 MAX_SEQUENCE = 4096
+MAX_GENERATE = 2048
+GENERATE = 64  # tokens that a language model writes where nobody says how many
 
 
 class Request(BaseModel):
@@ -86,6 +88,16 @@ class Request(BaseModel):
         Flag("Tokens (Whisper: 20 ms of audio) a sequence", variable="BENCH_SEQUENCE_LENGTH"),
         Shown("tokens", "{} tokens", name=4, sort=2, shape=True),
     ] = Field(default=128, ge=1, le=MAX_SEQUENCE, description="Tokens (Whisper: 20 ms of audio) a sequence")
+    generate: Annotated[
+        int | None,
+        Flag("Tokens that a language model writes after its prompt", otherwise=f"{GENERATE}"),
+        Shown("generated", "{} generated", sort=2, shape=True),
+    ] = Field(
+        default=None,
+        ge=1,
+        le=MAX_GENERATE,
+        description="Tokens that a language model writes after its prompt; blank: the model writes no text",
+    )
     engine: Annotated[
         Engine,
         Flag("native: our own kernels and graphs; ort-web: onnxruntime-web.", several=True),

@@ -9,15 +9,15 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import InputError
+from bench.metrics import DECODE, LATENCY
 from bench.plan.request import ASKED, SORTED
 from bench.report.board import as_rows
 from bench.report.compare import NEEDED, Matched, compare, sortable
-from bench.report.row import Row, rows_of, value_at
+from bench.report.row import Row, rows_of, value_at, writes
 from bench.stats.many import benjamini_hochberg
 from bench.stats.verdict import MARGIN, judge
 
 BASELINE = 16
-METRIC = "latency_ms_median"
 MOST_CAMPAIGNS = 12  # the newest; older ones are compared by `bench compare`
 _LEAST_BLOCKS = 2  # one block has no interval
 _ORDER = tuple(field.column for field in SORTED)
@@ -51,19 +51,28 @@ def against_16(cells: pd.DataFrame, campaign: str, margin: float = MARGIN) -> li
     5 % at most are false (Benjamini-Hochberg).
 
     Args:
-        cells: of a `Board`, with at least the columns `NEEDED` and the median latency.
+        cells: of a `Board`, with at least the columns `NEEDED`, the median latency and that of a token: what
+            a language model is compared by.
         campaign: whose.
         margin: what counts as no difference.
     """
-    names = list(dict.fromkeys([*NEEDED, METRIC]))
+    names = list(dict.fromkeys([*NEEDED, LATENCY, DECODE]))
     rows = as_rows(cells.loc[cells["campaign"] == campaign, names])
-    base = [row for row in rows if row["requested_bits"] == BASELINE and not row["requested_mixed_precision"]]
-    groups: dict[tuple[int, bool], list[Row]] = {}
-    for row in rows:
-        if row["requested_bits"] != BASELINE:
-            key = (row["requested_bits"], row["requested_mixed_precision"])
-            groups.setdefault(key, []).append(row)
-    found = [one for key, others in groups.items() for one in _compared(campaign, base, others, key, margin)]
+    found = []
+    for metric, some in (
+        (LATENCY, [row for row in rows if not writes(row)]),
+        (DECODE, [row for row in rows if writes(row)]),
+    ):
+        base = [
+            row for row in some if row["requested_bits"] == BASELINE and not row["requested_mixed_precision"]
+        ]
+        groups: dict[tuple[int, bool], list[Row]] = {}
+        for row in some:
+            if row["requested_bits"] != BASELINE:
+                key = (row["requested_bits"], row["requested_mixed_precision"])
+                groups.setdefault(key, []).append(row)
+        for key, others in groups.items():
+            found += _compared(campaign, base, others, key, (metric, margin))
     adjusted = benjamini_hochberg(
         [one.cell.comparison.p if one.cell and one.cell.comparison else None for one in found]
     )
@@ -76,7 +85,7 @@ def _compared(
     base: Sequence[Row],
     others: Sequence[Row],
     key: tuple[int, bool],
-    margin: float,
+    how: tuple[str, float],
 ) -> list[Against]:
     bits, mixed = key
     told = {"requested_bits": bits, "requested_mixed_precision": mixed}
@@ -84,7 +93,7 @@ def _compared(
         base = rows_of({**row, "requested_mixed_precision": True} for row in base)
     names = (f"bits={BASELINE}", f"bits={bits}" + (" mixed" if mixed else ""))
     try:
-        table = compare(base, others, names, METRIC, margin)
+        table = compare(base, others, names, *how)
     except InputError as error:
         shared = {
             name: value_at(others[0], name)

@@ -33,9 +33,12 @@ _RAN = (
 )
 # What ran an arm, where its rows do not say by which kernels: the harness with its commit.
 KERNELS = "kernels"
-_TIMES = ("latency_ms_median", "latency_ms_ci95_low", "latency_ms_ci95_high", "latency_ms_n")
+_SPREAD = ("median", "ci95_low", "ci95_high", "n")
+_OF_TOKENS = (*(f"decode_ms_{part}" for part in _SPREAD), "decode_tokens_per_s", "prefill_tokens_per_s")
+_TIMES = (*(f"latency_ms_{part}" for part in _SPREAD), *_OF_TOKENS)
 _NUMBERS = (
     *_TIMES,
+    *("renderer_memory_mb", "gpu_process_memory_mb", "greedy_agreement"),
     *("weight_bytes", "weight_bytes_fp16", "memory_reduction"),
     *("kernel_rel_l2", "cosine_fp32", "rel_l2_fp32", "gpu_ms"),
 )
@@ -73,9 +76,9 @@ class Board:
         arms: a row for cells that asked for the same, ran in the same place by the same kernels, and came to
             the same outcome. It reads like a row of `run_summary`, and has besides `runs` (their ids),
             `sessions` (how many), `kernels`, and `timed`: sessions whose samples sit on a browser's timer,
-            without a latency here. Over several sessions the latency is the median of theirs, its interval
-            the 95 % interval of that median, or from the smallest to the largest where there are fewer than
-            six.
+            without a latency here. Over several sessions latency and time of a token are the median of
+            theirs, with the 95 % interval of that median, or from the smallest to the largest where there
+            are fewer than six.
     """
 
     runs: pd.DataFrame
@@ -101,13 +104,15 @@ class Board:
         *,
         campaign: int | str | None = None,
         since: str | None = None,
+        more: Sequence[str] = (),
     ) -> Board:
-        """From a database, as far as a filter, a campaign or a time goes.
+        """From a database, as far as a filter, a campaign or a time goes; with `more` columns of its runs.
 
         Raises:
             InputError: a filter, campaign or time that cannot be.
         """
-        return cls.of(store.table(COLUMNS, where, campaign=campaign, since=since))
+        columns = tuple(dict.fromkeys((*COLUMNS, *more)))
+        return cls.of(store.table(columns, where, campaign=campaign, since=since))
 
     @property
     def ran(self) -> list[Arm]:
@@ -184,10 +189,17 @@ def _summarize(row: dict[str, Any], values: dict[str, Any]) -> None:
         row[name] = float(np.median(known)) if known else None
     kernel = _known(values["kernel_rel_l2"])
     row["kernel_rel_l2"] = max(kernel) if kernel else None
-    medians = _known(values["latency_ms_median"])
-    span = median_interval(medians) or ((min(medians), max(medians)) if medians else (None, None))
-    row["latency_ms_ci95_low"], row["latency_ms_ci95_high"] = span
-    row["latency_ms_n"] = int(sum(n)) if n else None
+    for of in ("latency_ms", "decode_ms"):
+        medians, counted = _known(values[f"{of}_median"]), _known(values[f"{of}_n"])
+        span = median_interval(medians) or ((min(medians), max(medians)) if medians else (None, None))
+        row[f"{of}_ci95_low"], row[f"{of}_ci95_high"] = span
+        row[f"{of}_n"] = int(sum(counted)) if counted else None
+    for rate, of, count in (
+        ("decode_tokens_per_s", "decode_ms_median", 1),
+        ("prefill_tokens_per_s", "latency_ms_median", row["requested_sequence_length"]),
+    ):  # of the middle, so that the rate and the time beside it are of one session's
+        if row[rate] is not None and row[of]:
+            row[rate] = 1000 * row["requested_batch_size"] * count / row[of]
     for name in ("weight_bytes", "weight_bytes_fp16"):
         row[name] = None if value_at(row, name) is None else int(value_at(row, name))
 

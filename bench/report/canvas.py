@@ -246,7 +246,7 @@ def panels(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
     hosts = words.distinct(host(arm) for arm in arms)
     found: dict[str, list[Arm]] = {}
     for arm in arms:
-        parts = [f"{arm['requested_model']}, {arm['requested_sequence_length']} tokens"]
+        parts = [f"{arm['requested_model']}, {words.shape(arm)}"]
         if arm["requested_batch_size"] != 1:
             parts.append(f"batch of {arm['requested_batch_size']}")
         if arm["model_weights"] == "synthetic":

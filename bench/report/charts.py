@@ -21,7 +21,7 @@ from bench.harness.outcome import Outcome
 from bench.report import canvas, words
 from bench.report.board import BITS, Board, measured, right
 from bench.report.canvas import STYLE, Look
-from bench.report.row import Arm, cosine, median_ms, weight_bytes
+from bench.report.row import Arm, cosine, median_ms, time_ms, weight_bytes, writes
 
 Drawn = Mapping[Any, Look]
 
@@ -48,11 +48,17 @@ def latency_by_bits(board: Board) -> Figure:
             canvas.hollow("hollow: fell back, shown at the bits that ran"),
         ],
         notes=[*left_out, *more, *_notes(shown)],
-        footer=[canvas.SEVERAL, *canvas.footer(board.ran)],
+        footer=[canvas.SEVERAL, *_first_token(shown), *canvas.footer(board.ran)],
     )
     for axis, (title, members) in zip(axes, panels, strict=True):
         _draw_latency(axis, title, [arm for arm in members if measured(arm)], series)
     return figure
+
+
+def _first_token(arms: Sequence[Arm]) -> list[str]:
+    """What latency is where a language model is among the arms."""
+    said = "of a language model: the time to the first token; what follows is in the chart `tokens`"
+    return [said] if any(writes(arm) for arm in arms) else []
 
 
 def _key(arm: Arm) -> tuple[str, ...]:
@@ -336,7 +342,7 @@ def front(arms: Sequence[Arm]) -> list[Arm]:
     """The arms that no other beats in latency, bytes and cosine together."""
 
     def cost(arm: Arm) -> tuple[float, float, float]:
-        return median_ms(arm), weight_bytes(arm), -cosine(arm)
+        return time_ms(arm), weight_bytes(arm), -cosine(arm)
 
     def beaten(mine: tuple[float, ...]) -> bool:
         return any(other != mine and all(a <= b for a, b in zip(other, mine, strict=True)) for other in costs)
@@ -350,7 +356,10 @@ def _draw_pareto(axis: Axes, title: str, arms: Sequence[Arm], series: Drawn) -> 
     axis.set_title(
         "\n".join(canvas.wrap(title, 68)) + (f"\n{counted}" if counted else ""), loc="left", size=9
     )
-    axis.set_xlabel("median latency, ms (log)")
+    of_tokens = any(writes(arm) for arm in arms)  # a panel is of one model
+    axis.set_xlabel(
+        "median time of a token after the prompt, ms (log)" if of_tokens else "median latency, ms (log)"
+    )
     axis.set_ylabel("weights, MB")
     if not arms:
         canvas.nothing(axis)
@@ -360,7 +369,7 @@ def _draw_pareto(axis: Axes, title: str, arms: Sequence[Arm], series: Drawn) -> 
     canvas.grid(axis, "both")
     for arm in arms:
         look, filled = series[_key(arm)], any(arm is one for one in best)
-        x, y = median_ms(arm), weight_bytes(arm) / 1e6
+        x, y = time_ms(arm), weight_bytes(arm) / 1e6
         axis.plot(
             [x],
             [y],
@@ -374,7 +383,7 @@ def _draw_pareto(axis: Axes, title: str, arms: Sequence[Arm], series: Drawn) -> 
         if filled and len(best) <= 12:
             text = f"{words.bits(arm)}, {arm['cosine_fp32']:.3f}"
             axis.annotate(text, (x, y), xytext=(6, 4), textcoords="offset points", size=7)
-    xs = [median_ms(arm) for arm in arms]
+    xs = [time_ms(arm) for arm in arms]
     axis.set_xlim(min(xs) / 1.3, max(xs) * 2.0)
     axis.set_ylim(0, max(weight_bytes(arm) for arm in arms) / 1e6 * 1.15)
     canvas.label_log(axis.xaxis, max(xs) / min(xs) * 2)

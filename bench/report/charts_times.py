@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from matplotlib.patches import Rectangle
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
+from bench.metrics import DECODE, LATENCY
 from bench.models.families import HEARING
 from bench.report import canvas, words
 from bench.report.board import BITS, Board, as_rows, measured
@@ -176,20 +178,23 @@ def newest_measured(board: Board, most: int = MOST_RUNS) -> list[int]:
 
 
 @mpl.rc_context(STYLE)
-def over_time(board: Board) -> Figure:
+def over_time(board: Board, metric: str | None = None) -> Figure:
     """Session medians of each arm over time, with the run where a step begins.
 
+    Args:
+        board: whose runs have the metric.
+        metric: one of `bench.metrics.COMPARED`; by default the time of a token where all are language models,
+            else that of an inference.
+
     Raises:
-        InputError: no run that ran as requested has a latency.
+        InputError: no run that ran as requested has it.
     """
-    kept = board.runs[(board.runs["outcome"] == Outcome.OK.value) & board.runs["latency_ms_median"].notna()]
-    if not len(kept):
-        raise InputError("no run that ran as requested has a latency to follow: see bench query")
+    metric, kept = _followed(board, metric)
     keys = [name for name in NEEDED if name.startswith("requested_") or name in ("cpu", "adapter")]
     number = kept.groupby(keys, dropna=False, sort=False).ngroup()
     longest = number.value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    chosen = kept.loc[number.isin(longest.index[:_MOST_SERIES]), [*NEEDED, "latency_ms_median"]]
-    followed = sorted(history(as_rows(chosen), "latency_ms_median"), key=lambda one: -len(one.values))
+    chosen = kept.loc[number.isin(longest.index[:_MOST_SERIES]), [*NEEDED, metric]]
+    followed = sorted(history(as_rows(chosen), metric), key=lambda one: -len(one.values))
     found, notes = canvas.capped(followed, _MOST_SERIES, "series")
     if len(longest) > _MOST_SERIES:
         notes = [f"the {len(found)} longest of {len(longest)} arms: narrow it with --campaign or --where"]
@@ -204,7 +209,7 @@ def over_time(board: Board) -> Figure:
     for one, name in zip(found, names, strict=True):
         notes += [f"step in {name or shared}: {change.words}" for change in one.changes]
     figure, (axis,) = canvas.sheet(
-        "Latency over time",
+        "Latency over time" if metric == LATENCY else f"{metric} over time",
         1,
         legend=handles,
         notes=notes,
@@ -218,7 +223,7 @@ def over_time(board: Board) -> Figure:
         _draw_history(axis, one, series[place], named=few)
     axis.set_yscale("log")
     canvas.grid(axis)
-    axis.set_ylabel("session median, ms (log)")
+    axis.set_ylabel("session median, ms (log)" if metric == LATENCY else f"{metric} (log)")
     values = [value for one in found for value in one.values]
     axis.set_ylim(min(values) / 1.35, max(values) * 1.35)
     canvas.label_log(axis.yaxis, max(values) / min(values) * 1.8)
@@ -227,6 +232,19 @@ def over_time(board: Board) -> Figure:
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axis.set_xlabel("started, UTC")
     return figure
+
+
+def _followed(board: Board, metric: str | None) -> tuple[str, pd.DataFrame]:
+    """What is followed, and the runs that have it; InputError where there are none."""
+    right = board.runs[board.runs["outcome"] == Outcome.OK.value]
+    if metric is None:
+        all_write = len(right) and right["requested_generate"].notna().all()
+        metric = DECODE if all_write else LATENCY
+    kept = right[right[metric].notna()]
+    if not len(kept):
+        what = "a latency" if metric == LATENCY else metric
+        raise InputError(f"no run that ran as requested has {what} to follow: see bench query")
+    return metric, kept
 
 
 def _draw_history(axis: Axes, one: Series, look: canvas.Look, *, named: bool) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.harness.outcome import Outcome
+from bench.metrics import DECODE, LATENCY
 from bench.plan.request import ASKED
 from bench.report import words
 from bench.report.board import coverage, measured
-from bench.report.row import Arm, median_ms, value_at
+from bench.report.row import Arm, value_at, writes
 
 LEAST_COSINE = 0.99
 _FEW = 10  # sessions below which a difference of some percent is no finding
@@ -19,10 +20,31 @@ _FEW = 10  # sessions below which a difference of some percent is no finding
 
 @dataclass(frozen=True)
 class _Limits:
-    """What an arm must keep to be chosen."""
+    """What an arm must keep to be chosen, and the time that it is chosen by: None for what is usual."""
 
     least_cosine: float
     most_bytes: int | None
+    metric: str | None = None
+    least_greedy: float | None = None
+
+    def time(self, arm: Arm) -> float:
+        """Milliseconds that it is ranked by; infinite where they were not measured."""
+        return self._at(arm, "median") or math.inf
+
+    def interval(self, arm: Arm) -> tuple[float, float]:
+        """Ends of the 95 % interval of that time; the time itself twice where it has none."""
+        low, high = self._at(arm, "ci95_low"), self._at(arm, "ci95_high")
+        return (self.time(arm), self.time(arm)) if low is None or high is None else (low, high)
+
+    def _at(self, arm: Arm, part: str) -> float | None:
+        usual = DECODE if writes(arm) else LATENCY
+        found: float | None = value_at(arm, (self.metric or usual).removesuffix("median") + part)
+        return found
+
+    def agrees(self, arm: Arm) -> bool:
+        """Whether it writes what the unquantized model writes, as far as that is asked."""
+        found = arm["greedy_agreement"]
+        return self.least_greedy is None or (found is not None and found >= self.least_greedy)
 
     def fits(self, arm: Arm) -> bool:
         """Whether its weights are small enough."""
@@ -31,11 +53,13 @@ class _Limits:
     def met(self, arm: Arm) -> bool:
         """Whether it may be chosen."""
         least = arm["cosine_fp32_low"]
-        return least is not None and least >= self.least_cosine and self.fits(arm)
+        kept = least is not None and least >= self.least_cosine
+        return kept and self.agrees(arm) and self.fits(arm)
 
     def __str__(self) -> str:
         size = "" if self.most_bytes is None else f" and at most {self.most_bytes / 1e6:g} MB"
-        return f"cosine ≥ {self.least_cosine:g}{size}"
+        same = "" if self.least_greedy is None else f" and greedy agreement ≥ {self.least_greedy:g}"
+        return f"cosine ≥ {self.least_cosine:g}{same}{size}"
 
 
 def _bytes(arm: Arm) -> float:
@@ -43,8 +67,15 @@ def _bytes(arm: Arm) -> float:
     return math.inf if arm["weight_bytes"] is None else float(arm["weight_bytes"])
 
 
-# Model, tokens, batch, whether its weights are synthetic.
-_Key = tuple[str, int, int, bool]
+# Model, tokens, batch, tokens that it writes (0: none), whether its weights are synthetic.
+_Key = tuple[str, int, int, int, bool]
+# Times that a choice may go by, and the rates that rank as they do.
+RANKED = {
+    LATENCY: LATENCY,
+    "prefill_tokens_per_s": LATENCY,
+    DECODE: DECODE,
+    "decode_tokens_per_s": DECODE,
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +88,7 @@ class Choice:
     model: str
     tokens: int
     batch: int
+    generate: int | None
     host: str
     arm: Arm | None
     why: str
@@ -65,7 +97,11 @@ class Choice:
 
 
 def choices(
-    arms: Sequence[Arm], least_cosine: float = LEAST_COSINE, most_bytes: int | None = None
+    arms: Sequence[Arm],
+    least_cosine: float = LEAST_COSINE,
+    most_bytes: int | None = None,
+    metric: str | None = None,
+    least_greedy: float | None = None,
 ) -> list[Choice]:
     """One for each model, shape and host, in that order; made-up weights by themselves.
 
@@ -79,14 +115,17 @@ def choices(
         arms: of a `Board`.
         least_cosine: to the unquantized model's output.
         most_bytes: of weights; None for any.
+        metric: one of `RANKED`; by default the time of a token of language models, of an inference of others.
+        least_greedy: share of the tokens that it writes as the unquantized model does; None for any.
     """
-    limits = _Limits(least_cosine, most_bytes)
+    limits = _Limits(least_cosine, most_bytes, metric and RANKED[metric], least_greedy)
     arms = _newest(arms)
     groups: dict[_Key, list[Arm]] = {}
     for arm in arms:
         names = ("requested_model", "requested_sequence_length", "requested_batch_size")
         model, tokens, batch = (value_at(arm, name) for name in names)
-        groups.setdefault((model, tokens, batch, arm["model_weights"] == "synthetic"), []).append(arm)
+        key = (model, tokens, batch, arm["requested_generate"] or 0, arm["model_weights"] == "synthetic")
+        groups.setdefault(key, []).append(arm)
     found = []
     for key, members in sorted(groups.items()):
         hosts = sorted({_host(arm) for arm in members if measured(arm)}) or [""]
@@ -116,16 +155,21 @@ def _host(arm: Arm) -> str:
 
 def _choose(key: _Key, host: str, arms: Sequence[Arm], limits: _Limits) -> Choice:
     ran, asked = coverage(arms)
-    speedy = [arm for arm in arms if measured(arm) and arm["outcome"] == Outcome.OK]
+    shape = (*key[:3], key[3] or None)
+    speedy = [
+        arm
+        for arm in arms
+        if measured(arm) and arm["outcome"] == Outcome.OK and math.isfinite(limits.time(arm))
+    ]
     kept = [arm for arm in speedy if arm["cosine_fp32_low"] is not None]
     good = [arm for arm in kept if limits.met(arm)]
     if not good:
-        return Choice(*key[:3], host, None, _why_none(speedy, kept, limits), ran, asked)
-    fastest = min(good, key=median_ms)
-    high = words.interval(fastest)[1]
-    near = [arm for arm in good if words.interval(arm)[0] <= high]
-    best = min(near, key=lambda arm: (_bytes(arm), median_ms(arm)))
-    return Choice(*key[:3], host, best, _why(best, fastest, near, good, limits), ran, asked)
+        return Choice(*shape, host, None, _why_none(speedy, kept, limits), ran, asked)
+    fastest = min(good, key=limits.time)
+    high = limits.interval(fastest)[1]
+    near = [arm for arm in good if limits.interval(arm)[0] <= high]
+    best = min(near, key=lambda arm: (_bytes(arm), limits.time(arm)))
+    return Choice(*shape, host, best, _why(best, fastest, near, good, limits), ran, asked)
 
 
 def _why_none(speedy: Sequence[Arm], kept: Sequence[Arm], limits: _Limits) -> str:
@@ -140,6 +184,9 @@ def _why_none(speedy: Sequence[Arm], kept: Sequence[Arm], limits: _Limits) -> st
     if limits.most_bytes is not None:
         known = close["weight_bytes"]
         size = ", bytes not measured" if known is None else f", {known / 1e6:.1f} MB"
+    if limits.least_greedy is not None:
+        agreed = close["greedy_agreement"]
+        size += ", tokens not compared" if agreed is None else f", greedy agreement {agreed:.2f}"
     return (
         f"none of {len(kept)} keeps {limits}; the closest is {name(close)} "
         f"at {close['cosine_fp32_low']:.4f}{size}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
+from bench.metrics import cost
 from bench.plan.request import ASKED, SORTED
 from bench.report import alike, words
 from bench.report.row import Row, rows_of, value_at
@@ -150,7 +151,7 @@ def compare(
         base, other: rows with at least the columns `NEEDED` and the metric; a cell that never ran is a row
             whose outcome is None.
         names: how the sides are called.
-        metric: a column whose lower values are better.
+        metric: one of `bench.metrics.COMPARED`; the ratio of a rate is that of its times, below 1 is faster.
         margin: see `bench.stats.verdict.judge`.
         force: compare what is not comparable, and fallbacks, and say so.
 
@@ -318,10 +319,10 @@ def _match(
         comparison = compare_blocks(sessions[0], sessions[1], order)
     else:
         compared = usable
-        sessions = [[float(value_at(row, metric)) for row in rows] for rows in usable]
+        sessions = [[_cost(row, metric) for row in rows] for rows in usable]
         comparison = compare_separate(sessions[0], sessions[1])
     first, second = (
-        Side(_mean(values), count, tuple(row["id"] for row in rows), _devices(rows))
+        Side(cost(metric, _mean(values)), count, tuple(row["id"] for row in rows), _devices(rows))
         for values, count, rows in zip(sessions, counts, compared, strict=True)
     )
     # WebGPU on a GPU against WebNN on a processor is a question; one platform on two devices is a mishap.
@@ -372,10 +373,14 @@ def _pairs(usable: Sequence[list[Row]]) -> list[tuple[list[Row], list[Row]]]:
     return [(blocks[0][key], blocks[1][key]) for key in sorted(blocks[0].keys() & blocks[1].keys())]
 
 
+def _cost(row: Row, metric: str) -> float:
+    return cost(metric, float(value_at(row, metric)))
+
+
 def _centre(rows: Sequence[Row], metric: str) -> float:
     if len(rows) == 1:  # as it is, without the rounding of a logarithm
-        return float(value_at(rows[0], metric))
-    return _mean([float(value_at(row, metric)) for row in rows])
+        return _cost(rows[0], metric)
+    return _mean([_cost(row, metric) for row in rows])
 
 
 def _mean(values: Sequence[float]) -> float:

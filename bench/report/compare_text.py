@@ -8,11 +8,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.metrics import BY_NAME
 from bench.plan.request import ASKED, NAMED, OPTIONS
 from bench.report import gate, words
 from bench.report.compare import KERNELS, Matched, Side, Table, Twins
 from bench.report.row import value_at
-from bench.stats.blocks import Comparison
+from bench.stats.blocks import SAME_RATIO, Comparison
 from bench.stats.verdict import Verdict
 
 # What an arm is named by, in this order; the rest of it shows only where it is not the default.
@@ -45,7 +46,8 @@ def options(arm: Mapping[str, Any]) -> str:
 
 def headings(table: Table) -> list[str]:
     """Columns for people: what tells the cells apart, then the figures."""
-    return [*_telling(table), "blocks", "BASE ms", "OTHER ms", "ratio [95 %]", "verdict"]
+    sides = [" ".join(filter(None, [side, BY_NAME[table.metric].unit])) for side in ("BASE", "OTHER")]
+    return [*_telling(table), "blocks", *sides, "ratio [95 %]", "verdict"]
 
 
 def _telling(table: Table) -> list[str]:
@@ -72,7 +74,7 @@ def lines(table: Table) -> list[list[str]]:
             words.number(cell.base.centre),
             words.number(cell.other.centre),
             ratio(cell),
-            verdict(cell),
+            plain_verdict(verdict(cell), table.metric),
         ]
         for cell in table.cells
     ]
@@ -109,6 +111,20 @@ def verdict(cell: Matched) -> str:
     return text
 
 
+def plain_verdict(text: str, metric: str) -> str:
+    """A verdict as it reads of that metric: a share of equal tokens is better or worse, and never faster."""
+    if BY_NAME[metric].unit:
+        return text
+    return text.replace(Verdict.FASTER.value, "better").replace(Verdict.SLOWER.value, "worse")
+
+
+def _how(metric: str) -> str:
+    if not BY_NAME[metric].unit:
+        return f"ratio: BASE's {metric} over OTHER's, below 1 is better"
+    rate = "" if BY_NAME[metric].direction == "lower" else f" (1 / {metric})"
+    return f"ratio: OTHER's time{rate} over BASE's, below 1 is faster"
+
+
 def summary(table: Table, fail_above: float | None = None) -> list[str]:
     """What is said beneath the table: the aggregate with its coverage, the verdicts, and every caveat."""
     compared = sum(table.verdicts.values())
@@ -119,7 +135,11 @@ def summary(table: Table, fail_above: float | None = None) -> list[str]:
         found.append(f"nothing compared: {table.aggregate.coverage}")
     if compared:
         found.append(
-            ", ".join(f"{table.verdicts[one]} {one.value}" for one in Verdict if table.verdicts.get(one))
+            ", ".join(
+                f"{table.verdicts[one]} {plain_verdict(one.value, table.metric)}"
+                for one in Verdict
+                if table.verdicts.get(one)
+            )
         )
     found += [f"inconclusive, {text}: {count} cell{_s(count)}" for text, count in _reasons(table).items()]
     for text, count in table.differs.items():
@@ -133,7 +153,7 @@ def summary(table: Table, fail_above: float | None = None) -> list[str]:
         f"beside: {words.visible(text)} ({count} cell{_s(count)})" for text, count in table.beside.items()
     ]
     found += [f"beside: {words.visible(text)}" for text in table.adapters]
-    found += [_of_twins(one) for one in table.twins]
+    found += [plain_verdict(_of_twins(one), table.metric) for one in table.twins]
     timed = sum(cell.timed for cell in table.cells)
     if timed:
         found.append(
@@ -158,8 +178,10 @@ def _of_twins(twins: Twins) -> str:
 def _reasons(table: Table) -> dict[str, int]:
     counts: dict[str, int] = {}
     for cell in table.cells:
-        if cell.judgement is not None and cell.judgement.why:
-            counts[cell.judgement.why] = counts.get(cell.judgement.why, 0) + 1
+        if cell.judgement is not None and (why := cell.judgement.why):
+            if why == SAME_RATIO and not BY_NAME[table.metric].unit:
+                why = "every block has the same ratio: it does not vary from session to session"
+            counts[why] = counts.get(why, 0) + 1
     return counts
 
 
@@ -175,8 +197,7 @@ def title(table: Table) -> list[str]:
     return [
         f"BASE {words.visible(table.base)}, OTHER {words.visible(table.other)}: {table.metric}",
         *([f"every cell: {alike}"] if alike else []),
-        "ratio: OTHER's time over BASE's, below 1 is faster"
-        + (f"; verdicts allow for {many} comparisons (Holm)" if many > 1 else ""),
+        _how(table.metric) + (f"; verdicts allow for {many} comparisons (Holm)" if many > 1 else ""),
     ]
 
 

@@ -46,7 +46,7 @@ def explain(board: Board, arm: Arm, seeds: Mapping[str, int]) -> list[str]:
     """
     total = arm["sessions"]
     lines = [
-        f"{name(arm)}; {arm['requested_model']}, {arm['requested_sequence_length']} tokens",
+        f"{name(arm)}; {arm['requested_model']}, {words.shape(arm)}",
         f"outcome {arm['outcome']} of {total} session{'' if total == 1 else 's'}"
         + (f": {reason}" if (reason := words.reason(arm)) else ""),
     ]
@@ -82,6 +82,10 @@ def _numbers(arm: Arm) -> list[str]:
             + ("median of the session medians, and its interval" if several else "median, 95 % interval"),
             f"samples     {arm['latency_ms_n']}: {low if low == high else f'{low} to {high}'} a session",
         ]
+    if text := words.tokens(arm):
+        lines.append(f"tokens/s    {text} after the prompt; latency is the time to the first of them")
+    if arm["greedy_agreement"] is not None:
+        lines.append(f"same tokens {words.percent(arm['greedy_agreement'])} as the unquantized model writes")
     if arm["weight_bytes"] is not None:
         saved = words.percent(arm["memory_reduction"])
         lines.append(f"memory      {words.thousands(arm['weight_bytes'])} bytes, {saved} less than FP16")
@@ -114,7 +118,8 @@ def _speed(row: Row) -> list[str]:
         return []
     low, high = words.interval(row)
     spread = f" [{words.number(low)}, {words.number(high)}]" if low < high else ""
-    return [f"{words.number(row['latency_ms_median'])} ms{spread}", f"n = {row['latency_ms_n']}"]
+    tokens = [f"{text} tokens/s"] if (text := words.tokens(row)) else []
+    return [f"{words.number(row['latency_ms_median'])} ms{spread}", f"n = {row['latency_ms_n']}", *tokens]
 
 
 def campaigns_of(board: Board, arm: Arm) -> list[str]:

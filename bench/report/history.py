@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.harness.outcome import Outcome
+from bench.metrics import BY_NAME
 from bench.plan.request import ASKED
 from bench.report import words
 from bench.report.compare import sortable
@@ -153,11 +154,12 @@ def title(series: Sequence[Series], metric: str) -> list[str]:
     return [metric, *([f"every arm: {shared}"] if shared else []), *(cpus if len(cpus) == 1 else [])]
 
 
-def lines(series: Sequence[Series]) -> tuple[list[str], list[list[str]]]:
+def lines(series: Sequence[Series], metric: str) -> tuple[list[str], list[list[str]]]:
     """Headings and a line a series, without what `title` says of all."""
     _, names = split_arms([one.arm for one in series])
     several = len({one.cpu for one in series}) > 1
-    head = ["arm", *(["processor"] if several else []), "ran on", "runs", "from", "to", "now ms", "steps"]
+    now = f"now {BY_NAME[metric].unit}".rstrip()
+    head = ["arm", *(["processor"] if several else []), "ran on", "runs", "from", "to", now, "steps"]
     body = [
         [
             name,

@@ -23,7 +23,7 @@ from bench.report.kinds import Kind
 from bench.report.output import write_file
 from bench.report.plots import draw
 from bench.report.repeat import repeat_commands
-from bench.report.row import Arm
+from bench.report.row import Arm, writes
 from bench.report.views import View
 from bench.store.store import Store
 
@@ -42,6 +42,15 @@ _CHARTS = {
     Kind.LATENCY: (
         "Latency",
         "Median latency of one inference by weight bits; the table has the numbers.",
+    ),
+    Kind.TOKENS: (
+        "Tokens per second",
+        "Tokens per second of language models after the prompt by weight bits, browsers and engines side by "
+        "side.",
+    ),
+    Kind.DEPTH: (
+        "Depth",
+        "Tokens per second of language models over the length of the prompt: after it, and of it.",
     ),
     Kind.MEMORY: ("Memory", "Bytes of weights against FP16 by weight bits, with the ideal line."),
     Kind.ACCURACY: ("Accuracy", "Cosine and relative L2 distance to the unquantized model by weight bits."),
@@ -160,12 +169,19 @@ def _charts(board: Board, store: Store) -> tuple[list[Chart], list[str]]:
     for kind, (title, says) in _CHARTS.items():
         if kind is Kind.HISTORY and not any(arm["sessions"] > 2 for arm in board.ran):
             continue
+        if kind is Kind.DEPTH and len(_depths(board)) < 2:
+            continue
         try:
             charts.append(Chart(kind, title, says, draw(kind, board, store)))
         except InputError as error:
-            if kind not in (Kind.AUDIO, Kind.ROOFLINE):
+            if kind not in (Kind.AUDIO, Kind.ROOFLINE, Kind.TOKENS):
                 absent.append(f"{title}: {error}.")
     return charts, absent
+
+
+def _depths(board: Board) -> set[int]:
+    """The lengths of language models' prompts."""
+    return {arm["requested_sequence_length"] for arm in board.ran if writes(arm)}
 
 
 def _that_ran(board: Board) -> list[Arm]:

@@ -10,6 +10,8 @@ class Kind(StrEnum):
 
     SUPPORT = "support"
     LATENCY = "latency"
+    TOKENS = "tokens"
+    DEPTH = "depth"
     MEMORY = "memory"
     ACCURACY = "accuracy"
     PARETO = "pareto"

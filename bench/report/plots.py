@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from bench.report import charts, charts_roofline, charts_states, charts_times
+from bench.report import charts, charts_roofline, charts_states, charts_times, charts_tokens
 from bench.report.board import Board
 from bench.report.kinds import Kind
 from bench.store.store import Store
@@ -14,17 +14,20 @@ from bench.store.store import Store
 _DRAWN: dict[Kind, Callable[[Board], Figure]] = {
     Kind.SUPPORT: charts_states.support,
     Kind.LATENCY: charts.latency_by_bits,
+    Kind.TOKENS: charts_tokens.tokens,
+    Kind.DEPTH: charts_tokens.depth,
     Kind.MEMORY: charts.memory,
     Kind.ACCURACY: charts.accuracy,
     Kind.PARETO: charts.pareto,
     Kind.EXPERIMENTAL: charts_states.experimental,
     Kind.AUDIO: charts_times.audio,
-    Kind.HISTORY: charts_times.over_time,
 }
 
 
-def draw(kind: Kind, board: Board, store: Store) -> Figure:
+def draw(kind: Kind, board: Board, store: Store, metric: str | None = None) -> Figure:
     """One chart. Samples and ceilings are read from the store for the newest runs of the board.
+
+    `metric` is what a history follows, a column of the board's runs; what is usual where it is None.
 
     Raises:
         InputError: there is nothing of that kind to draw; the message says what would make some.
@@ -32,6 +35,8 @@ def draw(kind: Kind, board: Board, store: Store) -> Figure:
     if kind is Kind.ROOFLINE:
         found = store.evidence("roofline", charts_roofline.newest_ran(board))
         return charts_roofline.roofline(board, found)
+    if kind is Kind.HISTORY:
+        return charts_times.over_time(board, metric)
     if kind is not Kind.SAMPLES:
         return _DRAWN[kind](board)
     values = {

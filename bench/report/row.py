@@ -30,6 +30,7 @@ class Row(TypedDict):
     requested_experimental_precision: bool
     requested_batch_size: int
     requested_sequence_length: int
+    requested_generate: int | None
     requested_weights: str | None
     effective_platform: str | None
     effective_bits: int | None
@@ -60,12 +61,21 @@ class Row(TypedDict):
     latency_ms_ci95_low: float | None
     latency_ms_ci95_high: float | None
     latency_ms_n: int | None
+    decode_ms_median: float | None
+    decode_ms_ci95_low: float | None
+    decode_ms_ci95_high: float | None
+    decode_ms_n: int | None
+    decode_tokens_per_s: float | None
+    prefill_tokens_per_s: float | None
     gpu_ms: float | None
     weight_bytes: int | None
     weight_bytes_fp16: int | None
     memory_reduction: float | None
     sample_ticks: float | None
     timer_ms: float | None
+    renderer_memory_mb: float | None
+    gpu_process_memory_mb: float | None
+    greedy_agreement: float | None
     kernel_rel_l2: float | None
     cosine_fp32: float | None
     rel_l2_fp32: float | None
@@ -110,6 +120,26 @@ def value_at(row: Mapping[str, object], column: str) -> Any:
 def median_ms(row: Row) -> float:
     """The latency of what has one: an arm that was `measured`."""
     return _there(row, "latency_ms_median", row["latency_ms_median"])
+
+
+def decode_ms(row: Row) -> float:
+    """Milliseconds of one token after the prompt, of what has them."""
+    return _there(row, "decode_ms_median", row["decode_ms_median"])
+
+
+def tokens_per_s(row: Row) -> float:
+    """Tokens per second after the prompt, of what has them."""
+    return _there(row, "decode_tokens_per_s", row["decode_tokens_per_s"])
+
+
+def writes(row: Row) -> bool:
+    """Whether it asks a language model for text: tokens per second count then, latency is the prompt's."""
+    return row["requested_generate"] is not None
+
+
+def time_ms(row: Row) -> float:
+    """What an arm is ranked by: of a language model the time of a token, of all else that of an inference."""
+    return decode_ms(row) if writes(row) and row["decode_ms_median"] is not None else median_ms(row)
 
 
 def weight_bytes(row: Row) -> float:

@@ -105,7 +105,8 @@ def sorted_arms(arms: Sequence[Arm]) -> list[Arm]:
 def comparison(arms: Sequence[Arm]) -> pd.DataFrame:
     """Each arm that has a run, as text, in the order of `sorted_arms`; one without numbers keeps its line.
 
-    Latency in milliseconds with its interval, memory against FP16.
+    Latency in milliseconds with its interval, memory against FP16. Of a language model latency is the time to
+    the first token, and `tokens/s` what it writes after that.
     """
     lines = [
         {
@@ -117,11 +118,13 @@ def comparison(arms: Sequence[Arm]) -> pd.DataFrame:
             "bits": words.bits(arm),
             "outcome": arm["outcome"],
             "latency ms": words.latency(arm),
+            "tokens/s": words.tokens(arm),
             "n": "" if arm["latency_ms_n"] is None else str(arm["latency_ms_n"]),
             "weights MB": words.megabytes(arm["weight_bytes"]),
             "memory saved": words.percent(arm["memory_reduction"]),
             "kernel rel. L2": words.number(arm["kernel_rel_l2"], 2),
             "cosine to FP32": "" if arm["cosine_fp32"] is None else f"{arm['cosine_fp32']:.4f}",
+            "same tokens": words.percent(arm["greedy_agreement"]),
             "ran on": words.device(arm) if arm["effective_platform"] else "",
             "runs": ", ".join(str(run) for run in arm["runs"][:MOST_IDS])
             + (f" and {len(arm['runs']) - MOST_IDS} more" if len(arm["runs"]) > MOST_IDS else ""),
@@ -129,8 +132,8 @@ def comparison(arms: Sequence[Arm]) -> pd.DataFrame:
         for arm in sorted_arms(arms)
         if arm["outcome"] != NOT_RUN
     ]
-    columns = "model|tokens|browser|platform|options|bits|outcome|latency ms|n|weights MB|memory saved"
-    more = ["kernel rel. L2", "cosine to FP32", "ran on", "runs"]
+    columns = "model|tokens|browser|platform|options|bits|outcome|latency ms|tokens/s|n|weights MB"
+    more = ["memory saved", "kernel rel. L2", "cosine to FP32", "same tokens", "ran on", "runs"]
     return pd.DataFrame(lines, columns=[*columns.split("|"), *more]).astype(object)
 
 

@@ -134,12 +134,19 @@ _ARMS = (
     "inference with its 95 % interval within the session; over several sessions the median of theirs with "
     "its own interval, from least to most where fewer than six. n: samples. Memory saved: against the same "
     "weights in FP16. Kernel rel. L2: distance to the NumPy reference on the same quantized weights, the "
-    "worst session. Blank: not measured. A number leads to its runs."
+    "worst session. Of a language model latency is the time to the first token, tokens/s what it writes "
+    "after that, same tokens the share that the unquantized model writes too. Blank: not measured. A number "
+    "leads to its runs."
 )
-_MEASURED = ("latency ms", "n", "weights MB", "memory saved", "kernel rel. L2", "cosine to FP32", "runs")
+_MEASURED = (
+    *("latency ms", "tokens/s", "n", "weights MB", "memory saved", "kernel rel. L2", "cosine to FP32"),
+    *("same tokens", "runs"),
+)
 _ORDERS = {
     "bits": "requested_bits",
     "latency ms": "latency_ms_median",
+    "tokens/s": "decode_tokens_per_s",
+    "same tokens": "greedy_agreement",
     "n": "latency_ms_n",
     "weights MB": "weight_bytes",
     "memory saved": "memory_reduction",
@@ -191,7 +198,8 @@ _AGAINST = (
     "of times (below 1 is faster) with its 95 % interval over blocks. faster and slower are said where the "
     "interval excludes 1 and the claim holds among all comparisons of its campaign that stand here: about 5 "
     "% of such claims at most are false (Benjamini-Hochberg). equivalent: the whole interval lies within 2 "
-    "%. A fallback or a failure is not compared; the verdict says which it was."
+    "%. A language model is compared by the time of one token after the prompt, all else by that of one "
+    "inference. A fallback or a failure is not compared; the verdict says which it was."
 )
 
 
@@ -208,8 +216,8 @@ def _plain(value: float | None) -> str:
 
 def runs_view(board: Board, here: set[int]) -> View:
     """A run a line: what the links of the other tables lead to."""
-    heads = "run|started|campaign|block|model|tokens|browser|platform|options|bits|outcome|latency ms|n"
-    heads += "|cosine to FP32"
+    heads = "run|started|campaign|block|model|tokens|browser|platform|options|bits|outcome|latency ms"
+    heads += "|tokens/s|n|cosine to FP32"
     lines = []
     for row in as_rows(board.runs[board.runs["id"].isin(here)]):
         texts = [
@@ -225,6 +233,7 @@ def runs_view(board: Board, here: set[int]) -> View:
             words.bits(row),
             row["outcome"],
             words.latency(row),
+            words.tokens(row),
             "" if row["latency_ms_n"] is None else str(row["latency_ms_n"]),
             "" if row["cosine_fp32"] is None else f"{row['cosine_fp32']:.4f}",
         ]
@@ -273,27 +282,40 @@ def choice_view(found: Sequence[Choice], here: set[int], arms_shown: set[str], l
     lines = []
     for one in found[:MOST_LINES]:
         arm = one.arm
-        cells = [Cell(words.visible(one.model)), Cell(str(one.tokens))]
+        cells = [Cell(words.visible(one.model)), Cell(_tokens(one))]
         cells += [Cell(one.host)] if several else []
         if arm is None:
-            cells += [Cell("none"), Cell(""), Cell(""), Cell("")]
+            cells += [Cell("none"), *[Cell("")] * 4]
         else:
             anchor = f"arm-{arm['runs'][0]}"
             cells += [
                 Cell(name(arm), f"#{anchor}" if anchor in arms_shown else ""),
                 linked(words.latency(arm), arm["runs"], here, order=f"{arm['latency_ms_median']:.9g}"),
+                linked(words.tokens(arm), arm["runs"], here, order=_plain(arm["decode_tokens_per_s"])),
                 linked(words.megabytes(arm["weight_bytes"]), arm["runs"], here),
                 linked(f"{arm['cosine_fp32']:.4f}", arm["runs"], here),
             ]
         lines.append(Line([*cells, Cell(one.why), Cell(f"{one.ran} of {one.asked}")]))
-    heads = ["model", "tokens", *(["host"] if several else []), "choice", "latency ms", "weights MB"]
+    heads = ["model", "tokens", *(["host"] if several else []), "choice", "latency ms", "tokens/s"]
     caption = (
         f"For each model the fastest arm that ran as requested and keeps a cosine of {limit:g} to the "
-        "unquantized model; the fewest bytes among those that intervals do not tell from the fastest. "
-        "“cells”: those with a right result, of those asked for."
+        "unquantized model (of language models the one with most tokens per second); the fewest bytes among "
+        "those that intervals do not tell from the fastest. “cells”: those with a right result, of those "
+        "asked for."
     )
-    heads = [*heads, "cosine to FP32", "why", "cells"]
-    return View("choice", caption, heads, lines, _left(len(found), MOST_LINES, "models"))
+    heads = [*heads, "weights MB", "cosine to FP32", "why", "cells"]
+    view = View("choice", caption, heads, lines, _left(len(found), MOST_LINES, "models"))
+    return view if any(one.generate for one in found) else _without(view, "tokens/s")
+
+
+def _tokens(one: Choice) -> str:
+    return f"{one.tokens} + {one.generate}" if one.generate else str(one.tokens)
+
+
+def _without(view: View, head: str) -> View:
+    place = list(view.heads).index(head)
+    lines = [Line([*line.cells[:place], *line.cells[place + 1 :]], line.anchor) for line in view.lines]
+    return replace(view, heads=[one for one in view.heads if one != head], lines=lines)
 
 
 @dataclass(frozen=True)
@@ -310,7 +332,7 @@ class Answer:
 def answer(one: Choice, arms_shown: set[str]) -> Answer:
     """A choice in words, without what was not measured."""
     batch = f"batch of {one.batch}" if one.batch != 1 else ""
-    about = ", ".join(filter(None, [words.visible(one.model), f"{one.tokens} tokens", batch, one.host]))
+    about = ", ".join(filter(None, [words.visible(one.model), f"{_tokens(one)} tokens", batch, one.host]))
     covered = f"{one.why}; {one.ran} of {one.asked} cells ran"
     if one.arm is None:
         return Answer(about, "no choice", "", ":", covered)
@@ -321,6 +343,8 @@ def answer(one: Choice, arms_shown: set[str]) -> Answer:
         f" [{words.number(low)}, {words.number(high)}]" if low < high else f" (n = {arm['latency_ms_n']})"
     )
     speed = f"{words.number(arm['latency_ms_median'])} ms{spread}"
+    if arm["decode_tokens_per_s"] is not None:
+        speed = f"{words.tokens(arm)} tokens/s, the first after {speed}"
     numbers = f", {speed}{size}, cosine {arm['cosine_fp32']:.4f}:"
     return Answer(about, name(arm), anchor if anchor in arms_shown else "", numbers, covered)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.plan.request import OPTIONS
-from bench.report.row import Row, median_ms, value_at
+from bench.report.row import Row, decode_ms, median_ms, tokens_per_s, value_at
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -83,6 +83,32 @@ def interval(row: Row) -> tuple[float, float]:
         return low, high
     median = median_ms(row)
     return median, median
+
+
+def tokens(row: Row) -> str:
+    """`80.1 [79.2, 81.0]`: tokens per second after the prompt, with the 95 % interval; "" where none."""
+    if row["decode_tokens_per_s"] is None:
+        return ""
+    low, high = tokens_interval(row)
+    middle = number(row["decode_tokens_per_s"])
+    if row["decode_ms_ci95_low"] is None:
+        return f"{middle} n={row['decode_ms_n']}"
+    return f"{middle} [{number(low)}, {number(high)}]"
+
+
+def tokens_interval(row: Row) -> tuple[float, float]:
+    """Ends of the 95 % interval of tokens per second; the rate itself twice where there is none."""
+    rate, median = tokens_per_s(row), decode_ms(row)
+    low, high = row["decode_ms_ci95_low"], row["decode_ms_ci95_high"]
+    if not low or not high:
+        return rate, rate
+    return rate * median / high, rate * median / low
+
+
+def shape(row: Mapping[str, object]) -> str:
+    """`128 tokens`, `128 + 64 tokens` of a prompt and what is written after it; works for cells too."""
+    asked, more = value_at(row, "requested_sequence_length"), value_at(row, "requested_generate")
+    return f"{asked} tokens" if more is None else f"{asked} + {more} tokens"
 
 
 def device(row: Row) -> str:

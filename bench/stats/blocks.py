@@ -20,6 +20,7 @@ from scipy.special import stdtr, stdtrit
 
 Floats = npt.NDArray[np.float64]
 
+SAME_RATIO = "every block has the same ratio: the clock is too coarse to show what varies"
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 EXACT_BLOCKS = 12  # up to here all 2^n patterns of signs are tried
@@ -282,8 +283,7 @@ def compare_separate(
 def _comparison(design: Literal["blocks", "separate"], blocks: int, found: Interval) -> Comparison:
     centre, half, error = float(found.centre), float(found.half_width), float(found.error)
     if math.isnan(half):
-        note = "every block has the same ratio: the clock is too coarse to show what varies"
-        return Comparison(design, blocks, math.exp(centre), deviation=0.0, note=note)
+        return Comparison(design, blocks, math.exp(centre), deviation=0.0, note=SAME_RATIO)
     return Comparison(
         design,
         blocks,

@@ -6,7 +6,8 @@
 
 `like` takes SQL's pattern (`%` any text, `_` one character), in any case; `~` is the same, and looks for the
 text anywhere where it has no `%`. A name that is no column is read as `requested_NAME` where that is one. A
-blank (not measured) meets no comparison, only `is null`.
+blank (not measured) meets no comparison, only `is null`. `test = pp512` or `test = "tg128 @ d512"` means
+runs of language models by the names that llama-bench has for their shapes (`bench.plan.shapes`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import pyparsing as pp
 import sqlalchemy as sa
 
 from bench.errors import InputError
+from bench.plan import shapes
 from bench.store.schema import SUMMARY
 
 MAX_LENGTH = 2000
+TEST = "test"  # no column: what llama-bench's users call a shape
 _LARGEST = 2**63 - 1
 
 Condition = sa.ColumnElement[bool]
@@ -146,6 +149,8 @@ def _build(node: tuple[Any, ...], table: sa.FromClause) -> Condition:
         return sa.and_(*parts) if kind == "and" else sa.or_(*parts)
     if kind == "not":
         return sa.not_(_build(node[1], table))
+    if node[1].lower() == TEST and TEST not in table.c:
+        return _tests(node, table)
     chosen = column(node[1], table)
     if isinstance(chosen.type, sa.JSON):
         raise InputError(f"{node[1]} is JSON, and no filter looks into that: use another column")
@@ -158,6 +163,31 @@ def _build(node: tuple[Any, ...], table: sa.FromClause) -> Condition:
         found = _pattern(chosen, node[3], node[4][1])
         return sa.not_(found) if node[2] else found
     return _compare(chosen, node[2], node[3])
+
+
+def _tests(node: tuple[Any, ...], table: sa.FromClause) -> Condition:
+    """`test = pp512`, `test in (pp512, tg128)`: runs of language models that measured such a test."""
+    kind = node[0]
+    if kind == "compare" and node[2] in ("=", "==", "!=", "<>"):
+        values, turned = [node[3]], node[2] in ("!=", "<>")
+    elif kind == "in":
+        values, turned = list(node[3]), bool(node[2])
+    else:
+        raise InputError(f"{TEST} is compared with = != or in: write for example {TEST} = pp512")
+    found = []
+    for _, text in values:
+        try:
+            shape = shapes.read(text)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        wrote = table.c.requested_generate
+        parts = [wrote.is_not(None) if shape.generate is None else wrote == shape.generate]
+        if shape.sequence_length is not None:
+            parts.append(table.c.requested_sequence_length == shape.sequence_length)
+        found.append(sa.and_(*parts))
+    either = sa.or_(*found)
+    # A blank meets no comparison, and turning one over keeps that.
+    return sa.and_(table.c.requested_generate.is_not(None), sa.not_(either)) if turned else either
 
 
 def _compare(chosen: sa.Column[Any], sign: str, value: tuple[str, str]) -> Condition:

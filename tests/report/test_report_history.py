@@ -85,7 +85,7 @@ def test_hosts_and_weights_make_series_of_their_own(store):
     retrained = [{**row, "model_sha256": "ef" * 32} for row in rows]
     series = history([*rows, *moved, *retrained], METRIC)
     assert len(series) == 3 and [len(one.runs) for one in series] == [3, 3, 3]
-    head, body = lines(series)
+    head, body = lines(series, METRIC)
     assert "processor" in head and all("all-MiniLM-L6-v2" in row[0] for row in body)
     assert body[0][-1] == "too few runs"
 

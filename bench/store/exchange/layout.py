@@ -129,6 +129,10 @@ _ADDED: dict[str, dict[str, frozenset[str]]] = {
         ),
         "samples": frozenset(("kind",)),
     },
+    "0006": {
+        "cells": frozenset(("requested_generate",)),
+        "runs": frozenset(("renderer_memory_mb", "gpu_process_memory_mb")),
+    },
 }
 _OLDEST = "0003"  # the first that exports were made of
 
