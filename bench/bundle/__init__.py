@@ -29,7 +29,7 @@ from safetensors.numpy import load_file, save_file
 
 from bench.bundle.cache import bundles_root, cached, prune
 from bench.bundle.calls import INPUT_SETS, Held, answers, labelled, written
-from bench.bundle.weights import F32, Lazy, PackedWeights, Tensors, data_bytes, pack_weights, quantization
+from bench.bundle.weights import F32, Lazy, PackedWeights, Tensors, data_bytes, quantization, write_weights
 from bench.models.catalog import ModelSource
 from bench.models.fetch import Progress
 from bench.models.files import file_sha256
@@ -228,8 +228,7 @@ class _Work:
 
     def write_weights(self, folder: Path) -> None:
         self.say(f"quantizing {self.source.name} to {self.recipe.default.bits} bits")
-        tensors, exponents = pack_weights(self.source, self.program.weights, self.recipe)
-        save_file(tensors, folder / _WEIGHTS, metadata={"exponents": json.dumps(exponents)})
+        write_weights(self.source, self.program.weights, self.recipe, folder / _WEIGHTS)
 
     def write_fp32(self, folder: Path) -> None:
         self.say(f"running {self.source.name} unquantized in NumPy")

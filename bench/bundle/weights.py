@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from bench.bundle.streamed import StreamedFile
+from bench.bundle.workers import on_all_cores
 from bench.errors import InputError
 from bench.models.catalog import ModelSource
 from bench.models.graph import Weight
@@ -21,6 +23,8 @@ from bench.quantize.recipe import Format, Recipe
 
 Tensors = dict[str, NDArray[Any]]
 F32 = NDArray[np.float32]
+_WORKED = 16  # bytes of a parameter while its matrix is packed: float32 a few times over
+_METADATA = 64  # of the metadata, beside the exponents
 
 
 def quantization(weights: Iterable[Weight], recipe: Recipe) -> dict[str, dict[str, Any]]:
@@ -39,32 +43,56 @@ def _described(how: Format, k: int) -> dict[str, Any]:
     }
 
 
-def pack_weights(
-    source: ModelSource, weights: Iterable[Weight], recipe: Recipe
-) -> tuple[Tensors, dict[str, int]]:
-    """The tensors of `weights.safetensors`, and the exponents that are not 0.
+def pack_weight(source: ModelSource, weight: Weight, recipe: Recipe) -> tuple[Tensors, int]:
+    """What one weight is stored as: tensors by their names in the file, and its exponent.
+
+    Raises:
+        InputError: it is not finite.
+    """
+    name, how = weight.name, recipe.formats([weight]).get(weight.name)
+    values = source.load(name).reshape(weight.shape)  # a convolution's has an axis more in the file
+    try:
+        if how is None:
+            return {name: values if weight.role == "constant" else to_f16(values)}, 0
+        parts, exponent = formats.store(values, how, recipe.method)
+    except ValueError as error:
+        raise InputError(f"{source.folder or source.name}: tensor {name}: {error}") from error
+    return {f"{name}.{part}": stored for part, stored in parts.items()}, exponent
+
+
+def _layout(weight: Weight, recipe: Recipe) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Types and shapes of what `pack_weight` gives."""
+    how = recipe.formats([weight]).get(weight.name)
+    if how is None:
+        return {weight.name: (np.dtype("<f4" if weight.role == "constant" else "<f2"), weight.shape)}
+    parts = formats.layout(weight.shape[0], weight.shape[1], how, recipe.method)
+    return {f"{weight.name}.{part}": described for part, described in parts.items()}
+
+
+def write_weights(source: ModelSource, weights: Iterable[Weight], recipe: Recipe, path: Path) -> None:
+    """Write `weights.safetensors`, a tensor on each core at a time: no whole model is ever in memory.
 
     Raises:
         InputError: a weight is not finite.
     """
     weights = tuple(weights)
-    tensors: Tensors = {}
+    layout = {name: what for weight in weights for name, what in _layout(weight, recipe).items()}
     exponents: dict[str, int] = {}
-    table = recipe.formats(weights)
-    for weight in weights:
-        name = weight.name
-        values = source.load(name).reshape(weight.shape)  # a convolution's has an axis more in the file
-        try:
-            if name not in table:
-                tensors[name] = values if weight.role == "constant" else to_f16(values)
-                continue
-            parts, exponent = formats.store(values, table[name], recipe.method)
-        except ValueError as error:
-            raise InputError(f"{source.folder or source.name}: tensor {name}: {error}") from error
-        tensors.update({f"{name}.{part}": stored for part, stored in parts.items()})
+
+    def pack(weight: Weight) -> None:
+        tensors, exponent = pack_weight(source, weight, recipe)
+        for name, stored in tensors.items():
+            file.write(name, stored)
         if exponent:
-            exponents[name] = exponent
-    return tensors, exponents
+            exponents[weight.name] = exponent
+
+    names = [weight.name for weight in weights]
+    # Quoted once more within the metadata, so that each quotation mark takes two bytes.
+    room = sum(len(json.dumps(json.dumps({name: -120}))) for name in names) + _METADATA
+    with StreamedFile(path, layout, room) as file:
+        on_all_cores([(weight, _WORKED * math.prod(weight.shape)) for weight in weights], pack)
+        told = {name: exponents[name] for name in names if name in exponents}
+        file.metadata["exponents"] = json.dumps(told)
 
 
 class Lazy(Mapping[str, F32]):

@@ -42,7 +42,7 @@ def list_command(
     print_table(out, ("model", "weights", "what it is, and where its weights come from"), lines)
     say(
         out,
-        "Any other BERT-shaped encoder, Whisper or Llama: --weights PATH, a Hugging Face folder or GGUF file.",
+        "Any other BERT-shaped encoder, Whisper, Llama: --weights PATH, a Hugging Face folder or GGUF file.",
         style="dim",
     )
 

@@ -31,7 +31,7 @@ from bench.settings import cache_root
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
-FORMAT = 2  # part of the files' names: another exporter is another format
+FORMAT = 3  # part of the files' names: another exporter is another format
 # One for WebGPU and WebNN, one for the processor; what else the package has is of other builds.
 _FILES = (
     "package.json",

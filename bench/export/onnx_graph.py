@@ -46,8 +46,7 @@ def to_onnx(program: Program, table: Table, tensors: Tensors, form: Form | None 
         NotInOnnx: an operator, a value or a size that ONNX cannot say, by its name.
     """
     check(program, 1)
-    exporter = _Exporter(program, table, tensors, form or Form())
-    model = exporter.model()
+    model = exporter_of(program)(program, table, tensors, form or Form()).model()
     size = sum(len(proto.raw_data) for proto in model.graph.initializer)
     if size > MAX_BYTES:
         raise NotInOnnx(f"{program.name}: {size / 1e9:.1f} GB of weights do not fit one ONNX file of 2 GiB")
@@ -57,12 +56,11 @@ def to_onnx(program: Program, table: Table, tensors: Tensors, form: Form | None 
 
 def check(program: Program, bits: int) -> None:
     """Raise NotInOnnx for what can be told of a program before its weights are packed, by its name."""
-    if program.states or len(program.entries) > 1:
-        held = ", ".join([*(state.name for state in program.states), *list(program.entries)[1:]])
-        raise NotInOnnx(f"{program.name}: states and several entries ({held}) are not exported yet")
+    exporter = exporter_of(program)
     for node in program.main.nodes:
-        if not hasattr(_Exporter, f"_{node.op}"):
+        if not hasattr(exporter, f"_{node.op}"):
             raise NotInOnnx(f"{node.name}: ONNX has no form for operator {node.op}")
+        exporter.refuse(node)
     if program.parameters * bits // 8 > MAX_BYTES:
         raise NotInOnnx(
             f"{program.name}: {program.parameters} parameters of {bits} bits do not fit one ONNX file of 2 "
@@ -70,12 +68,29 @@ def check(program: Program, bits: int) -> None:
         )
 
 
-class _Exporter(Writer):
+def exporter_of(program: Program) -> type[Exporter]:
+    """Who says a program: one entry, or a language model's two.
+
+    Raises:
+        NotInOnnx: it has states and chooses no tokens, or other entries.
+    """
+    if program.transcript is not None and program.phases[0].name == "prefill":
+        from bench.export.onnx_decoder import DecoderExporter  # which is one of these
+
+        return DecoderExporter
+    if program.states or len(program.entries) > 1:
+        held = ", ".join([*(state.name for state in program.states), *list(program.entries)[1:]])
+        raise NotInOnnx(f"{program.name}: states and several entries ({held}) are not exported")
+    return Exporter
+
+
+class Exporter(Writer):
     """Walks the graph once; every operator appends its ONNX nodes."""
 
     def __init__(self, program: Program, table: Table, tensors: Tensors, form: Form) -> None:
         super().__init__(program.main, table, tensors, form)
         self.program = program
+        self.tensors = tensors
         self.biases: dict[str, str] = {}  # values whose bias is still to be added -> that bias
         self.done: set[str] = set()
         self.readers: dict[str, list[Node]] = {}
@@ -83,16 +98,22 @@ class _Exporter(Writer):
             for name in node.inputs:
                 self.readers.setdefault(name, []).append(node)
 
+    @classmethod
+    def refuse(cls, node: Node) -> None:
+        """Raise NotInOnnx for a node that onnxruntime is known not to run: none here."""
+
     def model(self) -> onnx.ModelProto:
-        inputs = [self.input(item.name) for item in self.graph.inputs]
+        """The whole of it."""
+        inputs = self.inputs()
         for node in self.graph.nodes:
             if node.name not in self.done:
                 getattr(self, f"_{node.op}")(node)
         outputs = [self.output(name) for name in self.graph.outputs]
+        self.finish(inputs, outputs)
         graph = helper.make_graph(
             self.nodes,
             self.program.name,
-            [one for one in inputs if one is not None],
+            inputs,
             outputs,
             list(self.weights.protos.values()),
         )
@@ -102,6 +123,14 @@ class _Exporter(Writer):
             ir_version=IR_VERSION,
             producer_name="webquant-bench",
         )
+
+    def inputs(self) -> list[onnx.ValueInfoProto]:
+        """The graph's inputs, declared."""
+        found = [self.input(item.name) for item in self.graph.inputs]
+        return [one for one in found if one is not None]
+
+    def finish(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]) -> None:
+        """What is declared once all nodes are known: nothing here."""
 
     def only_reader(self, name: str) -> Node | None:
         """The one node that reads a value which is no output of the graph."""

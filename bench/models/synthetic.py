@@ -123,7 +123,7 @@ GEOMETRIES: dict[str, dict[str, Any]] = {
         "rope_theta": 1000000.0,
         "tie_word_embeddings": True,
     },
-    # 150,464 parameters; a head of its own, a vocabulary that no tile divides.
+    # 150,528 parameters; a vocabulary that no tile divides.
     "llama-tiny": {
         **_LLAMA,
         "vocab_size": 1003,
@@ -166,6 +166,7 @@ class SyntheticModel:
         if len(shape) > 1:
             table = "embeddings" in name or ".embed_" in name
             sigma = 0.02 if table else 1 / math.sqrt(math.prod(shape[1:]))
-            return normal * np.float32(sigma)
+            normal *= np.float32(sigma)
+            return normal
         centre = 1.0 if name.lower().endswith("norm.weight") else 0.0
         return np.float32(centre) + normal * np.float32(0.02)

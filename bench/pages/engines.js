@@ -2,9 +2,9 @@ import { OrtBackend } from "./ort/backend.js";
 import { WebGpuBackend } from "./webgpu/backend.js";
 import { WebNnBackend } from "./webnn/backend.js";
 
-/** @import {Backend, Program, Task, Tensors} from "./runtime/types.d.ts" */
+/** @import {Backend, Program, Task, TensorSource} from "./runtime/types.d.ts" */
 
-/** What an engine's page is given. @typedef {{program: Program, tensors: Tensors, shaders: Map<string, string>, task: Task, base: string}} Given */
+/** What an engine's page is given. @typedef {{program: Program, tensors: TensorSource, shaders: Map<string, string>, task: Task, base: string}} Given */
 
 /**
  * How each engine opens a backend. `tensors` are empty for an engine whose files hold no `weights.safetensors`.

@@ -50,6 +50,7 @@ const FAULTS = {
     const left = [...(wanted.requiredFeatures ?? [])].filter((feature) => feature !== "shader-f16");
     return original.call(this, { ...wanted, requiredFeatures: left });
   })],
+  small_bindings: ["probe", () => Object.defineProperty(GPUSupportedLimits.prototype, "maxStorageBufferBindingSize", { get: () => 1000 })],
   samples_on_timer: ["probe", () => replace(GPUQueue.prototype, "onSubmittedWorkDone", (original) => /** @this {GPUQueue} */ async function () {
     await original.call(this);
     await new Promise((resolve) => setTimeout(resolve, TIMER_MS - (performance.now() % TIMER_MS)));

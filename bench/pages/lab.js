@@ -6,6 +6,7 @@ import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
 import { readBack, settle } from "./webgpu/waiting.js";
 import { SOFTWARE_TILE, TILES, turnOf } from "./webgpu/tuning.js";
 import { WebNnBackend } from "./webnn/backend.js";
+import { HeldTensors } from "./runtime/bundle.js";
 import { words } from "./runtime/errors.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
@@ -76,14 +77,16 @@ function dispatchOf(gpu, given) {
 }
 
 /** A memory and values with the case's arrays in them; the output is poisoned. @param {Gpu} gpu @param {Case} given @param {Dispatch} dispatch */
-function place(gpu, given, dispatch) {
+async function place(gpu, given, dispatch) {
   const memory = new Memory(gpu.device);
   /** @type {Map<string, GPUBuffer>} */
   const values = new Map();
   const tensors = new Map(
     Object.entries(given.weights).map(([name, data]) => [name, { dtype: "", shape: [], bytes: bytes(data) }]),
   );
-  memory.upload([dispatch], tensors);
+  const held = new HeldTensors(tensors);
+  memory.reserve([dispatch], held);
+  await memory.upload(held, async () => {}, async () => {});
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
   for (const [name, value] of Object.entries(given.values)) {
     const raw = bytes(value.data);
@@ -102,7 +105,7 @@ function place(gpu, given, dispatch) {
   return { memory, values };
 }
 
-/** @param {Gpu} gpu @param {Dispatch} dispatch @param {ReturnType<typeof place>} placed @param {GPUComputePipeline} pipeline */
+/** @param {Gpu} gpu @param {Dispatch} dispatch @param {Awaited<ReturnType<typeof place>>} placed @param {GPUComputePipeline} pipeline */
 function bind(gpu, dispatch, { memory, values }, pipeline) {
   return gpu.device.createBindGroup({
     layout: pipeline.getBindGroupLayout(0),
@@ -117,7 +120,7 @@ async function runCase(given) {
   const dispatch = dispatchOf(gpu, given);
   return guarded(gpu, "verify", async () => {
     const pipeline = await pipelines.get(dispatch.variant);
-    const placed = place(gpu, given, dispatch);
+    const placed = await place(gpu, given, dispatch);
     const encoder = gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
@@ -145,13 +148,14 @@ async function runProgram(given) {
   const tensors = new Map(
     Object.entries(given.tensors).map(([name, data]) => [name, { dtype: "", shape: [], bytes: bytes(data) }]),
   );
+  const held = new HeldTensors(tensors);
   const task = /** @type {Task} */ (/** @type {unknown} */ ({ device: "auto", tuning: {} }));
   const backend =
     given.platform === "webnn"
-      ? await WebNnBackend.open(program, tensors, task)
-      : new WebGpuBackend(await openDevice({ f16: given.f16 }), program, tensors, await shaders(), task);
+      ? await WebNnBackend.open(program, held, task)
+      : new WebGpuBackend(await openDevice({ f16: given.f16 }), program, held, await shaders(), task);
   try {
-    await backend.build();
+    await backend.build(async () => {});
     await backend.compile();
     await backend.reset();
     const answers = [];
@@ -199,7 +203,7 @@ async function timeCase(given) {
   const pipelines = new Pipelines(gpu, await shaders());
   const dispatch = dispatchOf(gpu, given);
   const pipeline = await pipelines.get(dispatch.variant);
-  const memories = Array.from({ length: given.copies ?? 1 }, () => place(gpu, given, dispatch));
+  const memories = await Promise.all(Array.from({ length: given.copies ?? 1 }, () => place(gpu, given, dispatch)));
   const groups = memories.map((placed) => bind(gpu, dispatch, placed, pipeline));
   const byGpu = gpu.timestamps && !gpu.software;
   const clock = byGpu ? gpuClock(gpu) : null;

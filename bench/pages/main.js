@@ -1,5 +1,5 @@
 import { canary } from "./runtime/canary.js";
-import { inputsOf, loadProgram, loadTensors } from "./runtime/bundle.js";
+import { HeldTensors, TensorFile, inputsOf, loadProgram, loadTensors } from "./runtime/bundle.js";
 import { StageError, inStage } from "./runtime/errors.js";
 import { VERSION, kernelsHash } from "./runtime/identity.js";
 import { Link } from "./runtime/link.js";
@@ -39,9 +39,10 @@ async function timed(work) {
 /** @param {Task} task */
 async function load(task) {
   const start = performance.now();
+  const weights = task.models["weights.safetensors"];
   const [program, tensors, inputs, shaders] = await Promise.all([
     loadProgram(base + task.program),
-    "weights.safetensors" in task.models ? loadTensors(base + task.models["weights.safetensors"]) : new Map(),
+    weights ? TensorFile.open(base + weights) : new HeldTensors(new Map()),
     loadTensors(base + task.inputs),
     loadTexts(task.shaders, `${base}shaders/`),
   ]);
@@ -178,7 +179,7 @@ async function run(task) {
 
   await stage("build");
   const backend = await inStage("build", () => ENGINES[task.engine]({ program, tensors, shaders, task, base }));
-  const build_ms = await timed(() => inStage("build", () => backend.build()));
+  const build_ms = await timed(() => inStage("build", () => backend.build(async () => void (await link.event("stage", { stage: "build" })))));
 
   await stage("compile");
   const compile_ms = await timed(() => inStage("compile", () => backend.compile()));

@@ -17,6 +17,7 @@ from bench.quantize.packing import f16_exponent, pack, pack_f16, unpack, unpack_
 from bench.quantize.recipe import LEAST_SQUARES, Format, Zero
 
 F32 = NDArray[np.float32]
+Shape = tuple[int, ...]
 Parts = Mapping[str, NDArray[Any]]  # `codes`, `scales`, `zeros`: what a matrix is stored as
 METHODS = {LEAST_SQUARES: quantize}
 
@@ -26,8 +27,8 @@ class Storage:
     """One kind of format.
 
     Attributes:
-        store: float32 [N, K], format and method -> parts, and the exponent of the power of two that all
-            values are multiplied with. ValueError where a weight is not finite.
+        store: float32 [N, K], format and method -> parts, each of N rows, and the exponent of the power of
+            two that all values are multiplied with. ValueError where a weight is not finite.
         restore: parts, format, K and exponent -> float32 [N, K].
     """
 
@@ -45,9 +46,15 @@ def restore(parts: Parts, how: Format, k: int, exponent: int) -> F32:
     return STORAGES[how.zero].restore(parts, how, k, exponent)
 
 
+def layout(rows: int, k: int, how: Format, method: str) -> dict[str, tuple[np.dtype[Any], Shape]]:
+    """Part -> type and shape, before a matrix [rows, k] is there: a part has a row for each of the matrix."""
+    parts, _ = store(np.zeros((1, k), np.float32), how, method)
+    return {name: (part.dtype, (rows, *part.shape[1:])) for name, part in parts.items()}
+
+
 def _store_halves(values: F32, how: Format, method: str) -> tuple[Parts, int]:
     exponent = f16_exponent(values)
-    return {"codes": pack_f16(np.ldexp(values, -exponent))}, exponent
+    return {"codes": pack_f16(np.ldexp(values, -exponent) if exponent else values)}, exponent
 
 
 def _restore_halves(parts: Parts, how: Format, k: int, exponent: int) -> F32:

@@ -102,7 +102,7 @@ def quantize(w: F32, bits: int, group_size: int, scheme: Scheme) -> Quantized:
         part = slice(start, min(rows, start + step))
         count = part.stop - start
         padded = np.zeros((count, groups * group_size), np.float32)
-        padded[:, :k] = np.ldexp(w[part], -exponent)
+        padded[:, :k] = np.ldexp(w[part], -exponent) if exponent else w[part]
         found = _Search(padded.reshape(-1, group_size), bits).run(scheme)
         codes[part] = found[0].reshape(count, -1)
         scales[part] = found[1].reshape(count, groups)
@@ -116,12 +116,20 @@ def group_exponent(w: F32, bits: int, group_size: int, scheme: Scheme) -> int:
 
     Where the groups of a matrix lie too far apart for any, the largest is served.
     """
-    padded = np.zeros((w.shape[0], -(-w.shape[1] // group_size) * group_size), np.float32)
-    padded[:, : w.shape[1]] = np.abs(w)
-    largest = padded.reshape(-1, group_size).max(axis=1)
+    rows, k = w.shape
+    step = max(1, _CHUNK // k)
+    largest = np.concatenate([_largest(w[at : at + step], group_size) for at in range(0, rows, step)])
     divisors = (_SYMMETRIC if scheme == "symmetric" else _ASYMMETRIC)[bits]
     # A range from -amax to amax is twice as wide as amax: no scale is larger, at any divisor.
     return best_exponent(largest, SCALE_MIN * max(divisors), F16_MAX / 2)
+
+
+def _largest(w: F32, group_size: int) -> F32:
+    """The largest magnitude of each group, float32 [N * G]."""
+    padded = np.zeros((w.shape[0], -(-w.shape[1] // group_size) * group_size), np.float32)
+    np.abs(w, out=padded[:, : w.shape[1]])
+    largest: F32 = padded.reshape(-1, group_size).max(axis=1)
+    return largest
 
 
 def dequantize(q: Quantized) -> F32:

@@ -100,6 +100,12 @@ _RULES = (
         _AGAIN + "  # without --device",
         words=("was asked for, the browser gives",),
     ),
+    _Rule(
+        _O.UNSUPPORTED,
+        "a weight or a state is larger than what this adapter takes at once; fewer bits or tokens may do",
+        _DOCTOR,
+        words=("exceeds the limit",),
+    ),
     _Rule(_O.UNSUPPORTED, "the browser found no graphics driver it would use", _DOCTOR, words=("adapter",)),
     _Rule(_O.UNSUPPORTED, "the browser offers the API but gave no device", _DOCTOR),
     _Rule(

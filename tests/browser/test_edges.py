@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bundled import pack_weights
 
 from bench.bundle import weights as packing
 from bench.harness.lab import encode, value
@@ -218,7 +219,7 @@ def test_windows_of_the_shortest_clip(everywhere, sequence, kernel, stride, padd
 
 
 class Source:
-    """What `pack_weights` reads of a model: its weights."""
+    """What `pack_weight` reads of a model: its weights."""
 
     folder, name = None, "edge"
 
@@ -254,7 +255,7 @@ def test_weights_of_any_magnitude(everywhere, size, bits, scheme, rows):
     program = single("edge", "test", declared, Graph(items, nodes, ("e", "logits", "context")))
     recipe = uniform(bits, 32, scheme)
     table = packing.quantization(declared, recipe)
-    tensors, exponents = packing.pack_weights(Source(weights), declared, recipe)
+    tensors, exponents = pack_weights(Source(weights), declared, recipe)
     quantization = {n: {**how, "exponent": exponents.get(n, 0)} for n, how in table.items()}
     values = {n: unpacked(tensors, n, quantization[n]) for n in weights}
     if bits >= 8:

@@ -60,7 +60,7 @@ FLAGS = [
         ["--model", "bert-huge"],
         [
             "bert-huge",
-            "all-MiniLM-L6-v2, bert-base-uncased, whisper-tiny.en, whisper-tiny, bert-tiny",
+            "all-MiniLM-L6-v2, bert-base-uncased, whisper-tiny.en, whisper-tiny, bert-tiny, smollm2-135m",
             "--weights",
         ],
     ),

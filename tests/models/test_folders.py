@@ -320,7 +320,6 @@ def test_one_file_by_another_name(tmp_path, name):
     [
         ("pytorch_model.bin", "pytorch_model.bin is there: load it with transformers"),
         ("tf_model.h5", "tf_model.h5 is there"),
-        ("model-q4.gguf", "model-q4.gguf is there: take the original"),
         ("adapter_model.safetensors", "adapter alone: merge it"),
     ],
 )

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from tiny_model import CONFIG
 
+from bench.models import llama
 from bench.models.bert import build
 from bench.models.synthetic import GEOMETRIES, SyntheticModel
 from bench.models.tokenize import make_inputs
@@ -51,3 +52,18 @@ def test_activations_stay_sane():
     hidden = run(program, weights, make_inputs(None, program.main, 0))["last_hidden_state"]
     assert 0.5 < hidden.std() < 2
     assert np.abs(hidden).max() < 10
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_language_model_of_32_layers_stays_sane(tied):
+    """As deep as Llama 3.1's; neither the last hidden states nor the logits grow with the layers."""
+    config = {**GEOMETRIES["llama-3.1-8b"], "hidden_size": 128, "num_attention_heads": 8, "head_dim": 16}
+    config |= {"num_key_value_heads": 2, "intermediate_size": 448, "vocab_size": 1003}
+    model = SyntheticModel({**config, "tie_word_embeddings": tied})
+    program = llama.build(model.config, model.tensors, batch=1, sequence=24, name="deep", generate=4)
+    weights = {name: model.load(name) for name in model.tensors} | llama.constants(model.config)
+    states = program.zeros()
+    ids = np.arange(24, dtype=np.int32)[None] * 41
+    logits = run(program, weights, {"input_ids": ids}, states=states)["logits"]
+    assert 0.1 < logits.std() < 3 and np.abs(logits).max() < 16
+    assert np.abs(states["key_cache.31"]).max() < 20 and 0.1 < states["value_cache.31"][:24].std() < 3

@@ -4,6 +4,7 @@ import { isSoftware, requestAdapter } from "../webgpu/device.js";
 import { completion, readBack, settle } from "../webgpu/waiting.js";
 import { openContext } from "../webnn/context.js";
 import { passTimes } from "./clock.js";
+import { DecoderIo } from "./decoder.js";
 import { withheld, withoutSubgroups } from "./device.js";
 import { formatsOf, readModel, weightBytes } from "./onnx.js";
 import { attend, elsewhere, listen, placements } from "./placement.js";
@@ -13,7 +14,7 @@ import { HostIo, GpuIo } from "./tensors.js";
 /** @import {OnnxModel} from "./onnx.js" */
 /** @import {Placements} from "./placement.js" */
 /** @import {Io} from "./tensors.js" */
-/** @import {Backend, Effective, Graph, Inputs, Outputs, Program, Task} from "../runtime/types.d.ts" */
+/** @import {Backend, Effective, Inputs, Outputs, Program, Task} from "../runtime/types.d.ts" */
 
 const GPU_PASSES = 7;
 const VERBOSE = 0;
@@ -27,14 +28,14 @@ const PROVIDERS = {
 };
 
 /**
- * Runs a program of one entry through onnxruntime-web, as a user gets it: its own device with the features that it asks for, its own
- * threads, no graph capture. What is ours is the waiting, the inputs and outputs in GPU buffers, and what is told.
+ * Runs a program through onnxruntime-web, as a user gets it: its own device with the features that it asks for, its
+ * own threads, no graph capture. What is ours is the waiting, the inputs and outputs in GPU buffers, and what is told.
  * @implements {Backend}
  */
 export class OrtBackend {
-  /** @param {Graph} graph the one entry @param {Uint8Array} bytes @param {"f32" | "f16"} activations @param {Task} task @param {string} base */
-  constructor(graph, bytes, activations, task, base) {
-    this.graph = graph;
+  /** @param {Program} program @param {Uint8Array} bytes @param {"f32" | "f16"} activations @param {Task} task @param {string} base */
+  constructor(program, bytes, activations, task, base) {
+    this.program = program;
     /** @type {Uint8Array} */
     this.bytes = bytes;
     this.activations = activations;
@@ -68,15 +69,13 @@ export class OrtBackend {
    * @param {Program} program @param {Task} task @param {string} base
    */
   static async open(program, task, base) {
-    const [graph, ...others] = Object.values(program.entries);
-    if (others.length || program.states.length) throw new Error("ort-web: no form for states and several entries yet");
     const adapter = task.platform === "webgpu" ? await adapterOf(task.device) : null;
     const f16 = adapter?.features.has("shader-f16") && "model.f16.onnx" in task.models;
     const activations = f16 ? "f16" : "f32";
     const response = await fetch(base + task.models[`model.${activations}.onnx`], { cache: "no-store" });
     if (!response.ok) throw new Error(`GET ${response.url} answered ${response.status}`);
     const bytes = new Uint8Array(await response.arrayBuffer());
-    const backend = new OrtBackend(graph, bytes, activations, task, base);
+    const backend = new OrtBackend(program, bytes, activations, task, base);
     backend.withheld = adapter && withheld(adapter);
     if (adapter && backend.withheld) backend.given = await withoutSubgroups(adapter);
     return backend;
@@ -103,7 +102,9 @@ export class OrtBackend {
       provider = { name: "webnn", context, ...(this.task.device === "auto" ? {} : { deviceType: this.task.device }) };
     }
     if (this.given) provider = { name: "webgpu", device: this.given };
-    const where = this.platform === "webgpu" ? { preferredOutputLocation: "gpu-buffer" } : {};
+    // The chosen token is wanted by the page, all else by the GPU.
+    const location = this.program.transcript ? { next_token: "cpu" } : "gpu-buffer";
+    const where = this.platform === "webgpu" ? { preferredOutputLocation: location } : {};
     const options = { executionProviders: [provider], logSeverityLevel, ...where };
     return this.ort.InferenceSession.create(this.bytes, options);
   }
@@ -118,10 +119,17 @@ export class OrtBackend {
         this.lost = `GPUDevice lost (${info.reason}): ${info.message}`;
       });
       this.gpu = { device, software: device.adapterInfo ? isSoftware(device.adapterInfo) : false };
-      this.io = new GpuIo(this.ort, this.session, this.graph, this.gpu);
-    } else {
-      this.io = new HostIo(this.ort, this.session, this.graph);
     }
+    this.io = this.makeIo();
+  }
+
+  /** @returns {Io} */
+  makeIo() {
+    const { ort, session, program, gpu } = this;
+    const scalar = this.activations === "f16" ? "float16" : "float32";
+    if (program.transcript) return new DecoderIo(ort, session, program, gpu, scalar);
+    const graph = program.entries[program.phases[0].entry];
+    return gpu ? new GpuIo(ort, session, graph, gpu) : new HostIo(ort, session, graph);
   }
 
   /** Ask where each node runs: a second session says it in its log, and is let go. No part of any time. */
@@ -133,11 +141,23 @@ export class OrtBackend {
     if (this.gpu) this.completion = await completion(this.gpu);
   }
 
-  async reset() {} // no program with states gets here
+  async reset() {
+    this.needed().reset?.();
+  }
 
-  async setStates() {}
+  /** @param {Inputs} states */
+  async setStates(states) {
+    this.needed().setStates?.(states);
+  }
 
-  async mark() {}
+  async mark() {
+    this.needed().mark?.();
+  }
+
+  /** A state of whole numbers; those of a language model live in the page. @param {string} name */
+  async readState(name) {
+    return this.needed().readState?.(name) ?? [];
+  }
 
   /** @param {string} entry @param {Inputs} inputs */
   async setInputs(entry, inputs) {
@@ -149,12 +169,15 @@ export class OrtBackend {
     return this.io;
   }
 
-  /** @param {string} entry @param {number} count @param {string} [stage] */
-  async run(entry, count, stage = "measure") {
+  /** @param {string} entry @param {number} count @param {string} [stage] @param {number} [back] */
+  async run(entry, count, stage = "measure", back = 0) {
     const io = this.needed();
     await this.guarded(stage, () =>
       this.waited(async () => {
-        for (let i = 0; i < count; i++) await io.run();
+        for (let i = 0; i < count; i++) {
+          if (back && i % back === 0) io.setBack?.();
+          await io.run(entry);
+        }
         await this.gpu?.device.queue.onSubmittedWorkDone();
       }),
     );
@@ -186,12 +209,12 @@ export class OrtBackend {
    */
   async gpuTime(entry, budget_ms) {
     const { gpu, io } = this;
-    if (!gpu || !(io instanceof GpuIo) || !gpu.device.features.has("timestamp-query")) return null;
+    if (!gpu || !io || !gpu.device.features.has("timestamp-query")) return null;
     const times = [];
     const begin = performance.now();
     for (let i = 0; i < GPU_PASSES && (i === 0 || performance.now() - begin < budget_ms); i++) {
-      if (!gpu.software) await this.run(entry, 1); // a GPU that waited has clocked down
-      const time = await passTimes(gpu.device, () => this.run(entry, 1), (buffer, bytes) => readBack(gpu, buffer, bytes));
+      if (!gpu.software) await this.run(entry, 1, "measure", 1); // a GPU that waited has clocked down
+      const time = await passTimes(gpu.device, () => this.run(entry, 1, "measure", 1), (buffer, bytes) => readBack(gpu, buffer, bytes));
       if (time !== null) times.push(time);
     }
     times.sort((a, b) => a - b);
@@ -250,6 +273,7 @@ export class OrtBackend {
         accuracy_level: levels.length ? Math.max(...levels) : null,
         graph_capture: false,
         inputs_and_outputs: this.gpu ? "GPU buffers" : "memory of the page",
+        ...(this.program.transcript ? { token: "read back after each call" } : {}),
         threads: this.ort.env.wasm.numThreads ?? null,
         withheld: this.withheld,
         device_features: device ? [...device.features].sort() : null,

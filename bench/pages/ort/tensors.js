@@ -5,14 +5,16 @@ import { readBack } from "../webgpu/waiting.js";
 
 /**
  * Where a session's inputs and outputs lie.
- * @typedef {{setInputs(inputs: Inputs): void, run(): Promise<void>, poison(): void, read(): Promise<Outputs>, destroy(): void}} Io
+ * @typedef {{setInputs(inputs: Inputs): void, run(entry?: string): Promise<void>, poison(): void, read(): Promise<Outputs>,
+ *   destroy(): void, reset?(): void, setStates?(states: Inputs): void, mark?(): void, setBack?(): void,
+ *   readState?(name: string): number[]}} Io
  */
 
 /** Buffers that onnxruntime binds end on 16 bytes. @param {number} bytes */
 const padded = (bytes) => Math.ceil(bytes / 16) * 16;
 
 /** @param {readonly number[]} dims */
-const product = (dims) => dims.reduce((a, b) => a * b, 1);
+export const product = (dims) => dims.reduce((a, b) => a * b, 1);
 
 /** A value as the session's type wants it. @param {Int32Array | Float32Array} data @param {string} type */
 const asType = (data, type) => (type === "float16" ? Float16Array.from(data) : data);

@@ -67,13 +67,35 @@ export interface StoredTensor {
 }
 
 export type Tensors = Map<string, StoredTensor>;
+
+/** A tensor, or a part of one that begins at byte `at` of it, a multiple of 4. */
+export interface Segment {
+  name: string;
+  at: number;
+  bytes: Uint8Array;
+}
+
+/** Where weights come from, in the page already or not. */
+export interface TensorSource {
+  /** Bytes of a tensor; undefined where there is none of that name. */
+  size(name: string): number | undefined;
+  /** A copy of a tensor's bytes, aligned for any view. */
+  bytes(name: string): Promise<Uint8Array>;
+  /** Hand over every tensor once; `pause` is awaited now and then, with how much of it is done. */
+  stream(take: (segment: Segment) => void, pause: (done: number, all: number) => Promise<void>): Promise<void>;
+  /** Keep nothing; nobody will ask again. */
+  release(): void;
+}
+
+/** Told of a stage that takes long, so that it is not taken for a hang. */
+export type Progress = () => Promise<void>;
 export type Inputs = Map<string, Int32Array | Float32Array>;
 export type Outputs = Map<string, Float32Array>;
 
 /** What a backend can do; WebGPU and WebNN are the same to the runner. */
 export interface Backend {
   /** Make buffers or operands; throws StageError("build"). */
-  build(): Promise<void>;
+  build(progress: Progress): Promise<void>;
   /** Make pipelines or the graph; throws StageError("compile"). */
   compile(): Promise<void>;
   /** Every state becomes zeros. */

@@ -9,14 +9,14 @@ import { completion, readBack, settle } from "./waiting.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Completion} from "./waiting.js" */
-/** @import {Backend, Effective, Formats, Inputs, Outputs, Program, Task, Tensors} from "../runtime/types.d.ts" */
+/** @import {Backend, Effective, Formats, Inputs, Outputs, Program, Progress, Task, TensorSource} from "../runtime/types.d.ts" */
 
 /** GPU passes timed for `gpu_ms`; they run apart from the wall samples, for timestamps slow a submit down. */
 const GPU_PASSES = 7;
 
 /** Runs a program through our own kernels: one submit a call, weights packed in GPU memory. @implements {Backend} */
 export class WebGpuBackend {
-  /** @param {Gpu} gpu @param {Program} program @param {Tensors} tensors @param {Map<string, string>} shaders @param {Task} task */
+  /** @param {Gpu} gpu @param {Program} program @param {TensorSource} tensors @param {Map<string, string>} shaders @param {Task} task */
   constructor(gpu, program, tensors, shaders, task) {
     this.gpu = gpu;
     this.program = program;
@@ -33,7 +33,7 @@ export class WebGpuBackend {
     this.completion = null;
   }
 
-  /** @param {Program} program @param {Tensors} tensors @param {Map<string, string>} shaders @param {Task} task */
+  /** @param {Program} program @param {TensorSource} tensors @param {Map<string, string>} shaders @param {Task} task */
   static async open(program, tensors, shaders, task) {
     const backend = new WebGpuBackend(await openDevice({ device: task.device }), program, tensors, shaders, task);
     backend.completion = await completion(backend.gpu);
@@ -47,7 +47,8 @@ export class WebGpuBackend {
     return entry;
   }
 
-  async build() {
+  /** @param {Progress} progress */
+  async build(progress) {
     await guarded(this.gpu, "build", async () => {
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
       for (const { name, shape, dtype } of this.program.states) {
@@ -58,11 +59,11 @@ export class WebGpuBackend {
       }
       for (const entry of this.entries.values()) {
         entry.place(this.memory);
-        this.memory.upload(entry.plan.dispatches, this.tensors);
+        this.memory.reserve(entry.plan.dispatches, this.tensors);
       }
-      await settle(this.gpu, this.gpu.device.queue.onSubmittedWorkDone());
+      const settled = () => settle(this.gpu, this.gpu.device.queue.onSubmittedWorkDone());
+      await this.memory.upload(this.tensors, settled, progress);
     });
-    this.tensors = new Map(); // the bytes are on the GPU now
   }
 
   async compile() {

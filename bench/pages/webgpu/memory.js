@@ -1,5 +1,9 @@
+import { StageError } from "../runtime/errors.js";
+
 /** @import {Dispatch, Resource} from "./kernels.js" */
-/** @import {Tensors} from "../runtime/types.d.ts" */
+/** @import {Progress, Segment, TensorSource} from "../runtime/types.d.ts" */
+
+/** @typedef {{buffer: GPUBuffer, offset: number, staged: Uint8Array | null}} Target */
 
 /** GPU buffers of a program: weights as they are stored, states, activations reused once nobody will read them. */
 export class Memory {
@@ -12,12 +16,23 @@ export class Memory {
     this.states = new Map();
     /** @type {Set<GPUBuffer>} */
     this.owned = new Set();
+    /** @type {Map<string, Target[]>} tensor -> where its bytes go */
+    this.targets = new Map();
+    /** @type {[GPUBuffer, Uint8Array][]} buffers that are written whole once all their parts are here */
+    this.staged = [];
     this.weightBytes = 0;
     this.activationBytes = 0;
   }
 
   /** @param {number} size @param {number} usage @param {string} label */
   buffer(size, usage, label) {
+    for (const limit of /** @type {const} */ (["maxStorageBufferBindingSize", "maxBufferSize"])) {
+      const most = this.device.limits[limit];
+      if (size > most) {
+        const error = new Error(`${label} of ${size} bytes exceeds the limit ${limit} of this adapter: ${most} bytes`);
+        throw new StageError("build", error, { outcome: "unsupported" });
+      }
+    }
     const buffer = this.device.createBuffer({ label, size: Math.ceil(size / 16) * 16, usage });
     this.owned.add(buffer);
     return buffer;
@@ -29,41 +44,72 @@ export class Memory {
   }
 
   /**
-   * Upload the parts a dispatch reads, joined weights end to end; packed words go up as they lie in the file.
+   * Make buffers for the parts that dispatches read, joined weights end to end; `upload` fills them.
    * @param {Dispatch[]} dispatches
-   * @param {Tensors} tensors
+   * @param {TensorSource} tensors
    */
-  upload(dispatches, tensors) {
+  reserve(dispatches, tensors) {
     for (const { bindings } of dispatches) {
       for (const [, resource] of bindings) {
         const key = Memory.key(resource);
         if ("weights" in resource && !this.weights.has(key)) {
-          const parts = resource.weights.map((name) => {
-            const stored = tensors.get(resource.part === "vector" ? name : `${name}.${resource.part}`);
-            if (!stored) throw new Error(`the bundle holds no ${name}.${resource.part}`);
-            return stored.bytes;
-          });
-          this.weights.set(key, this.uploadJoined(parts, key));
+          const names = resource.weights.map((name) => (resource.part === "vector" ? name : `${name}.${resource.part}`));
+          this.weights.set(key, this.joined(names, tensors, key));
         }
       }
     }
   }
 
-  /** @param {Uint8Array[]} parts @param {string} label */
-  uploadJoined(parts, label) {
-    const size = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  /** @param {string[]} names @param {TensorSource} tensors @param {string} label */
+  joined(names, tensors, label) {
+    const sizes = names.map((name) => {
+      const size = tensors.size(name);
+      if (size === undefined) throw new Error(`the bundle holds no ${name}`);
+      return size;
+    });
+    const size = sizes.reduce((sum, part) => sum + part, 0);
     const buffer = this.buffer(size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST, label);
     this.weightBytes += size;
-    const whole = size % 4 === 0 && parts.length === 1 ? parts[0] : new Uint8Array(Math.ceil(size / 4) * 4);
-    if (whole !== parts[0]) {
-      let at = 0;
-      for (const part of parts) {
-        whole.set(part, at);
-        at += part.byteLength;
-      }
-    }
-    this.device.queue.writeBuffer(buffer, 0, /** @type {GPUAllowSharedBufferSource} */ (whole));
+    // A write is of whole words: parts that are not are put together here first. They are vectors, or small.
+    const even = sizes.every((part) => part % 4 === 0);
+    const staged = even ? null : new Uint8Array(Math.ceil(size / 4) * 4);
+    if (staged) this.staged.push([buffer, staged]);
+    let offset = 0;
+    names.forEach((name, i) => {
+      const targets = this.targets.get(name) ?? [];
+      this.targets.set(name, [...targets, { buffer, offset, staged }]);
+      offset += sizes[i];
+    });
     return buffer;
+  }
+
+  /**
+   * Fill the reserved buffers, packed words as they lie in the file. Each piece is with the GPU before the one after
+   * the next is asked for, so that no more of a large file is in the page than that.
+   * @param {TensorSource} tensors
+   * @param {() => Promise<void>} settled when the GPU has taken what was written
+   * @param {Progress} progress
+   */
+  async upload(tensors, settled, progress) {
+    const { queue } = this.device;
+    const take = (/** @type {Segment} */ { name, at, bytes }) => {
+      for (const { buffer, offset, staged } of this.targets.get(name) ?? []) {
+        if (staged) staged.set(bytes, offset + at);
+        else queue.writeBuffer(buffer, offset + at, /** @type {GPUAllowSharedBufferSource} */ (bytes));
+      }
+    };
+    await tensors.stream(take, async (done, all) => {
+      if (done === all) return;
+      await settled();
+      await progress();
+    });
+    for (const [buffer, whole] of this.staged) {
+      queue.writeBuffer(buffer, 0, /** @type {GPUAllowSharedBufferSource} */ (whole));
+    }
+    this.staged = [];
+    this.targets.clear();
+    tensors.release();
+    await settled();
   }
 
   /**

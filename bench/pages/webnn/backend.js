@@ -4,14 +4,15 @@ import { openContext } from "./context.js";
 import { WebNnEntry } from "./entry.js";
 
 /** @import {States} from "./entry.js" */
-/** @import {Backend, Effective, Formats, Inputs, Outputs, Program, State, Task, Tensors} from "../runtime/types.d.ts" */
+/** @import {Backend, Effective, Formats, Inputs, Outputs, Program, Progress, State, Task, TensorSource} from "../runtime/types.d.ts" */
 
 /** Runs a program through MLGraphBuilder: a graph for each entry. @implements {Backend} */
 export class WebNnBackend {
-  /** @param {MLContext} context @param {Program} program @param {Tensors} tensors @param {Task} task */
+  /** @param {MLContext} context @param {Program} program @param {TensorSource} tensors @param {Task} task */
   constructor(context, program, tensors, task) {
     this.context = context;
     this.program = program;
+    this.tensors = tensors;
     this.task = task;
     this.entries = new Map(
       Object.entries(program.entries).map(([name, graph]) => [name, new WebNnEntry(context, program, graph, tensors)]),
@@ -27,7 +28,7 @@ export class WebNnBackend {
     });
   }
 
-  /** @param {Program} program @param {Tensors} tensors @param {Task} task */
+  /** @param {Program} program @param {TensorSource} tensors @param {Task} task */
   static async open(program, tensors, task) {
     return new WebNnBackend(await openContext(task.device), program, tensors, task);
   }
@@ -39,8 +40,10 @@ export class WebNnBackend {
     return entry;
   }
 
-  async build() {
-    for (const entry of this.entries.values()) entry.build();
+  /** @param {Progress} progress */
+  async build(progress) {
+    for (const entry of this.entries.values()) await entry.build(progress);
+    this.tensors.release();
   }
 
   async compile() {

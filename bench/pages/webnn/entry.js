@@ -2,7 +2,7 @@ import { StageError } from "../runtime/errors.js";
 import { OPERATORS } from "./operators.js";
 import { WebNnWeights } from "./weights.js";
 
-/** @import {Graph, Inputs, Program, Tensors} from "../runtime/types.d.ts" */
+/** @import {Graph, Inputs, Program, Progress, TensorSource} from "../runtime/types.d.ts" */
 
 /** @typedef {Map<string, {now: MLTensor, next: MLTensor}>} States a state's tensors, swapped by a call that updates it */
 
@@ -30,7 +30,7 @@ const nextOf = (state) => `next ${state}`;
 
 /** One entry of a program as an MLGraph, weights packed inside it. */
 export class WebNnEntry {
-  /** @param {MLContext} context @param {Program} program @param {Graph} graph @param {Tensors} tensors */
+  /** @param {MLContext} context @param {Program} program @param {Graph} graph @param {TensorSource} tensors */
   constructor(context, program, graph, tensors) {
     this.context = context;
     this.program = program;
@@ -57,38 +57,51 @@ export class WebNnEntry {
     return this.program.states.some((state) => state.name === name);
   }
 
-  build() {
+  /** @param {Progress} progress */
+  async build(progress) {
+    let told = performance.now();
     const builder = tracked(this.builder);
     /** @type {Map<string, MLOperand>} */
     const known = new Map();
+    /** @type {Map<string, MLOperand>} */
+    const states = new Map();
+    const used = new Set();
     for (const { name, shape, dtype } of this.graph.inputs) {
       known.set(name, builder.input(name, { dataType: dtype, shape }));
     }
     for (const { name, shape, dtype } of this.program.states) {
       if (!this.reads.has(name)) continue;
-      known.set(name, builder.input(name, { dataType: dtype === "int32" ? "int32" : "float32", shape }));
+      states.set(name, builder.input(name, { dataType: dtype === "int32" ? "int32" : "float32", shape }));
     }
+    for (const [name, operand] of states) known.set(name, operand);
     const get = (/** @type {string} */ name) => {
       const operand = known.get(name);
       if (!operand) throw new Error(`${name} is not defined`);
+      if (operand === states.get(name)) used.add(name);
       return operand;
     };
     const set = (/** @type {string} */ state, /** @type {MLOperand} */ value) => known.set(state, value);
     for (const node of this.graph.nodes) {
       const operator = OPERATORS[node.op];
       if (!operator) throw new Error(`webnn: no form for operator ${node.op}`);
+      await this.weights.hold(node.weights);
+      if (performance.now() - told > 1000) {
+        await progress();
+        told = performance.now();
+      }
       known.set(node.output, operator({ b: builder, w: this.weights, get, set, node }));
       if (this.graph.outputs.includes(node.output)) {
         this.sizes.set(node.output, node.shape[0] * node.shape[1]);
       }
     }
+    this.weights.held = new Map(); // the browser has its own copy now
     for (const name of this.graph.outputs) this.operands[name] = get(name);
     for (const name of this.updates) this.operands[nextOf(name)] = get(name);
+    this.reads = used; // a state that is only written is no input of the graph
   }
 
   async compile() {
     this.compiled = await this.builder.build(this.operands);
-    this.weights.tensors = new Map(); // the browser has its own copy now
     for (const { name, shape, dtype } of this.graph.inputs) {
       this.inputs[name] = await this.context.createTensor({ dataType: dtype, shape, writable: true });
     }

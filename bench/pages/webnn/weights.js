@@ -1,4 +1,4 @@
-/** @import {Formats, Program, Quantization, Tensors} from "../runtime/types.d.ts" */
+/** @import {Formats, Program, Quantization, TensorSource} from "../runtime/types.d.ts" */
 
 const SCHEMES = ["symmetric", "asymmetric"];
 
@@ -10,11 +10,13 @@ const SCHEMES = ["symmetric", "asymmetric"];
  * constant and a cast; 4 bits an int4 constant and a `dequantizeLinear` of scale 1, the one operator that reads int4.
  */
 export class WebNnWeights {
-  /** @param {any} builder @param {Program} program @param {Tensors} tensors */
+  /** @param {any} builder @param {Program} program @param {TensorSource} tensors */
   constructor(builder, program, tensors) {
     this.builder = builder;
     this.program = program;
     this.tensors = tensors;
+    /** @type {Map<string, Uint8Array>} bytes of the weights of the node that is being built */
+    this.held = new Map();
     this.bytes = 0;
     /** @type {Set<string>} */
     this.paths = new Set();
@@ -24,11 +26,28 @@ export class WebNnWeights {
     this.made = new Map();
   }
 
-  /** @param {string} name @returns {Uint8Array} a copy of the stored bytes, aligned for any view */
+  /**
+   * Have the bytes of a node's weights here, and no others; a graph is built node by node.
+   * @param {readonly string[]} names
+   */
+  async hold(names) {
+    this.held = new Map();
+    for (const name of names) {
+      // What is an operand already is not read again (tied embeddings).
+      const made = (/** @type {string[]} */ ...keys) => keys.some((key) => this.made.has(name + key));
+      const parts = { "": made(""), ".codes": made(":half", ":integers"), ".scales": made(":scales"), ".zeros": made(":zeros") };
+      for (const [part, isMade] of Object.entries(parts)) {
+        const key = name + part;
+        if (!isMade && this.tensors.size(key) !== undefined) this.held.set(key, await this.tensors.bytes(key));
+      }
+    }
+  }
+
+  /** @param {string} name @returns {Uint8Array} the stored bytes, aligned for any view; taken once */
   stored(name) {
-    const tensor = this.tensors.get(name);
-    if (!tensor) throw new Error(`the bundle holds no ${name}`);
-    return tensor.bytes.slice();
+    const bytes = this.held.get(name);
+    if (!bytes) throw new Error(`the bundle holds no ${name}`);
+    return bytes;
   }
 
   /** @param {string} dataType @param {number[]} shape @param {ArrayBufferView} data @returns {MLOperand} */
