@@ -26,6 +26,11 @@ from bench.settings import load_settings
 EVERYDAY = [
     (r'model = "bert-base-uncased"\nbits = \[4\]', 'model = "bert-tiny"\nbits = [8]'),
     (r"(?<!export onnx )all-MiniLM-L6-v2|bert-base-uncased|whisper-tiny\.en", "bert-tiny"),
+    (r"smollm2-135m", "llama-tiny"),
+    (r"--generate \d+", "--generate 8"),
+    (r"\btg64\b", "tg8"),
+    (r"@ d128", "@ d8"),
+    (r"@ d512", "@ d16"),
     (r"^bench run (?!.*--model)", "bench run --model bert-tiny "),
     (r"sequence_length = \[\d+\]", "sequence_length = [8]"),
     (r"--sequence-length \d+", "--sequence-length 8"),

@@ -33,6 +33,12 @@ class Given(StrEnum):
     LLAMA_BENCH = "llama-bench"
 
 
+GivenAs = Annotated[
+    Given,
+    typer.Option(
+        "--format", help="All but table and markdown have every column; llama-bench: as it prints them."
+    ),
+]
 GroupBy = Annotated[
     str | None, typer.Option("--group-by", metavar="A,B", help="One row for each value of these columns.")
 ]
@@ -64,13 +70,7 @@ def query_command(
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="A,B,C", help="Columns of run_summary instead.")
     ] = None,
-    given: Annotated[
-        Given,
-        typer.Option(
-            "--format",
-            help="All but table and markdown have every column; llama-bench: as it prints them.",
-        ),
-    ] = Given.TABLE,
+    given: GivenAs = Given.TABLE,
     output: Output = None,
     foreign: Foreign = False,
     db: Database = None,
@@ -149,6 +149,7 @@ def _as_llama_bench(
     where, campaign, since = which
     with open_store(db, create=False) as store:
         rows = rows_of(store.rows(where, campaign=campaign, since=since, sort=order[0], limit=order[1]))
+        rows = [row for row in rows if row["role"] != "twin"]
         samples = {row["id"]: store.samples(row["id"]) for row in rows if writes(row)}
     if not samples:
         raise InputError("no run of a language model is among these: see bench query")

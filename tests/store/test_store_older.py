@@ -41,6 +41,26 @@ def test_samples_of_before_there_were_phases_are_of_the_forward_phase(tmp_path):
             assert record.metrics.phases == {} and record.metrics.decode_ms is None
 
 
+def test_rows_of_before_tokens_were_asked_for_ask_for_none(tmp_path):
+    with open_store(f"sqlite:///{tmp_path}/bench.sqlite") as store:
+        import_folder(store.engine, open_export(DATA / "export-0005"))
+        rows = store.rows()
+        assert len(rows) == 22
+        for name in ("requested_generate", "renderer_memory_mb", "gpu_process_memory_mb"):
+            assert {row[name] for row in rows} == {None}
+        assert store.run(rows[0]["id"]).requested.generate is None
+
+
+def test_a_row_of_today_says_how_many_tokens_and_how_much_memory(tmp_path):
+    shutil.copy(DATA / "revision-0006.sqlite", tmp_path / "bench.sqlite")
+    with open_store(f"sqlite:///{tmp_path}/bench.sqlite", create=False) as store:
+        rows = store.rows("generate = 64")
+        assert [row["requested_bits"] for row in rows] == [16, 4]
+        record = store.run(rows[0]["id"])
+    assert record.requested.generate == 64 and set(record.metrics.phases) == {"prefill", "decode"}
+    assert record.metrics.renderer_memory_mb == 212.5 and record.metrics.gpu_process_memory_mb == 340.25
+
+
 def test_a_sample_spans_so_many_steps_of_its_clock(store):
     for row in store.rows("outcome = ok"):
         walls = [one.batch * one.value_ms for one in store.samples(row["id"]) if one.kind == "measure"]
@@ -70,7 +90,7 @@ def test_importing_twice_adds_nothing(store):
     assert store.rows() == before
 
 
-@pytest.mark.parametrize("number", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("number", ["0001", "0002", "0003", "0004", "0005"])
 def test_made_up_rows_of_older_schemas_are_on_no_timer(tmp_path, number):
     shutil.copy(DATA / f"revision-{number}.sqlite", tmp_path / "bench.sqlite")
     url = f"sqlite:///{tmp_path}/bench.sqlite"
