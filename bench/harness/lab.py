@@ -102,12 +102,11 @@ class Lab:
 
     def renderer(self) -> psutil.Process:
         """The process of the page, in a Chromium; LookupError elsewhere."""
-        driver = psutil.Process(self._driver.service.process.pid)
-        for one in driver.children(recursive=True):
+        for one in self._space.processes():
             line = one.cmdline()
             if "--type=renderer" in line and "--extension-process" not in line:
                 return one
-        raise LookupError(f"{self._driver.name} shows no renderer")
+        raise LookupError("this browser shows no renderer")
 
     def adapter_features(self) -> frozenset[str]:
         """What the browser's adapter can do beside the least; empty where it has no adapter."""
