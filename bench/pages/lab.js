@@ -6,7 +6,8 @@ import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
 import { readBack, settle } from "./webgpu/waiting.js";
 import { SOFTWARE_TILE, TILES, turnOf } from "./webgpu/tuning.js";
 import { WebNnBackend } from "./webnn/backend.js";
-import { HeldTensors, TensorFile, loadTensors } from "./runtime/bundle.js";
+import { streamFile } from "./lab_stream.js";
+import { HeldTensors } from "./runtime/bundle.js";
 import { words } from "./runtime/errors.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
@@ -185,40 +186,6 @@ async function runProgram(given) {
   } finally {
     backend.destroy();
   }
-}
-
-/**
- * Bring the tensors of a safetensors file into GPU buffers as a run does; read the ends of each back.
- * @param {{file: string, whole?: boolean}} given `whole` fetches all of it at once instead, for comparison
- */
-async function streamFile({ file, whole }) {
-  const gpu = await device(false);
-  const url = `${base}bundle/${file}`;
-  const begin = performance.now();
-  const source = whole ? new HeldTensors(await loadTensors(url)) : await TensorFile.open(url);
-  const load_ms = performance.now() - begin;
-  const names = [...source.tensors.keys()];
-  return guarded(gpu, "build", async () => {
-    const memory = new Memory(gpu.device);
-    try {
-      for (const name of names) memory.weights.set(name, memory.joined([name], source, name, GPUBufferUsage.COPY_SRC));
-      const sizes = names.map((name) => source.size(name) ?? 0);
-      await memory.upload(source, () => settle(gpu, gpu.device.queue.onSubmittedWorkDone()), async () => {});
-      const build_ms = performance.now() - begin - load_ms;
-      const { COPY_DST, COPY_SRC } = GPUBufferUsage;
-      const words = memory.buffer(8 * names.length, COPY_DST | COPY_SRC, "ends");
-      const encoder = gpu.device.createCommandEncoder();
-      for (const [i, name] of names.entries()) {
-        const buffer = /** @type {GPUBuffer} */ (memory.weights.get(name));
-        for (const [j, at] of [0, (sizes[i] & ~3) - 4].entries()) encoder.copyBufferToBuffer(buffer, at, words, 8 * i + 4 * j, 4);
-      }
-      gpu.device.queue.submit([encoder.finish()]);
-      const ends = [...new Uint32Array(await readBack(gpu, words, 8 * names.length))];
-      return { load_ms, build_ms, bytes: memory.weightBytes, names, ends };
-    } finally {
-      memory.destroy();
-    }
-  });
 }
 
 /** Times passes by the GPU's own clock. @param {Gpu} gpu */
@@ -400,7 +367,12 @@ async function waits(given) {
   return { times, adapter: [info.vendor, info.architecture, info.description].filter(Boolean).join(" ") };
 }
 
-const commands = { run: runCase, program: runProgram, time: timeCase, compile: compileAll, waits, stream: streamFile };
+/** @param {{file: string, whole?: boolean}} given see `streamFile` */
+async function stream({ file, whole }) {
+  return streamFile(await device(false), `${base}bundle/${file}`, whole);
+}
+
+const commands = { run: runCase, program: runProgram, time: timeCase, compile: compileAll, waits, stream };
 
 /**
  * What the tests call. The argument is fetched, for WebDriver takes no long ones; the answer is JSON.
