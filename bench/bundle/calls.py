@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.bundle.workers import machine_memory, on_all_cores
 from bench.models.catalog import ModelSource
 from bench.models.program import Call, Program
 from bench.reference.execute import run
@@ -107,24 +108,28 @@ def written(program: Program, weights: Weights, sets: Sets) -> Tensors:
 class Held(Mapping[str, NDArray[np.float32]]):
     """Weights that stay once they were looked up, for a program that is called often.
 
+    The first look-up has all of them made at once, on all cores: each takes its time to be unpacked or drawn.
+
     Args:
-        weights: looked up once each.
+        weights: looked up once each, from several threads.
         program: whose weights they are; none stays where they take more than a third of the machine's memory.
     """
 
     def __init__(self, weights: Weights, program: Program) -> None:
         self._weights = weights
         self._kept: dict[str, NDArray[np.float32]] = {}
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        self._keeps = bool(program.states) and 4 * program.parameters < memory / 3
+        self._sizes = [(weight.name, 4 * math.prod(weight.shape)) for weight in program.weights]
+        self._keeps = bool(program.states) and 4 * program.parameters < machine_memory() / 3
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        if name in self._kept:
-            return self._kept[name]
-        value = self._weights[name]
-        if self._keeps:
-            self._kept[name] = value
-        return value
+        if not self._keeps:
+            return self._weights[name]
+        if not self._kept:
+            on_all_cores(self._sizes, self._keep)
+        return self._kept[name]
+
+    def _keep(self, name: str) -> None:
+        self._kept[name] = self._weights[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._weights)

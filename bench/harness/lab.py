@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from bench.browsers import SessionSpace, parse_browser
@@ -60,7 +61,11 @@ def vector(values: NDArray[Any]) -> str:
 
 
 class Lab:
-    """A browser with the kernel lab open. Use as a context manager."""
+    """A browser with the kernel lab open. Use as a context manager.
+
+    Attributes:
+        files: name -> file that the page may fetch as `bundle/NAME`; to be added to.
+    """
 
     def __init__(self, browser: str, settings: Settings, timeout: float = 240.0) -> None:
         self._browser, self._binary = parse_browser(browser)
@@ -75,8 +80,8 @@ class Lab:
             spare_loopback()
             build = self._browser.find(self._binary, self._settings)
             self._driver = self._browser.start(build, self._space, self._settings)
-            files = {"case.json": self._space.folder / "case.json"}
-            job = Job(task={"shaders": shader_files()}, files=files, verdict=lambda *_: {})
+            self.files = {"case.json": self._space.folder / "case.json"}
+            job = Job(task={"shaders": shader_files()}, files=self.files, verdict=lambda *_: {})
             url = self._server.add(job).replace("index.html", "lab.html")
             self._driver.set_script_timeout(self._timeout)
             self._driver.get(url)
@@ -94,6 +99,14 @@ class Lab:
         finally:
             self._space.close()
             self._server.__exit__(kind, error, trace)
+
+    def renderer(self) -> psutil.Process:
+        """The process of the page, in a Chromium; LookupError elsewhere."""
+        for one in self._space.processes():
+            line = one.cmdline()
+            if "--type=renderer" in line and "--extension-process" not in line:
+                return one
+        raise LookupError("this browser shows no renderer")
 
     def adapter_features(self) -> frozenset[str]:
         """What the browser's adapter can do beside the least; empty where it has no adapter."""

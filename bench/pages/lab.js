@@ -6,6 +6,7 @@ import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
 import { readBack, settle } from "./webgpu/waiting.js";
 import { SOFTWARE_TILE, TILES, turnOf } from "./webgpu/tuning.js";
 import { WebNnBackend } from "./webnn/backend.js";
+import { streamFile } from "./lab_stream.js";
 import { HeldTensors } from "./runtime/bundle.js";
 import { words } from "./runtime/errors.js";
 
@@ -366,7 +367,12 @@ async function waits(given) {
   return { times, adapter: [info.vendor, info.architecture, info.description].filter(Boolean).join(" ") };
 }
 
-const commands = { run: runCase, program: runProgram, time: timeCase, compile: compileAll, waits };
+/** @param {{file: string, whole?: boolean}} given see `streamFile` */
+async function stream({ file, whole }) {
+  return streamFile(await device(false), `${base}bundle/${file}`, whole);
+}
+
+const commands = { run: runCase, program: runProgram, time: timeCase, compile: compileAll, waits, stream };
 
 /**
  * What the tests call. The argument is fetched, for WebDriver takes no long ones; the answer is JSON.

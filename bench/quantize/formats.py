@@ -58,7 +58,8 @@ def _store_halves(values: F32, how: Format, method: str) -> tuple[Parts, int]:
 
 
 def _restore_halves(parts: Parts, how: Format, k: int, exponent: int) -> F32:
-    return np.ldexp(unpack_f16(parts["codes"], k).astype(np.float32), exponent)
+    values = unpack_f16(parts["codes"], k).astype(np.float32)
+    return np.ldexp(values, exponent) if exponent else values
 
 
 def _store_groups(values: F32, how: Format, method: str) -> tuple[Parts, int]:

@@ -113,3 +113,24 @@ def test_nothing_that_is_sent_makes_it_fail(opened, method, parts, body, kind):
     )
     status, words = ask(opened, method, path, body, **{"Content-Type": kind})
     assert status < 500 and b"Traceback" not in words
+
+
+def test_parts_of_a_file(opened, tmp_path):
+    """What the page asks for of large weights: bytes from here to there, and how many there are in all."""
+    server, job = opened
+    data = bytes(range(256)) * 5
+    (tmp_path / "weights.safetensors").write_bytes(data)
+    job.files["weights.safetensors"] = tmp_path / "weights.safetensors"
+    for begin, end in ((0, 1), (7, 300), (1200, 1280), (1200, 99_999)):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        path = f"/r/{job.token}/bundle/weights.safetensors"
+        connection.request("GET", path, headers={"Range": f"bytes={begin}-{end - 1}"})
+        answer = connection.getresponse()
+        last = min(end, len(data)) - 1
+        assert answer.status == 206 and answer.read() == data[begin:end]
+        assert answer.headers["Content-Range"] == f"bytes {begin}-{last}/{len(data)}"
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        connection.close()
+    status, _ = ask(opened, "GET", "bundle/weights.safetensors", Range="bytes=5000-6000")
+    assert status == 416
+    assert ask(opened, "GET", "bundle/weights.safetensors") == (200, data)

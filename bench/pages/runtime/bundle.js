@@ -1,7 +1,7 @@
 /** @import {Inputs, Program, Segment, StoredTensor, Tensors, TensorSource} from "./types.d.ts" */
 
 /** Bytes of one request for weights, unless a caller says otherwise: what the page holds of a large file at a time. */
-const PIECE = 32 * 2 ** 20;
+const PIECE = 16 * 2 ** 20;
 /** Pieces that are held at once at most; those of a file's beginning are fetched while it is opened. */
 const HELD = 4;
 /** A write to a GPU buffer is of whole words: a tensor is cut at multiples of it. */
@@ -20,7 +20,7 @@ async function fetchBytes(url, range) {
   if (!response.ok) {
     throw new Error(`GET ${url} answered ${response.status}`);
   }
-  const bytes = new Uint8Array(await response.arrayBuffer());
+  const bytes = await bodyOf(response);
   if (response.status !== 206 || !range) {
     // A server may answer a request for a part with the whole; then it is no large file.
     const found = range ? bytes.subarray(range.begin, range.end) : bytes;
@@ -32,6 +32,20 @@ async function fetchBytes(url, range) {
     throw new Error(`GET ${url} answered ${bytes.length} bytes from ${begin}; asked for ${wanted} from ${range.begin}`);
   }
   return { bytes, whole: Number(whole) };
+}
+
+/** Some browsers hold a body twice while they make one buffer of it; so what comes is put in its place here. @param {Response} response */
+async function bodyOf(response) {
+  const length = Number(response.headers.get("Content-Length"));
+  if (!length || !response.body) return new Uint8Array(await response.arrayBuffer());
+  const whole = new Uint8Array(length);
+  const reader = response.body.getReader();
+  let at = 0;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    whole.set(part.value, at);
+    at += part.value.byteLength;
+  }
+  return whole.subarray(0, at);
 }
 
 /**

@@ -3,7 +3,28 @@ import { StageError } from "../runtime/errors.js";
 /** @import {Dispatch, Resource} from "./kernels.js" */
 /** @import {Progress, Segment, TensorSource} from "../runtime/types.d.ts" */
 
-/** @typedef {{buffer: GPUBuffer, offset: number, staged: Uint8Array | null}} Target */
+/** @typedef {{buffer: GPUBuffer, offset: number, staged: Staged | null}} Target */
+
+/** A buffer that is written whole once all its bytes are here, and takes no memory before the first and after the last. */
+class Staged {
+  /** @param {GPUBuffer} buffer @param {number} size */
+  constructor(buffer, size) {
+    this.buffer = buffer;
+    this.size = this.left = size;
+    /** @type {Uint8Array | null} */
+    this.whole = null;
+  }
+
+  /** @param {GPUQueue} queue @param {Uint8Array} bytes @param {number} at */
+  add(queue, bytes, at) {
+    this.whole ??= new Uint8Array(Math.ceil(this.size / 4) * 4);
+    this.whole.set(bytes, at);
+    this.left -= bytes.byteLength;
+    if (this.left > 0) return;
+    queue.writeBuffer(this.buffer, 0, /** @type {GPUAllowSharedBufferSource} */ (this.whole));
+    this.whole = null;
+  }
+}
 
 /** GPU buffers of a program: weights as they are stored, states, activations reused once nobody will read them. */
 export class Memory {
@@ -18,8 +39,6 @@ export class Memory {
     this.owned = new Set();
     /** @type {Map<string, Target[]>} tensor -> where its bytes go */
     this.targets = new Map();
-    /** @type {[GPUBuffer, Uint8Array][]} buffers that are written whole once all their parts are here */
-    this.staged = [];
     this.weightBytes = 0;
     this.activationBytes = 0;
   }
@@ -60,20 +79,18 @@ export class Memory {
     }
   }
 
-  /** @param {string[]} names @param {TensorSource} tensors @param {string} label */
-  joined(names, tensors, label) {
+  /** @param {string[]} names @param {TensorSource} tensors @param {string} label @param {number} [more] usage beside a binding */
+  joined(names, tensors, label, more = 0) {
     const sizes = names.map((name) => {
       const size = tensors.size(name);
       if (size === undefined) throw new Error(`the bundle holds no ${name}`);
       return size;
     });
     const size = sizes.reduce((sum, part) => sum + part, 0);
-    const buffer = this.buffer(size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST, label);
+    const buffer = this.buffer(size, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | more, label);
     this.weightBytes += size;
-    // A write is of whole words: parts that are not are put together here first. They are vectors, or small.
-    const even = sizes.every((part) => part % 4 === 0);
-    const staged = even ? null : new Uint8Array(Math.ceil(size / 4) * 4);
-    if (staged) this.staged.push([buffer, staged]);
+    // A write is of whole words: parts that are not are put together first.
+    const staged = sizes.every((part) => part % 4 === 0) ? null : new Staged(buffer, size);
     let offset = 0;
     names.forEach((name, i) => {
       const targets = this.targets.get(name) ?? [];
@@ -94,7 +111,7 @@ export class Memory {
     const { queue } = this.device;
     const take = (/** @type {Segment} */ { name, at, bytes }) => {
       for (const { buffer, offset, staged } of this.targets.get(name) ?? []) {
-        if (staged) staged.set(bytes, offset + at);
+        if (staged) staged.add(queue, bytes, offset + at);
         else queue.writeBuffer(buffer, offset + at, /** @type {GPUAllowSharedBufferSource} */ (bytes));
       }
     };
@@ -103,10 +120,6 @@ export class Memory {
       await settled();
       await progress();
     });
-    for (const [buffer, whole] of this.staged) {
-      queue.writeBuffer(buffer, 0, /** @type {GPUAllowSharedBufferSource} */ (whole));
-    }
-    this.staged = [];
     this.targets.clear();
     tensors.release();
     await settled();
