@@ -46,7 +46,7 @@ def draw(kind: Kind, board: Board, store: Store, metric: str | None = None) -> F
 
 
 def _of_one_phase(samples: Sequence[Sample]) -> list[float]:
-    """The times of the phase that a model is ranked by: a token of a language model, else its main phase's."""
+    """The times of what a model is ranked by: a token of a language model, else its main phase."""
     measured = [one for one in samples if one.kind == "measure"]
     phases = list(dict.fromkeys(one.phase for one in measured))
     chosen = DECODE if DECODE in phases else phases[0] if phases else ""
