@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
+from bench.models.remembered import remembered
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -49,14 +49,13 @@ def refuse_pointer(path: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, remembered within the process by path, size and time of change."""
-    stat = path.stat()
-    return _digest(str(path), stat.st_mtime_ns, stat.st_size)
+    """SHA-256 of a file's bytes, remembered by path, size and time of change (`bench.models.remembered`)."""
+    digest: str = remembered(path, "sha256", lambda: _digest(path))
+    return digest
 
 
-@lru_cache(maxsize=256)
-def _digest(path: str, _mtime_ns: int, _size: int) -> str:
-    with Path(path).open("rb") as stream:
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bench.models.families import family_of
 from bench.models.files import file_sha256
 from bench.models.gguf_config import FACTORS, config_of
 from bench.models.gguf_reader import Gguf, read_gguf
+from bench.models.remembered import remembered
 from bench.models.stored import Stored
 
 _OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
@@ -64,9 +65,14 @@ class GgufFile:
         return _halves(values, int(self.config[key]))
 
     def is_finite(self, name: str) -> bool:
-        """Whether a tensor holds no infinity and no NaN; remembered within the process."""
-        stat = self.path.stat()
-        return _finite(self.path, self.stored[name].name, stat.st_mtime_ns, stat.st_size)
+        """Whether a tensor holds no infinity and no NaN; the file is read for it once, and remembered."""
+        return self.stored[name].name not in remembered(self.path, "not_finite", self._not_finite)
+
+    def _not_finite(self) -> list[str]:
+        file = read_gguf(self.path)
+        with ThreadPoolExecutor() as pool:
+            fine = pool.map(lambda name: bool(np.isfinite(file.load(name)).all()), file.tensors)
+            return [name for name, is_fine in zip(file.tensors, fine, strict=True) if not is_fine]
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -112,8 +118,3 @@ def _halves(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
     rest = values.shape[1:]
     pairs = values.reshape(heads, values.shape[0] // heads // 2, 2, *rest)
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(values.shape)
-
-
-@lru_cache(maxsize=4096)
-def _finite(path: Path, name: str, _mtime_ns: int, _size: int) -> bool:
-    return bool(np.isfinite(read_gguf(path).load(name)).all())

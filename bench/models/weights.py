@@ -8,7 +8,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from safetensors import SafetensorError, safe_open
 from bench.errors import InputError
 from bench.models.families import family_of
 from bench.models.files import file_sha256, read_json, refuse_pointer
+from bench.models.finite import EXPONENTS, not_finite
+from bench.models.remembered import remembered
 from bench.models.sentence_modules import Pooling, read_modules
 from bench.models.stored import Stored
 
@@ -63,10 +64,9 @@ class ModelFolder:
         return _read(found.file, found.name)
 
     def is_finite(self, name: str) -> bool:
-        """Whether a tensor holds no infinity and no NaN; remembered within the process."""
+        """Whether a tensor holds no infinity and no NaN; a file is read for it once, and remembered."""
         found = self.stored[name]
-        stat = found.file.stat()
-        return _finite(found, stat.st_mtime_ns, stat.st_size)
+        return found.name not in remembered(found.file, "not_finite", lambda: _not_finite(found.file))
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -204,9 +204,15 @@ def _copies(folder: ModelFolder, pairs: tuple[tuple[str, str], ...]) -> set[str]
     return found
 
 
-@lru_cache(maxsize=4096)
-def _finite(stored: Stored, _mtime_ns: int, _size: int) -> bool:
-    return bool(np.isfinite(_read(stored.file, stored.name)).all())
+def _not_finite(path: Path) -> list[str]:
+    data = np.memmap(path, np.uint8, mode="r")
+    begin = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    header = json.loads(data[8:begin].tobytes())
+    return not_finite(
+        (name, one["dtype"], data[begin + one["data_offsets"][0] : begin + one["data_offsets"][1]])
+        for name, one in header.items()
+        if name != "__metadata__" and one["dtype"] in EXPONENTS
+    )
 
 
 def _read(path: Path, name: str) -> NDArray[np.float32]:

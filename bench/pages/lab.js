@@ -139,12 +139,21 @@ async function runCase(given) {
 }
 
 /**
- * Run a program's calls in order on either platform, from a reset on; the outputs of each in base64 float32.
+ * Run a program's calls in order on either platform, from a reset on; the outputs of each in base64 float32, and the
+ * states of whole numbers after the last.
  * @param {{platform: "webgpu" | "webnn", f16: boolean, program: Program, tensors: Record<string, string>,
- *   calls: {entry: string, inputs: Record<string, {dtype: "f32" | "i32", data: string}>}[]}} given
+ *   calls: {entry: string, inputs: Record<string, {dtype: "f32" | "i32", data: string}>}[],
+ *   states?: Record<string, {dtype: "f32" | "i32", data: string}>}} given
  */
 async function runProgram(given) {
   const { program } = given;
+  const arrays = (/** @type {Record<string, {dtype: "f32" | "i32", data: string}>} */ values) =>
+    new Map(
+      Object.entries(values).map(([name, { dtype, data }]) => {
+        const { buffer } = bytes(data).slice();
+        return [name, dtype === "i32" ? new Int32Array(buffer) : new Float32Array(buffer)];
+      }),
+    );
   const tensors = new Map(
     Object.entries(given.tensors).map(([name, data]) => [name, { dtype: "", shape: [], bytes: bytes(data) }]),
   );
@@ -158,23 +167,21 @@ async function runProgram(given) {
     await backend.build(async () => {});
     await backend.compile();
     await backend.reset();
+    if (given.states) await backend.setStates(arrays(given.states));
     const answers = [];
     for (const { entry, inputs } of given.calls) {
-      await backend.setInputs(
-        entry,
-        new Map(
-          Object.entries(inputs).map(([name, { dtype, data }]) => {
-            const { buffer } = bytes(data).slice();
-            return [name, dtype === "i32" ? new Int32Array(buffer) : new Float32Array(buffer)];
-          }),
-        ),
-      );
+      await backend.setInputs(entry, arrays(inputs));
       await backend.poison(entry);
       await backend.run(entry, 1, "verify");
       const outputs = await backend.read(entry);
       answers.push(Object.fromEntries([...outputs].map(([name, values]) => [name, base64(values)])));
     }
-    return { answers };
+    /** @type {Record<string, number[]>} */
+    const states = {};
+    for (const { name, dtype } of program.states) {
+      if (dtype === "int32") states[name] = await backend.readState(name);
+    }
+    return { answers, states };
   } finally {
     backend.destroy();
   }
