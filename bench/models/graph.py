@@ -37,7 +37,8 @@ Operators (inputs -> output; weights; attrs):
 |                | tokens [C+1], length [1] ->   |                   |                                       |
 |                | [1,1]                         |                   |                                       |
 
-`embedding`, `add` and `linear` may be `wide` (1): their output is float32 even where activations are halves.
+`embedding`, `add`, `rms_norm` and `linear` may be `wide` (1): their output is float32 even where activations
+are halves.
 
 `rope` turns pairs (i, i + D/2) of each head by the angle whose cosine and sine the table has in columns i and
 i + D/2 (arXiv 2104.09864, in the order of the Hugging Face checkpoints); row t stands at position length + t.

@@ -2,10 +2,15 @@
 //#if BIAS
 @group(0) @binding(3) var<storage, read> bias: array<u32>;
 //#endif
-//#if KVEC
-@group(0) @binding(4) var<storage, read> a: array<vec4s>;
+//#if WIDE_A
+alias given = f32;
 //#else
-@group(0) @binding(4) var<storage, read> a: array<scalar>;
+alias given = scalar;
+//#endif
+//#if KVEC
+@group(0) @binding(4) var<storage, read> a: array<vec4<given>>;
+//#else
+@group(0) @binding(4) var<storage, read> a: array<given>;
 //#endif
 //#if WIDE
 alias result = f32;

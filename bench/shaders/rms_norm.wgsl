@@ -7,13 +7,21 @@
 //#else
 @group(0) @binding(1) var<storage, read> a: array<scalar>;
 //#endif
-//#if ADD
+//#if ADD && WIDE_B
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+//#endif
+//#if ADD && !WIDE_B
 @group(0) @binding(2) var<storage, read> b: array<scalar>;
 //#endif
 //#if SUM
 @group(0) @binding(3) var<storage, read_write> sum: array<f32>;
 //#endif
-@group(0) @binding(4) var<storage, read_write> out: array<scalar>;
+//#if WIDE_OUT
+alias result = f32;
+//#else
+alias result = scalar;
+//#endif
+@group(0) @binding(4) var<storage, read_write> out: array<result>;
 
 override H: u32;
 override EPSILON: f32;
@@ -52,6 +60,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#if ADD
     x += f32(b[target_row + i]);
 //#endif
-    out[target_row + i] = scalar(x * scale * unpack2x16float(gamma[i >> 1u])[i & 1u]);
+    out[target_row + i] = result(x * scale * unpack2x16float(gamma[i >> 1u])[i & 1u]);
   }
 }

@@ -25,8 +25,8 @@ export function addRmsNorm(planner, add) {
   const users = planner.users.get(add.output) ?? [];
   const norm = users.find((user) => user.op === "rms_norm" && Number(user.attrs.groups ?? 1) === 1);
   const [a, b] = add.inputs;
-  // The kernel reads a wide residual and a narrow summand.
-  if (!norm || add.attrs.wide !== 1 || !planner.wide.has(a) || planner.wide.has(b)) return false;
+  // The sum is kept in float32, so the residual that comes before it was too.
+  if (!norm || add.attrs.wide !== 1 || !planner.wide.has(a)) return false;
   planner.done.add(norm.name);
   planner.fused.add_rms_norm++;
   const kept = users.length > 1 || planner.graph.outputs.includes(add.output);
@@ -52,7 +52,10 @@ export function rmsNorm(planner, node, from = { a: node.inputs[0] }) {
   if (from.b) bind(bindings, 2, from.b);
   if (from.sum) bind(bindings, 3, from.sum);
   bind(bindings, 4, node.output);
-  const values = { THREADS, ADD: from.b ? 1 : 0, SUM: from.sum ? 1 : 0, WIDE: wide };
+  const narrowed = node.attrs.wide !== 1;
+  const WIDE_B = from.b && planner.isWide(from.b) ? 1 : 0;
+  const WIDE_OUT = planner.gpu.f16 && !narrowed ? 1 : 0;
+  const values = { THREADS, ADD: from.b ? 1 : 0, SUM: from.sum ? 1 : 0, WIDE: wide, WIDE_B, WIDE_OUT };
   const constants = {
     H: hidden,
     EPSILON: Number(node.attrs.epsilon),
@@ -72,6 +75,7 @@ export function rmsNorm(planner, node, from = { a: node.inputs[0] }) {
     },
     node.output,
     count,
+    !narrowed,
   );
 }
 

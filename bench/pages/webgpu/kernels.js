@@ -86,7 +86,7 @@ export function packedBytes(q, rows) {
  * out[m, n] = act(a[m, k] W^T + bias).
  * @param {Gpu} gpu
  * @param {{name: string, m: number, n: number, quant: Quantization, weights: string[], bias: string[] | null,
- *   exponents?: number[], act: string, wide?: boolean, input: string, output: string, tuning: Record<string, number>}} spec
+ *   exponents?: number[], act: string, wide?: boolean, wideInput?: boolean, input: string, output: string, tuning: Record<string, number>}} spec
  * @returns {Dispatch}
  */
 export function matmul(gpu, spec) {
@@ -101,6 +101,7 @@ export function matmul(gpu, spec) {
     ACT: ACTIVATIONS[spec.act],
     KVEC: k % 4 === 0 ? 1 : 0,
     ...(spec.wide ? { WIDE: 1 } : {}),
+    ...(spec.wideInput ? { WIDE_A: 1 } : {}),
   };
   const constants = { M: m, N: n, K: k, KP: quant.kp, ...powers.constants };
   /** @type {Variant} */

@@ -13,7 +13,7 @@ import { OPERATORS } from "./operators.js";
  */
 
 /** Kernels that know of activations in float32. */
-const READ_WIDE = new Set(["add", "rms_norm", "last_token", "best_of_part", "next_token"]);
+const READ_WIDE = new Set(["add", "rms_norm", "last_token", "best_of_part", "next_token", "matmul_row", "matmul_tile"]);
 
 /**
  * Turn a graph into dispatches, joining what one kernel can do:
@@ -297,6 +297,7 @@ export class Planner {
       bias: node.weights.length > 1 ? nodes.map((n) => n.weights[1]) : null,
       act: next ? String(next.attrs.kind) : "none",
       wide: this.gpu.f16 && wide,
+      wideInput: this.isWide(node.inputs[0]),
       input: node.inputs[0],
       output,
       tuning: this.tuning,
