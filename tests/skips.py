@@ -26,6 +26,7 @@ ALLOWED = {
     r"the extra `reference` is not installed": "it holds the field's own implementation, which is large",
     r"could not import '(torch|transformers)'": "the same, in pytest's words",
     r"npm cannot fetch transformers.js|no npm here to fetch transformers.js": "there may be no registry",
+    r"pip cannot fetch gensim": "there may be no registry",
     r"Safari is there, and would really run": "macOS",
     r"only Linux has /dev/full": "other systems",
     r"no zone files here": "other systems",

@@ -3,8 +3,8 @@
 FAMILY = [
     (
         "bench/models/families.py",
-        "import bert, bert_config, speech, tokenize, whisper",
-        "import bert, bert_config, speech, tokenize, toy, whisper",
+        "import bert, bert_config, llama, speech, text, tokenize, whisper",
+        "import bert, bert_config, llama, speech, text, tokenize, toy, whisper",
     ),
     (
         "bench/models/families.py",
@@ -17,8 +17,8 @@ OPERATOR = [
     ("bench/models/graph.py", '    "unfold",\n', '    "unfold",\n    "accumulate",\n'),
     (
         "bench/reference/execute.py",
-        '    "unfold": _unfold,\n}',
-        '    "unfold": _unfold,\n    "accumulate": _accumulate,\n}',
+        '    "unfold": _unfold,\n',
+        '    "unfold": _unfold,\n    "accumulate": _accumulate,\n',
     ),
     (
         "bench/reference/execute.py",

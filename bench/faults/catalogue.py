@@ -60,6 +60,7 @@ class Fault:
         platform: the API it needs.
         long: whether it strikes while samples are taken, so that there must be time for it.
         hangs: whether only a deadline ends it.
+        writes: whether it befalls a language model.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Fault:
     platform: Platform = "webgpu"
     long: bool = False
     hangs: bool = False
+    writes: bool = False
 
 
 _B, _D, _G, _N, _P, _S = Layer.BROWSER, Layer.DRIVER, Layer.GPU, Layer.WEBNN, Layer.PAGE, Layer.SERVER
@@ -199,6 +201,12 @@ _ALL = (
     _page("no_f16", _G, "the device comes without shader-f16", Outcome.OK, None, ""),
     _page("device_lost_building", _G, "the device is lost while it builds", _LOST, _BUILD, "lost"),
     _page("device_lost_measuring", _G, "the device is lost while it measures", _LOST, _WARMUP, "lost"),
+    _page("device_lost_writing", _G, "the device is lost at token 17", _LOST, _WARMUP, "lost", writes=True),
+    _page("writes_on", _P, "the loop runs beyond its cache", _ERROR, _MEASURE, "CacheOverflow", writes=True),
+    _page(
+        "wrong_token", _P, "another token is written than was chosen", Outcome.INCORRECT, _MEASURE,
+        "WrongToken", writes=True,
+    ),
     _page("validation_error", _G, "an error outside every scope", _ERROR, _WARMUP, "GPUValidationError"),
     _page("buffer_too_large", _G, "a buffer beyond the limit", _ERROR, _BUILD, ""),
     _page("stops_computing", _G, "nothing is computed once verified", Outcome.INCORRECT, _MEASURE, "last"),

@@ -20,8 +20,9 @@ def read_written(bundle: Bundle, told: Mapping[str, Any], tolerance: float) -> d
         tolerance: relative L2 distance that logits may have.
 
     Returns:
-        `tokens`; `agrees_reference` and `agrees_fp32`, how many agree before the first that differs, and
-        `compared`, of how many; `first_difference` where rounding chose between two near logits.
+        `tokens`; `ended_at`, the first of them that ends a text, or None (the loop goes on all the same:
+        every sample is as long); `agrees_reference` and `agrees_fp32`, how many agree before the first that
+        differs, and `compared`, of how many; `first_difference`, where rounding chose between near logits.
 
     Raises:
         RunFailure: the loop ran beyond its cache, or it wrote what no rounding explains.
@@ -40,7 +41,8 @@ def read_written(bundle: Bundle, told: Mapping[str, Any], tolerance: float) -> d
             name="CacheOverflow" if (told["length"] or 0) > expected else "CacheLength",
         )
     tokens = [int(token) for token in told["tokens"][prompt : prompt + phase.calls]]
-    found: dict[str, Any] = {"tokens": tokens}
+    ended = (step for step, token in enumerate(tokens) if token in bundle.program.ends)
+    found: dict[str, Any] = {"tokens": tokens, "ended_at": next(ended, None)}
     reference, fp32 = bundle.written(), bundle.written("fp32.")
     if not reference:
         return {**found, "compared": 0, "why_not": "NumPy would take more than a minute for as many tokens"}

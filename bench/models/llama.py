@@ -77,7 +77,7 @@ def build(
         entries[CHECKED] = model.prefill(checked)
     phases = (Phase(PREFILL, PREFILL, calls=1), Phase(DECODE, DECODE, "token", calls=wanted))
     weights = tuple(model.weights.values())
-    program = Program(name, "llama", weights, entries, phases, model.states(), transcript="tokens")
+    program = Program(name, "llama", weights, entries, phases, model.states(), "tokens", geometry.ends)
     program.check()
     return program
 

@@ -70,6 +70,7 @@ class Program:
         states: what lives on the device between calls.
         transcript: the state int32 [positions] in which the tokens stand that the model has chosen, each at
             its position; None where it chooses none.
+        ends: tokens that end a text.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Program:
     phases: tuple[Phase, ...]
     states: tuple[State, ...] = ()
     transcript: str | None = None
+    ends: tuple[int, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -169,6 +171,7 @@ class Program:
             phases=tuple(Phase(p["name"], p["entry"], p["unit"], p["calls"]) for p in data["phases"]),
             states=tuple(State(s["name"], tuple(s["shape"]), s["dtype"]) for s in data["states"]),
             transcript=data["transcript"],
+            ends=tuple(data["ends"]),
         )
 
 

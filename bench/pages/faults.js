@@ -41,6 +41,17 @@ function whileMeasuring(hands, act) {
   };
 }
 
+/**
+ * The loop over tokens, told before it begins whom it is for; calls of a prompt pass as they are.
+ * @param {Hands} hands @param {(run: Backend["run"], entry: string, count: number, stage?: string, back?: number) => Promise<void>} act
+ */
+function whileWriting(hands, act) {
+  const backend = /** @type {Backend} */ (hands.backend);
+  const run = backend.run.bind(backend);
+  backend.run = (entry, count, stage, back) =>
+    entry === "decode" && stage !== "verify" ? act(run, entry, count, stage, back) : run(entry, count, stage, back);
+}
+
 /** At which stage it begins, and what it does. @type {Record<string, [string, (hands: Hands) => unknown]>} */
 const FAULTS = {
   no_webgpu: ["probe", () => Object.defineProperty(navigator, "gpu", { value: undefined })],
@@ -66,6 +77,20 @@ const FAULTS = {
     });
   }],
   device_lost_measuring: ["verify", (hands) => whileMeasuring(hands, () => /** @type {any} */ (hands.backend).gpu.device.destroy())],
+  device_lost_writing: ["verify", (hands) => whileWriting(hands, async (run, entry, count, stage, back) => {
+    await run(entry, 17, stage, back);
+    /** @type {any} */ (hands.backend).gpu.device.destroy();
+    await run(entry, count - 17, stage);
+  })],
+  writes_on: ["verify", (hands) => whileWriting(hands, async (run, entry, count, stage, back) => {
+    await run(entry, count, stage, back);
+    await run(entry, 3, stage);
+  })],
+  wrong_token: ["verify", (hands) => whileWriting(hands, async (run, entry, count, stage, back) => {
+    await run(entry, 5, stage, back);
+    await /** @type {Backend} */ (hands.backend).setStates(new Map([["token", Int32Array.of(3)]]));
+    await run(entry, count - 5, stage);
+  })],
   validation_error: ["verify", (hands) => whileMeasuring(hands, () => {
     const { device } = /** @type {any} */ (hands.backend).gpu;
     device.queue.writeBuffer(device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ }), 0, new Uint8Array(16));

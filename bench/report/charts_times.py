@@ -23,7 +23,7 @@ from bench.report.board import BITS, Board, as_rows, measured
 from bench.report.canvas import STYLE
 from bench.report.compare_text import split_arms
 from bench.report.history import NEEDED, Series, history
-from bench.report.row import Arm, median_ms
+from bench.report.row import Arm, median_ms, writes
 
 MOST_RUNS = 8
 _MOST_SERIES = 8
@@ -136,7 +136,8 @@ def samples(board: Board, measured_ms: Mapping[int, Sequence[float]]) -> Figure:
             f"{words.bits(row)}-bit" if row["outcome"] == Outcome.OK else f"{words.bits(row)} bits, fell back"
         )
         asked = " ".join(filter(None, [words.browser(row), words.platform(row), bits, words.options(row)]))
-        text = f"run {row['id']}: {asked}, {row['requested_model']}, n = {len(measured_ms[row['id']])}"
+        what = ", a token after the prompt" if writes(row) else ""
+        text = f"run {row['id']}: {asked}, {row['requested_model']}{what}, n = {len(measured_ms[row['id']])}"
         handles.append(series[row["id"]].handle(text))
     figure, (axis,) = canvas.sheet(
         "Distribution of samples within a session",

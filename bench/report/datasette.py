@@ -32,6 +32,7 @@ select {_ASKED}, model_weights as weights,
   sum(outcome = 'ok') as ok, count(*) as runs,
   round(min(case when outcome = 'ok' then latency_ms_median end), 3) as least_ms,
   round(avg(case when outcome = 'ok' then latency_ms_median end), 3) as mean_ms,
+  round(avg(case when outcome = 'ok' then decode_tokens_per_s end), 2) as mean_tokens_per_s,
   round(avg(case when outcome = 'ok' then cosine_fp32 end), 5) as mean_cosine
 from run_summary where role = 'arm'
 group by {_PLACES} order by {_PLACES}

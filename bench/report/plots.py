@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
 
+from bench.record import Sample
 from bench.report import charts, charts_roofline, charts_states, charts_times, charts_tokens
 from bench.report.board import Board
 from bench.report.kinds import Kind
 from bench.store.store import Store
 
+DECODE = "decode"  # the phase of a language model after its prompt
 _DRAWN: dict[Kind, Callable[[Board], Figure]] = {
     Kind.SUPPORT: charts_states.support,
     Kind.LATENCY: charts.latency_by_bits,
@@ -39,8 +41,13 @@ def draw(kind: Kind, board: Board, store: Store, metric: str | None = None) -> F
         return charts_times.over_time(board, metric)
     if kind is not Kind.SAMPLES:
         return _DRAWN[kind](board)
-    values = {
-        run: [one.value_ms for one in store.samples(run) if one.kind == "measure"]
-        for run in charts_times.newest_measured(board)
-    }
+    values = {run: _of_one_phase(store.samples(run)) for run in charts_times.newest_measured(board)}
     return charts_times.samples(board, values)
+
+
+def _of_one_phase(samples: Sequence[Sample]) -> list[float]:
+    """The times of what a model is ranked by: a token of a language model, else its main phase."""
+    measured = [one for one in samples if one.kind == "measure"]
+    phases = list(dict.fromkeys(one.phase for one in measured))
+    chosen = DECODE if DECODE in phases else phases[0] if phases else ""
+    return [one.value_ms for one in measured if one.phase == chosen]

@@ -144,7 +144,7 @@ def test_it_runs_through_webnn_with_states_swapped(house):
 def test_what_has_no_form_elsewhere_is_refused_by_name(house):
     refused = house("run", *MODEL, "--browser", "chrome", "--engine", "ort-web", "--bits", "16")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "toy: states and several entries (total, seen, decode) are not exported yet" in refused.stderr
+    assert "toy: states and several entries (total, seen, decode) are not exported" in refused.stderr
     refused = house("run", *MODEL, "--browser", "chrome", "--engine", "toy", "--bits", "4")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr == "error: engine toy for toy at 4 bits: it runs the toy family at 16 bits only\n"

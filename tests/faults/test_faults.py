@@ -43,6 +43,7 @@ EVERYDAY = {
     "browser_missing", "browser_exits", "browser_killed_loading", "renderer_killed", "renderer_stopped",
     "driver_missing", "driver_hangs", "driver_of_another_version", "driver_garbage", "driver_killed",
     "gpu_process_killed", "shader_of_garbage", "no_adapter", "device_lost_building", "device_lost_measuring",
+    "device_lost_writing", "writes_on", "wrong_token",
     "validation_error", "samples_on_timer", "other_platform", "machine_sleeps",
     "stops_computing", "no_webnn", "operator_missing", "context_lost", "dialog", "infinite_loop",
     "unhandled_rejection", "clock_back", "page_missing", "script_missing", "weights_torn", "report_refused",
@@ -60,13 +61,28 @@ def place(tmp_path_factory):
     if not BROWSERS["chrome"].builds(load_settings()):
         pytest.skip(f"chrome is not on this machine: {BROWSERS['chrome'].remedy}")
     folder = tiny_model.write(tmp_path_factory.mktemp("model"), pooling=tiny_model.MEAN)
-    source = resolve("mine", folder)
+    source, writer = resolve("mine", folder), resolve("llama-tiny")
     with pytest.MonkeyPatch.context() as patch, PageServer() as server:
         patch.setenv(OURS, str(folder))
 
         def run(name, bits=4):
             fault, mutant = CATALOGUE.get(name), KERNELS.get(name)
             few = mutant is not None and mutant.few
+            if fault and fault.writes:
+                asked = Request(
+                    platform="webgpu", browser="chrome", model="llama-tiny", bits=bits, sequence_length=9,
+                    generate=24,
+                )  # fmt: skip
+                measuring = RunSettings(iterations=3, timeout=60.0, fault=name)
+                return execute(
+                    asked,
+                    writer,
+                    server,
+                    load_settings(),
+                    measuring,
+                    lambda words: None,
+                    injection=injection(name),
+                ).record
             asked = Request(
                 platform=fault.platform if fault else "webgpu",
                 browser="chrome",

@@ -227,6 +227,16 @@ def test_a_history_is_drawn_of_what_is_asked(said, url, tmp_path):
     assert main(["plot", "history", "--metric", "canary_ms", "--db", url]) == 2
 
 
+def test_samples_of_two_phases_are_not_mixed(url):
+    with open_store(url, create=False) as store:
+        figure = draw(
+            Kind.SAMPLES, Board.load(store, f"model = {MODEL} and outcome = ok and bits = 16"), store
+        )
+    drawn = [value for line in figure.axes[0].get_lines() for value in line.get_xdata()]
+    assert drawn and max(drawn) < 50, "a token takes 20 to 42 ms, the prompt 60 and more"
+    assert all("a token after the prompt" in one.get_text() for one in figure.legends[0].get_texts())
+
+
 def test_the_report_has_them(said, tmp_path):
     path = tmp_path / "report.md"
     said("report", "--format", "markdown", "--output", str(path), "--min-cosine", "0.98")
