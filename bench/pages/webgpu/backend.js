@@ -61,6 +61,10 @@ export class WebGpuBackend {
         entry.place(this.memory);
         this.memory.reserve(entry.plan.dispatches, this.tensors);
       }
+      // Tables that the family computes are no weights of the model (`bench/bundle/weights.py` counts alike).
+      for (const { name, role } of this.program.weights) {
+        if (role === "constant") this.memory.weightBytes -= this.tensors.size(name) ?? 0;
+      }
       const settled = () => settle(this.gpu, this.gpu.device.queue.onSubmittedWorkDone());
       await this.memory.upload(this.tensors, settled, progress);
     });
