@@ -82,7 +82,9 @@ def written(program: Program, weights: Weights, sets: Sets) -> Tensors:
     phase = program.writing
     if phase is None or program.transcript is None:
         return {}
-    way = next((calls for calls in sets if any(call.entry == phase.entry for call in calls)), ())
+    # As the page times it: through all phases, not from the beginning alone of a long prompt.
+    entries = {one.entry for one in program.phases}
+    way = next((calls for calls in sets if entries <= {call.entry for call in calls}), ())
     count = min(phase.calls, _MOST_WRITTEN // max(program.parameters, 1))
     if count < 1 or not way or not way[0].verified:
         return {}

@@ -30,6 +30,7 @@ from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
 from bench.harness.session import Findings, RunSettings, Session, interruption
 from bench.harness.stop import Stop
+from bench.harness.written import verified_tokens
 from bench.models.catalog import ModelSource
 from bench.plan.request import Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo, RunRecord
@@ -200,6 +201,11 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
             "verdicts": found.verdicts,
             "notes": found.effective.get("notes"),
             **{key: found.timing.get(key) for key in _HOW_TIMED},
+            **(
+                {"verified_tokens": verified_tokens(attempt.bundle)}
+                if found.generated and attempt.bundle
+                else {}
+            ),
             **({"written": found.generated} if found.generated else {}),
             **({"phases": later} if (later := _later_phases(found)) else {}),
             "canary": found.canary.get("canary"),

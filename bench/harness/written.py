@@ -11,6 +11,12 @@ from bench.harness.outcome import Outcome, Stage
 from bench.reference.written import agreement, difference
 
 
+def verified_tokens(bundle: Bundle) -> int:
+    """The length of the prompt whose answer was held to the reference: the whole one, or its beginning."""
+    first = next(call for call in bundle.calls if call.verified)
+    return bundle.program.entries[first.entry].inputs[0].shape[1]
+
+
 def read_written(bundle: Bundle, told: Mapping[str, Any], tolerance: float) -> dict[str, Any]:
     """The tokens that the last timed sample wrote, as the row keeps them.
 
