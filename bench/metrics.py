@@ -78,8 +78,20 @@ METRICS: tuple[Metric, ...] = (
         "The first inference after building, cold",
         speed=True,
     ),
-    Metric("load_ms", "metrics", "ms", "lower", "Fetching graph and weights (the first 64 MiB of them) from the loopback server"),
-    Metric("build_ms", "metrics", "ms", "lower", "Making buffers and uploads (WebGPU) or the graph (WebNN), with the rest of large weights"),
+    Metric(
+        "load_ms",
+        "metrics",
+        "ms",
+        "lower",
+        "Fetching graph and weights (the first 64 MiB of them) from the loopback server",
+    ),
+    Metric(
+        "build_ms",
+        "metrics",
+        "ms",
+        "lower",
+        "Making buffers and uploads (WebGPU) or the graph (WebNN), with the rest of large weights",
+    ),
     Metric(
         "compile_ms",
         "metrics",
