@@ -196,34 +196,37 @@ def _record(attempt: Attempt, found: Findings) -> RunRecord:
         started_at=attempt.started_at,
         finished_at=now(),
         phases_ms=attempt.phases_ms,
-        evidence={
-            "launches": found.launches,
-            "verdicts": found.verdicts,
-            "notes": found.effective.get("notes"),
-            **{key: found.timing.get(key) for key in _HOW_TIMED},
-            **(
-                {"verified_tokens": verified_tokens(attempt.bundle)}
-                if found.generated and attempt.bundle
-                else {}
-            ),
-            **({"written": found.generated} if found.generated else {}),
-            **({"phases": later} if (later := _later_phases(found)) else {}),
-            "canary": found.canary.get("canary"),
-            "kept_busy": found.kept_busy(),
-            "clocks": found.clocks or None,
-            "memory": found.memory or None,
-            "bundle": attempt.bundle.key if attempt.bundle else None,
-            "processes_killed": found.killed,
-            "fault": attempt.fault,
-            **({"roofline": found.ceilings} if found.ceilings else {}),
-            **({"grid": grid.evidence(attempt.grid, found.capabilities)} if attempt.grid else {}),
-            "model_note": source.note if source else None,
-            "unused_tensors": source.unused_tensors if source else None,
-            "made_up_inputs": source.made_up_inputs if source else None,
-            "weights_sha256": source.weights_sha256 if source else None,
-        },
+        evidence=_evidence(attempt, found),
         samples=found.samples(),
     )
+
+
+def _evidence(attempt: Attempt, found: Findings) -> dict[str, Any]:
+    """What a row keeps beside its numbers, by name."""
+    source, bundle = attempt.source, attempt.bundle
+    later = _later_phases(found)
+    return {
+        "launches": found.launches,
+        "verdicts": found.verdicts,
+        "notes": found.effective.get("notes"),
+        **{key: found.timing.get(key) for key in _HOW_TIMED},
+        **({"verified_tokens": verified_tokens(bundle)} if found.generated and bundle else {}),
+        **({"written": found.generated} if found.generated else {}),
+        **({"phases": later} if later else {}),
+        "canary": found.canary.get("canary"),
+        "kept_busy": found.kept_busy(),
+        "clocks": found.clocks or None,
+        "memory": found.memory or None,
+        "bundle": bundle.key if bundle else None,
+        "processes_killed": found.killed,
+        "fault": attempt.fault,
+        **({"roofline": found.ceilings} if found.ceilings else {}),
+        **({"grid": grid.evidence(attempt.grid, found.capabilities)} if attempt.grid else {}),
+        "model_note": source.note if source else None,
+        "unused_tensors": source.unused_tensors if source else None,
+        "made_up_inputs": source.made_up_inputs if source else None,
+        "weights_sha256": source.weights_sha256 if source else None,
+    }
 
 
 def _later_phases(found: Findings) -> dict[str, dict[str, Any]]:
