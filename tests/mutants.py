@@ -15,7 +15,7 @@ from bench.faults.serving import Shaders
 Edits = dict[str, list[tuple[str, str]]]
 
 _HALVES = "return vec4<f32>(unpack2x16float(codes[word]), unpack2x16float(codes[word + 1u]));"
-_STORE = "scalar(activate(c_${i}_${j} + b))"
+_STORE = "result(activate(c_${i}_${j} + b))"
 _BIAS = "unpack2x16float(bias[n >> 1u])[n & 1u];"
 
 
@@ -27,10 +27,15 @@ class Mutant:
     about: str
     edits: Edits = field(hash=False)
     few: bool = False  # of the kernel for a few rows, which decodes: a run of few tokens has it
+    writes: bool = False  # of what only language models have
 
 
 def _decoding(name: str, about: str, *edits: tuple[str, str]) -> Mutant:
     return Mutant(name, about, {"matmul_row.wgsl": list(edits)}, few=True)
+
+
+def _writing(name: str, about: str, shader: str, *edits: tuple[str, str]) -> Mutant:
+    return Mutant(name, about, {shader: list(edits)}, writes=True)
 
 
 def _unpacking(name: str, about: str, quantized: tuple[str, str], half: tuple[str, str]) -> Mutant:
@@ -120,12 +125,12 @@ MUTANTS = (
     Mutant(
         "nan",
         "every output is NaN",
-        {"matmul_tile.wgsl": [(_STORE, "scalar(activate(c_${i}_${j} + b) + bitcast<f32>(0x7fc00000u | n))")]},
+        {"matmul_tile.wgsl": [(_STORE, "result(activate(c_${i}_${j} + b) + bitcast<f32>(0x7fc00000u | n))")]},
     ),
     Mutant(
         "all_zero",
         "every output is 0",
-        {"matmul_tile.wgsl": [(_STORE, "scalar(0.0 * activate(c_${i}_${j} + b))")]},
+        {"matmul_tile.wgsl": [(_STORE, "result(0.0 * activate(c_${i}_${j} + b))")]},
     ),
     Mutant(
         "last_tile_dropped",
@@ -178,7 +183,7 @@ MUTANTS = (
     Mutant(
         "heads_mixed",
         "a head mixes the values of the next",
-        {"attention.wgsl": [("V_OFFSET + head + i % D", "V_OFFSET + (head + D) % O_STRIDE + i % D")]},
+        {"attention.wgsl": [("V_OFFSET + shared_head + i % D", "V_OFFSET + (head + D) % O_STRIDE + i % D")]},
     ),
     Mutant(
         "stale_weight",
@@ -236,12 +241,57 @@ MUTANTS = (
     _decoding(
         "row_activation_forgotten",
         "the activation is left out, for a few rows",
-        ("scalar(activate(sum))", "scalar(sum)"),
+        ("result(activate(sum))", "result(sum)"),
     ),
     _decoding(
         "row_of_the_neighbour",
         "the weights of the next column, for a few rows",
         ("min(n0 + ${r}u, N - 1u)", "min(n0 + ${r}u + 1u, N - 1u)"),
+    ),
+    _writing(
+        "newest_key_forgotten",
+        "a token does not see itself",
+        "attention_row.wgsl",
+        ("u32(length[0]) + row + 1u, CAPACITY", "max(u32(length[0]) + row, 1u), CAPACITY"),
+    ),
+    _writing(
+        "heads_share_wrongly",
+        "neighbouring heads read keys of different heads",
+        "attention_row.wgsl",
+        ("head / SHARE * COLUMNS", "head % 2u * COLUMNS"),
+    ),
+    _writing(
+        "position_one_too_far",
+        "angles are those of the next position",
+        "rope.wgsl",
+        ("table[position * D + i]", "table[(position + 1u) * D + i]"),
+    ),
+    _writing(
+        "pair_turned_back",
+        "the second of a pair is turned the other way",
+        "rope.wgsl",
+        ("y * cosine + x * sine", "y * cosine - x * sine"),
+    ),
+    _writing(
+        "cache_row_of_before",
+        "keys and values land one row before theirs",
+        "rope.wgsl",
+        (
+            "let to = position * KV_HEADS * D + own;",
+            "let to = max(position, 1u) * KV_HEADS * D - KV_HEADS * D + own;",
+        ),
+    ),
+    _writing(
+        "mean_of_squares_halved",
+        "the norm divides by twice as many values",
+        "rms_norm.wgsl",
+        ("squares[0] / f32(H)", "squares[0] / f32(2u * H)"),
+    ),
+    _writing(
+        "second_best_is_next",
+        "the smallest logit is taken for the largest",
+        "best.inc.wgsl",
+        ("b.x > a.x ||", "b.x < a.x ||"),
     ),
 )
 

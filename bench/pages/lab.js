@@ -4,15 +4,14 @@ import * as kernels from "./webgpu/kernels.js";
 import { Memory } from "./webgpu/memory.js";
 import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
 import { readBack, settle } from "./webgpu/waiting.js";
-import { SOFTWARE_TILE, TILES, turnOf } from "./webgpu/tuning.js";
 import { WebNnBackend } from "./webnn/backend.js";
 import { streamFile } from "./lab_stream.js";
+import { variants } from "./lab_variants.js";
 import { HeldTensors } from "./runtime/bundle.js";
 import { words } from "./runtime/errors.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
 /** @import {Dispatch} from "./webgpu/kernels.js" */
-/** @import {Variant} from "./webgpu/pipelines.js" */
 /** @import {Pace} from "./webgpu/waiting.js" */
 /** @import {Program, Task} from "./runtime/types.d.ts" */
 
@@ -260,56 +259,6 @@ async function timeCase(given) {
     adapter: [adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(" "),
     is_fallback_adapter: gpu.software,
   };
-}
-
-/** Every variant that a plan can ask for, at small shapes. @param {Gpu} gpu @returns {Variant[]} */
-function variants(gpu) {
-  /** @type {Variant[]} */
-  const all = [];
-  const add = (/** @type {string} */ shader, /** @type {any} */ values, /** @type {any} */ constants) =>
-    all.push({ shader, values, constants });
-  // GROUP is a number in the text and changes no line of it: one stands for all.
-  const packings = [16, 8, 4, 2].flatMap((BITS) =>
-    (BITS === 16 ? [0] : [0, 1]).map((ASYMMETRIC) => ({ BITS, GROUP: BITS === 16 ? 0 : 32, ASYMMETRIC })),
-  );
-  const shape = { M: 4, N: 8, K: 128, KP: 128 };
-  const unit = (/** @type {number} */ bits) => (bits === 16 ? 4 : 32 / bits);
-  for (const packing of packings) {
-    for (const [KVEC, BIAS] of [[0, 0], [1, 1]]) {
-      const shared = { ...packing, KVEC, BIAS, ACT: 0 };
-      for (const PREFETCH of KVEC ? [0, 1] : [0]) {
-        const tile = { ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE), UNIT: unit(packing.BITS), PREFETCH };
-        add("matmul_tile", { ...shared, ...tile }, shape);
-      }
-      for (const SUBGROUPS of gpu.subgroups ? [0, 1] : [0]) {
-        add("matmul_row", { ...shared, ROWS: 4, THREADS: 64, SUBGROUPS, WVEC: KVEC }, shape);
-      }
-    }
-    for (const ADD of [0, 1]) add("embedding", { ...packing, ADD }, { R: 4, H: 128, V: 9, KP: 128 });
-  }
-  const usual = { BITS: 4, GROUP: 32, ASYMMETRIC: 0, KVEC: 1, BIAS: 1, UNIT: 8 };
-  for (const ACT of Object.values(kernels.ACTIVATIONS)) {
-    add("activation", { ACT }, { COUNT: 7 });
-    add("matmul_tile", { ...usual, ACT, ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE) }, shape);
-  }
-  for (const tile of TILES) add("matmul_tile", { ...usual, ACT: 0, ...tile, TURN: turnOf(tile), PREFETCH: 1 }, shape);
-  for (const ADD of [0, 1]) add("layer_norm", { ADD, THREADS: 64 }, { H: 8, EPSILON: 1e-12 });
-  for (const d of [1, 12, 64, 128, 256]) {
-    const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };
-    const q = { value: "q", stride: d, offset: 0 };
-    all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q }).variant);
-    all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q, mask: null, keys: 5 }).variant);
-    all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q, mask: null, causal: true }).variant);
-  }
-  const windows = { name: "", rows: 2, width: 9, batch: 1, sequence: 3, kernel: 3, stride: 2, padding: 1 };
-  add("canary", {}, {});
-  add("peak_flops", {}, { ROUNDS: 4 });
-  add("peak_read", {}, { STRIDE: 256 });
-  all.push(kernels.unfold(gpu, { ...windows, input: "x", output: "y" }).variant);
-  for (const shader of /** @type {const} */ (["add", "mean_pool", "first_token", "l2_normalize", "softmax"])) {
-    all.push(kernels.simple(gpu, shader, { name: "", inputs: [], output: "", rows: 2, hidden: 3 }).variant);
-  }
-  return all;
 }
 
 /** Compile every variant; what failed, with the compiler's words. @param {{f16: boolean}} given */

@@ -68,20 +68,15 @@ def place(tmp_path_factory):
         def run(name, bits=4):
             fault, mutant = CATALOGUE.get(name), KERNELS.get(name)
             few = mutant is not None and mutant.few
-            if fault and fault.writes:
+            if (fault or mutant).writes:
                 asked = Request(
                     platform="webgpu", browser="chrome", model="llama-tiny", bits=bits, sequence_length=9,
                     generate=24,
                 )  # fmt: skip
                 measuring = RunSettings(iterations=3, timeout=60.0, fault=name)
+                broken = mutants.injection(name) if mutant else injection(name)
                 return execute(
-                    asked,
-                    writer,
-                    server,
-                    load_settings(),
-                    measuring,
-                    lambda words: None,
-                    injection=injection(name),
+                    asked, writer, server, load_settings(), measuring, lambda words: None, injection=broken
                 ).record
             asked = Request(
                 platform=fault.platform if fault else "webgpu",
@@ -116,8 +111,10 @@ def told(record):
 
 def check_kernel(record, name):
     assert record.outcome is Outcome.INCORRECT, record.error
-    assert record.evidence["fault"] == name and record.error.stage is Stage.VERIFY
-    assert "relative L2" in record.error.message and record.metrics.latency_ms is None
+    assert record.evidence["fault"] == name and record.metrics.latency_ms is None
+    if KERNELS[name].writes and record.error.name == "WrongToken":
+        return  # its logits were right for the tokens that it was told: the text that it wrote is not
+    assert record.error.stage is Stage.VERIFY and "relative L2" in record.error.message
 
 
 def check(record, name):

@@ -1,8 +1,8 @@
-/** @import {Backend, Graph, Inputs, Program, Tensors} from "../runtime/types.d.ts" */
+/** @import {Backend, Graph, Inputs, Program, TensorSource} from "../runtime/types.d.ts" */
 
 /** The toy family in plain JavaScript. @implements {Backend} */
 export class ToyBackend {
-  /** @param {Program} program @param {Tensors} tensors */
+  /** @param {Program} program @param {TensorSource} tensors */
   constructor(program, tensors) {
     this.program = program;
     this.tensors = tensors;
@@ -20,7 +20,7 @@ export class ToyBackend {
 
   async build() {
     for (const { name, shape: [rows, k] } of this.program.weights) {
-      const stored = /** @type {any} */ (this.tensors.get(`${name}.codes`)).bytes.slice();
+      const stored = /** @type {any} */ (await this.tensors.bytes(`${name}.codes`));
       this.bytes += stored.length;
       const halves = new Float16Array(stored.buffer);
       const stride = halves.length / rows;
