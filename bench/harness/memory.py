@@ -109,7 +109,9 @@ class MemoryWatch:
         self._ended.set()
         if not self._thread.is_alive():
             return
-        self._thread.join()
+        self._thread.join(timeout=2.0)
+        if self._thread.is_alive():
+            return  # a look that the kernel does not answer must not hold up the end of a run
         self._look()
         for number, one in self._seen.items():
             one.pss = _fields(f"/proc/{number}/smaps_rollup", "Pss:").get("Pss:")
