@@ -184,6 +184,46 @@ def hollow(text: str) -> Line2D:
     return Line2D([], [], color="#555555", marker="o", markerfacecolor="white", linestyle="none", label=text)
 
 
+def bar(
+    axis: Axes,
+    look: Look,
+    place: tuple[float, float],
+    value: float,
+    interval: tuple[float, float],
+    text: str,
+    *,
+    fell: bool,
+    capsize: float,
+    font: float,
+) -> None:
+    """A bar with its interval and a text above it.
+
+    Args:
+        axis: drawn on.
+        look: of its series.
+        place: its middle and its width.
+        value: its height.
+        interval: low and high end.
+        text: above it; "" for none.
+        fell: whether something else ran than was asked: white, hatched in the series' colour.
+        capsize: of the interval's ends, in points.
+        font: size of the text, in points.
+    """
+    (x, width), (low, high) = place, interval
+    axis.bar(
+        x,
+        value,
+        width,
+        yerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
+        facecolor="white" if fell else look.colour,
+        edgecolor=look.colour if fell else "white",
+        hatch="////" if fell else look.hatch,
+        ecolor="#222222",
+        capsize=capsize,
+    )
+    axis.annotate(text, (x, max(high, value)), (0, 2), textcoords="offset points", ha="center", size=font)
+
+
 def nothing(axis: Axes, text: str = "nothing was measured") -> None:
     """A panel without a point says so."""
     axis.set_yticks([])

@@ -93,20 +93,9 @@ def _draw_bars(axis: Axes, title: str, arms: Sequence[Arm], series: Mapping[Any,
                 fell = arm["outcome"] == Outcome.FALLBACK
                 x = widths.index(arm["requested_bits"]) + (index - (len(series) - 1) / 2) * size
                 median, (low, high) = median_ms(arm), words.interval(arm)
-                axis.bar(
-                    x,
-                    median,
-                    size * 0.9,
-                    yerr=[[max(0.0, median - low)], [max(0.0, high - median)]],
-                    facecolor="white" if fell else look.colour,
-                    edgecolor=look.colour if fell else "white",
-                    hatch="////" if fell else look.hatch,
-                    ecolor="#222222",
-                    capsize=2.5,
-                )
                 text = words.number(median) + (f" (→ {arm['effective_bits']})" if fell else "")
-                axis.annotate(
-                    text, (x, max(high, median)), (0, 2), textcoords="offset points", ha="center", size=7
+                canvas.bar(
+                    axis, look, (x, size * 0.9), median, (low, high), text, fell=fell, capsize=2.5, font=7
                 )
     axis.margins(y=0.12)
 

@@ -183,20 +183,9 @@ def _draw_bars(axis: Axes, title: str, arms: Sequence[Arm], series: Mapping[Any,
 def _draw_bar(axis: Axes, look: Look, arm: Arm, place: tuple[float, float], *, named: bool) -> None:
     fell = arm["outcome"] == Outcome.FALLBACK
     (x, size), rate, (low, high) = place, tokens_per_s(arm), words.tokens_interval(arm)
-    axis.bar(
-        x,
-        rate,
-        size * 0.92,
-        yerr=[[max(0.0, rate - low)], [max(0.0, high - rate)]],
-        facecolor="white" if fell else look.colour,
-        edgecolor=look.colour if fell else "white",
-        hatch="////" if fell else look.hatch,
-        ecolor="#222222",
-        capsize=2.0,
-    )
     text = words.number(rate) if named else ""
     text += f" (→ {arm['effective_bits']})" if fell and arm["effective_bits"] != arm["requested_bits"] else ""
-    axis.annotate(text, (x, max(high, rate)), (0, 2), textcoords="offset points", ha="center", size=6.5)
+    canvas.bar(axis, look, (x, size * 0.92), rate, (low, high), text, fell=fell, capsize=2.0, font=6.5)
 
 
 def _draw_depth(
