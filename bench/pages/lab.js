@@ -3,7 +3,7 @@ import { guarded, openDevice } from "./webgpu/device.js";
 import * as kernels from "./webgpu/kernels.js";
 import { Memory } from "./webgpu/memory.js";
 import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
-import { readBack, settle } from "./webgpu/waiting.js";
+import { readBack, readFloats, settle } from "./webgpu/waiting.js";
 import { WebNnBackend } from "./webnn/backend.js";
 import { streamFile } from "./lab_stream.js";
 import { variants } from "./lab_variants.js";
@@ -128,10 +128,9 @@ async function runCase(given) {
     pass.dispatchWorkgroups(...dispatch.groups);
     pass.end();
     gpu.device.queue.submit([encoder.finish()]);
-    const size = given.elements * (gpu.f16 ? 2 : 4);
-    const data = await readBack(gpu, /** @type {GPUBuffer} */ (placed.values.get(given.output)), size);
+    const output = /** @type {GPUBuffer} */ (placed.values.get(given.output));
+    const values = await readFloats(gpu, output, given.elements, gpu.f16);
     placed.memory.destroy();
-    const values = gpu.f16 ? Float32Array.from(new Float16Array(data)) : new Float32Array(data);
     // What is too long for a WebDriver answer is looked at in places.
     const shown = given.take ? Float32Array.from(given.take, (i) => values[i]) : values;
     return { output: base64(shown), f16: gpu.f16, shader: dispatch.variant.shader };

@@ -150,10 +150,10 @@ async function gpuTime(backend, phase, task, timing) {
 
 /** The tokens that the last sample chose. @param {Backend} backend @param {Program} program */
 async function written(backend, program) {
-  const read = backend.readState;
-  if (!read || !program.transcript) return { tokens: [], length: null };
-  const [tokens, length] = [await read.call(backend, program.transcript), await read.call(backend, "length")];
-  return { tokens, length: length[0] };
+  if (!backend.readState || !program.transcript) return { tokens: [], length: null };
+  const tokens = await backend.readState(program.transcript);
+  const [length] = await backend.readState("length");
+  return { tokens, length };
 }
 
 /** The roof over this run, where it is asked for and the platform shows one; it costs no run. @param {Backend} backend */

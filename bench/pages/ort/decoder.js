@@ -1,5 +1,5 @@
-import { readBack } from "../webgpu/waiting.js";
-import { product } from "./tensors.js";
+import { readFloats } from "../webgpu/waiting.js";
+import { padded, product } from "./tensors.js";
 
 /** @import {Waiting} from "../webgpu/waiting.js" */
 /** @import {Inputs, Outputs, Program} from "../runtime/types.d.ts" */
@@ -48,7 +48,7 @@ export class DecoderIo {
 
   /** @param {string} name @param {number[]} dims */
   onGpu(name, dims) {
-    const size = Math.ceil((product(dims) * (this.half ? 2 : 4)) / 16) * 16;
+    const size = padded(product(dims) * (this.half ? 2 : 4));
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const buffer = /** @type {Waiting} */ (this.gpu).device.createBuffer({ size, usage, label: name });
     this.buffers.set(name, buffer);
@@ -98,18 +98,14 @@ export class DecoderIo {
       seqlens_k: new Tensor("int32", Int32Array.of(total - 1), [1]),
       total_sequence_length: new Tensor("int32", Int32Array.of(total), [1]),
     };
-    const results = await this.session.run(feeds, this.fetchesOf());
+    // On a GPU a call writes to our own buffers, else to what it makes itself.
+    const results = await this.session.run(feeds, this.gpu ? this.fetches : this.session.outputNames);
     if (!this.gpu) for (const name of Object.keys(this.pasts)) this.pasts[name] = results[presentOf(name)];
     this.logits = results.logits;
     const [token] = await results.next_token.getData();
     this.state.token = Number(token);
     this.state.length = total;
     if (total < this.capacity) this.state.tokens[total] = this.state.token;
-  }
-
-  /** What a call writes to: our own buffers on a GPU, else what it makes itself. */
-  fetchesOf() {
-    return this.gpu ? this.fetches : this.session.outputNames;
   }
 
   poison() {
@@ -122,8 +118,7 @@ export class DecoderIo {
   async read() {
     const buffer = this.buffers.get("logits");
     if (!buffer || !this.gpu) return new Map(this.logits ? [["logits", Float32Array.from(this.logits.data)]] : []);
-    const bytes = await readBack(this.gpu, buffer, this.vocab * (this.half ? 2 : 4));
-    return new Map([["logits", this.half ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes)]]);
+    return new Map([["logits", await readFloats(this.gpu, buffer, this.vocab, this.half)]]);
   }
 
   /** @param {string} name @returns {number[]} */

@@ -1,4 +1,4 @@
-import { readBack } from "../webgpu/waiting.js";
+import { readFloats } from "../webgpu/waiting.js";
 
 /** @import {Waiting} from "../webgpu/waiting.js" */
 /** @import {Graph, Inputs, Outputs} from "../runtime/types.d.ts" */
@@ -11,7 +11,7 @@ import { readBack } from "../webgpu/waiting.js";
  */
 
 /** Buffers that onnxruntime binds end on 16 bytes. @param {number} bytes */
-const padded = (bytes) => Math.ceil(bytes / 16) * 16;
+export const padded = (bytes) => Math.ceil(bytes / 16) * 16;
 
 /** @param {readonly number[]} dims */
 export const product = (dims) => dims.reduce((a, b) => a * b, 1);
@@ -86,9 +86,7 @@ export class GpuIo {
     const outputs = new Map();
     for (const name of this.names) {
       const { buffer, type, elements } = this.place(name);
-      const half = type === "float16";
-      const bytes = await readBack(this.gpu, buffer, elements * (half ? 2 : 4));
-      outputs.set(name, half ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes));
+      outputs.set(name, await readFloats(this.gpu, buffer, elements, type === "float16"));
     }
     return outputs;
   }

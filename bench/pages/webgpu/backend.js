@@ -5,7 +5,7 @@ import { Entry, halves } from "./entry.js";
 import { schemeOf } from "./kernels.js";
 import { Memory } from "./memory.js";
 import { Pipelines } from "./pipelines.js";
-import { completion, readBack, settle } from "./waiting.js";
+import { completion, readBack, readFloats, settle } from "./waiting.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Completion} from "./waiting.js" */
@@ -139,9 +139,8 @@ export class WebGpuBackend {
     /** @type {Outputs} */
     const outputs = new Map();
     for (const [name, source, elements] of this.entry(entry).outputs()) {
-      const scalar = this.entry(entry).scalarOf(name);
-      const bytes = await this.readBuffer(source, elements * scalar);
-      outputs.set(name, scalar === 2 ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes));
+      const half = this.entry(entry).scalarOf(name) === 2;
+      outputs.set(name, await guarded(this.gpu, "verify", () => readFloats(this.gpu, source, elements, half)));
     }
     return outputs;
   }

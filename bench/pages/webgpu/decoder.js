@@ -52,9 +52,9 @@ export function rmsNorm(planner, node, from = { a: node.inputs[0] }) {
   if (from.b) bind(bindings, 2, from.b);
   if (from.sum) bind(bindings, 3, from.sum);
   bind(bindings, 4, node.output);
-  const narrowed = node.attrs.wide !== 1;
+  const wideOut = node.attrs.wide === 1;
   const WIDE_B = from.b && planner.isWide(from.b) ? 1 : 0;
-  const WIDE_OUT = planner.gpu.f16 && !narrowed ? 1 : 0;
+  const WIDE_OUT = gpu.f16 && wideOut ? 1 : 0;
   const values = { THREADS, ADD: from.b ? 1 : 0, SUM: from.sum ? 1 : 0, WIDE: wide, WIDE_B, WIDE_OUT };
   const constants = {
     H: hidden,
@@ -75,7 +75,7 @@ export function rmsNorm(planner, node, from = { a: node.inputs[0] }) {
     },
     node.output,
     count,
-    !narrowed,
+    wideOut,
   );
 }
 
@@ -99,12 +99,12 @@ function turn(planner, { name, q, rows, length, kv }) {
   const width = q ? q.shape[1] : 0;
   const heads = q ? Number(q.attrs.heads) : 0;
   const d = q ? width / heads : kv ? kv.width / kv.heads : 1;
-  const from = { q: q ? planner.at(q.inputs[0], width) : null };
+  const from = q ? planner.at(q.inputs[0], width) : null;
   /** @type {[number, Resource][]} */
   const bindings = table ? [[0, constant(table)]] : [];
   bind(bindings, 1, length);
-  if (q && from.q) {
-    bind(bindings, 2, from.q.value);
+  if (q && from) {
+    bind(bindings, 2, from.value);
     bind(bindings, 3, q.output);
   }
   const k = kv ? planner.at(kv.k, kv.width) : { value: "", stride: 0, offset: 0 };
@@ -118,8 +118,8 @@ function turn(planner, { name, q, rows, length, kv }) {
     HEADS: heads,
     KV_HEADS: kv?.heads ?? 0,
     CAPACITY: kv ? planner.state(kv.caches[0]).shape[0] : 0,
-    Q_STRIDE: from.q?.stride ?? 0,
-    Q_OFFSET: from.q?.offset ?? 0,
+    Q_STRIDE: from?.stride ?? 0,
+    Q_OFFSET: from?.offset ?? 0,
     K_STRIDE: k.stride,
     K_OFFSET: k.offset,
     V_STRIDE: v.stride,

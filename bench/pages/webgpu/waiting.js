@@ -123,3 +123,12 @@ export async function readBack(gpu, source, bytes) {
   staging.destroy();
   return copy;
 }
+
+/**
+ * The first numbers of a buffer of floats or of halves, as floats.
+ * @param {Waiting} gpu @param {GPUBuffer} source @param {number} elements @param {boolean} half
+ */
+export async function readFloats(gpu, source, elements, half) {
+  const bytes = await readBack(gpu, source, elements * (half ? 2 : 4));
+  return half ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes);
+}
