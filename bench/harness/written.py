@@ -35,8 +35,7 @@ def read_written(bundle: Bundle, told: Mapping[str, Any], tolerance: float) -> d
     """
     phase = bundle.program.writing
     assert phase is not None, "only a program that writes tells of it"
-    way = [call for call in bundle.calls if call.entry == bundle.program.phases[0].entry]
-    prompt = bundle.program.entries[way[0].entry].inputs[0].shape[1]
+    prompt = bundle.program.main.inputs[0].shape[1]
     expected = prompt + phase.calls
     if told["length"] != expected:
         raise RunFailure(

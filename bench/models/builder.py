@@ -34,11 +34,7 @@ class Builder:
 
     def layout(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every tensor as a checkpoint has it."""
-        return {
-            name: self._in_file.get(name, weight.shape)
-            for name, weight in self.weights.items()
-            if weight.role != "constant"
-        }
+        return {name: self._in_file.get(name, weight.shape) for name, weight in self.weights.items()}
 
     def node(
         self,

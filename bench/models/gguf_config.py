@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.errors import InputError
 from bench.models.gguf_reader import Gguf
+from bench.models.rope import Rope
 
 # llama.cpp's architecture -> model type. Mistral's files say llama.
 ARCHITECTURES = {"llama": "llama", "mistral": "mistral", "qwen2": "qwen2", "qwen3": "qwen3"}
@@ -159,9 +160,6 @@ def _by_factors(told: _Told, head: int, theta: float) -> dict[str, Any] | None:
 
 
 def _divisors(head: int, theta: float, factor: float) -> NDArray[np.float64]:
-    """What each frequency is divided by, float64 [head / 2], as Llama 3.1's reference code scales them."""
-    waves = 2 * np.pi * theta ** (np.arange(0, head, 2) / head)
-    low, high = _LLAMA3["low_freq_factor"], _LLAMA3["high_freq_factor"]
-    share = np.clip((_LLAMA3["original_max_position_embeddings"] / waves - low) / (high - low), 0, 1)
-    divisors: NDArray[np.float64] = 1 / ((1 - share) / factor + share)
-    return divisors
+    """What Llama 3's scaling divides each frequency by, float64 [head / 2]."""
+    numbers = tuple({"factor": factor, **_LLAMA3}.items())
+    return Rope(theta).frequencies(head) / Rope(theta, "llama3", numbers).frequencies(head)

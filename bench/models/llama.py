@@ -22,11 +22,11 @@ from bench.models.llama_config import MODEL_TYPES, Geometry, read_geometry
 from bench.models.program import Call, Phase, Program
 from bench.models.rope import MAX_ROWS
 from bench.models.sentence_modules import Pooling
+from bench.plan.request import GENERATE
 
-__all__ = ["COPIES", "GENERATED", "MODEL_TYPES", "build", "calls", "constants", "layout", "read_geometry"]
+__all__ = ["COPIES", "MODEL_TYPES", "build", "calls", "constants", "layout", "read_geometry"]
 
 COPIES = (("lm_head.weight", "embed_tokens.weight"),)
-GENERATED = 64  # tokens after the prompt, where nobody says how many
 STEPS = 8  # tokens after the prompt whose logits are verified
 PREFILL, DECODE, CHECKED = "prefill", "decode", "checked_prefill"
 # A longer prompt is verified by a shorter one: NumPy would take more than a minute over parameters x tokens.
@@ -56,13 +56,13 @@ def build(
         name: for people.
         pooling: None; a sentence encoder is another family.
         where: the weights file, for error messages.
-        generate: tokens after the prompt; `GENERATED` by default.
+        generate: tokens after the prompt; `GENERATE` by default.
 
     Raises:
         InputError: config, weights and shape contradict each other.
     """
     geometry = read_geometry(config)
-    wanted = GENERATED if generate is None else generate
+    wanted = GENERATE if generate is None else generate
     if pooling is not None:
         raise InputError(f"{where}: pooling over a language model is not supported")
     if batch != 1:

@@ -8,7 +8,7 @@ from records import request
 from bench.cli.campaign_file import load
 from bench.errors import InputError
 from bench.harness.campaign import resolve_models, settled, settled_plan
-from bench.models.llama import GENERATED
+from bench.models.catalog import resolve
 from bench.plan.cells import make_plan
 from bench.plan.request import GENERATE, MAX_GENERATE
 from bench.report.repeat import repeat_commands
@@ -49,7 +49,7 @@ def test_a_flag_and_its_default_are_one_arm(writer):
 
 
 def test_the_default_is_the_models_own():
-    assert GENERATE == GENERATED
+    assert resolve("llama-tiny").program(1, 4).writing.calls == GENERATE
 
 
 def test_one_arm_twice_is_refused(writer):
