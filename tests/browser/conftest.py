@@ -15,6 +15,17 @@ def require(name: str) -> None:
         pytest.skip(f"{name} is not on this machine: {BROWSERS[name].remedy}")
 
 
+@pytest.fixture(params=["webgpu", "webgpu-f16", "webnn"])
+def platform(request, lab):
+    """Each way that a program runs in the lab's browser: its platform, and whether activations are halves."""
+    name, _, half = request.param.partition("-")
+    if half and "shader-f16" not in lab.features:
+        pytest.skip(f"the adapter of {lab.name} has no shader-f16")
+    if name == "webnn" and lab.name == "firefox":
+        pytest.skip("Firefox has no WebNN")
+    return name, bool(half)
+
+
 @pytest.fixture(scope="session", params=["chrome", "firefox"])
 def lab(request):
     require(request.param)

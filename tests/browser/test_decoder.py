@@ -20,41 +20,37 @@ LONG = pytest.mark.long  # what `make test-long` adds
 RNG = np.random.default_rng(11)
 
 
-@pytest.fixture(params=["webgpu", "webgpu-f16", "webnn"])
-def everywhere(request, lab):
+@pytest.fixture
+def everywhere(platform, lab):
     """Runs the calls of a program there and in NumPy, and holds outputs and whole states to each other."""
-    platform, _, half = request.param.partition("-")
-    if half and "shader-f16" not in lab.features:
-        pytest.skip(f"the adapter of {lab.name} has no shader-f16")
-    if platform == "webnn" and lab.name == "firefox":
-        pytest.skip("Firefox has no WebNN")
+    name, half = platform
 
     def both(program, calls, vectors=None, constants=None, states=None):
         program.check()
-        stored = {name: to_f16(array) for name, array in (vectors or {}).items()} | (constants or {})
+        stored = {key: to_f16(array) for key, array in (vectors or {}).items()} | (constants or {})
         case = {
-            "platform": platform,
-            "f16": bool(half),
+            "platform": name,
+            "f16": half,
             "program": {**program.to_json(), "quantization": {}},
-            "tensors": {name: encode(array) for name, array in stored.items()},
+            "tensors": {key: encode(array) for key, array in stored.items()},
             "calls": [
-                {"entry": entry, "inputs": {name: value(array) for name, array in inputs.items()}}
+                {"entry": entry, "inputs": {key: value(array) for key, array in inputs.items()}}
                 for entry, inputs in calls
             ],
-            "states": {name: value(array) for name, array in (states or {}).items()},
+            "states": {key: value(array) for key, array in (states or {}).items()},
         }
         answer = lab.call("program", case)
         held = program.zeros()
-        for name, array in (states or {}).items():
-            held[name][...] = array
-        weights = {name: np.asarray(array).astype(np.float32) for name, array in stored.items()}
+        for key, array in (states or {}).items():
+            held[key][...] = array
+        weights = {key: np.asarray(array).astype(np.float32) for key, array in stored.items()}
         for (entry, inputs), told in zip(calls, answer["answers"], strict=True):
-            for name, want in run(program, weights, inputs, entry=entry, states=held).items():
-                got = np.frombuffer(base64.b64decode(told[name]), "<f4").reshape(want.shape)
+            for key, want in run(program, weights, inputs, entry=entry, states=held).items():
+                got = np.frombuffer(base64.b64decode(told[key]), "<f4").reshape(want.shape)
                 bound = 4e-3 if half else 2e-5
                 np.testing.assert_allclose(got, want, rtol=bound, atol=bound)
-        for name, got in answer["states"].items():
-            assert got == held[name].tolist(), name
+        for key, got in answer["states"].items():
+            assert got == held[key].tolist(), key
         return held
 
     return both

@@ -23,26 +23,22 @@ LONG = pytest.mark.long  # what `make test-long` adds
 RNG = np.random.default_rng(8)
 
 
-@pytest.fixture(params=["webgpu", "webgpu-f16", "webnn"])
-def everywhere(request, lab):
+@pytest.fixture
+def everywhere(platform, lab):
     """Runs a program there and in NumPy; what it gave, and what NumPy did."""
-    platform, _, half = request.param.partition("-")
-    if half and "shader-f16" not in lab.features:
-        pytest.skip(f"the adapter of {lab.name} has no shader-f16")
-    if platform == "webnn" and lab.name == "firefox":
-        pytest.skip("Firefox has no WebNN")
+    name, half = platform
 
     def both(program, inputs, tensors=None, values=None, quantization=None):
         program.check()
         sent = {**program.to_json(), "quantization": quantization or {}}
-        call = {"entry": FORWARD, "inputs": {name: value(array) for name, array in inputs.items()}}
-        case = {"platform": platform, "f16": bool(half), "program": sent, "tensors": tensors or {}}
+        call = {"entry": FORWARD, "inputs": {key: value(array) for key, array in inputs.items()}}
+        case = {"platform": name, "f16": half, "program": sent, "tensors": tensors or {}}
         [answer] = lab.call("program", {**case, "calls": [call]})["answers"]
         want = run(program, values or {}, inputs)
-        got = {name: np.frombuffer(base64.b64decode(answer[name]), "<f4") for name in want}
-        return {name: got[name].reshape(want[name].shape) for name in want}, want
+        got = {key: np.frombuffer(base64.b64decode(answer[key]), "<f4") for key in want}
+        return {key: got[key].reshape(want[key].shape) for key in want}, want
 
-    both.half, both.platform = bool(half), platform
+    both.half, both.platform = half, name
     return both
 
 
