@@ -1,6 +1,7 @@
 import { WebGpuBackend } from "./webgpu/backend.js";
 import { guarded, openDevice } from "./webgpu/device.js";
 import * as kernels from "./webgpu/kernels.js";
+import { matmul } from "./webgpu/matmul.js";
 import { Memory } from "./webgpu/memory.js";
 import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
 import { readBack, readFloats, settle } from "./webgpu/waiting.js";
@@ -67,7 +68,7 @@ function base64(values) {
 /** @param {Gpu} gpu @param {Case} given @returns {Dispatch} */
 function dispatchOf(gpu, given) {
   switch (given.op) {
-    case "matmul": return kernels.matmul(gpu, given.spec);
+    case "matmul": return matmul(gpu, given.spec);
     case "embedding": return kernels.embedding(gpu, given.spec);
     case "layer_norm": return kernels.layerNorm(gpu, given.spec);
     case "attention": return kernels.attention(gpu, given.spec);
@@ -87,7 +88,7 @@ async function place(gpu, given, dispatch) {
   const held = new HeldTensors(tensors);
   memory.reserve([dispatch], held);
   await memory.upload(held, async () => {}, async () => {});
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
   for (const [name, value] of Object.entries(given.values)) {
     const raw = bytes(value.data);
     const half = value.dtype === "f32" && gpu.f16;

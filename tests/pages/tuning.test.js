@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { matmul } from "../../bench/pages/webgpu/kernels.js";
+import { matmul } from "../../bench/pages/webgpu/matmul.js";
 import { SOFTWARE_TILE, TILES, attentionTile, chooseTile, turnOf } from "../../bench/pages/webgpu/tuning.js";
 
 // What every WebGPU device has; `device.js` asks for no more where the adapter has no more.

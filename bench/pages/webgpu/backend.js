@@ -53,7 +53,7 @@ export class WebGpuBackend {
       const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
       for (const { name, shape, dtype } of this.program.states) {
         const bytes = (dtype === "int32" ? 4 : this.scalar) * shape.reduce((a, b) => a * b, 1);
-        const buffer = this.memory.buffer(bytes, usage, name);
+        const buffer = this.memory.buffer(bytes, usage | (bytes <= 16 ? GPUBufferUsage.UNIFORM : 0), name);
         this.memory.states.set(name, buffer);
         if (dtype === "int32") this.marks.set(buffer, this.memory.buffer(bytes, usage, `mark of ${name}`));
       }

@@ -1,4 +1,5 @@
 import { ACTIVATIONS, attention as tiledAttention, blocks, grid } from "./kernels.js";
+import { normalizedByReaders } from "./fusion.js";
 import { ROW_KERNEL_MAX_ROWS } from "./tuning.js";
 
 /** @import {Columns, Dispatch, Resource} from "./kernels.js" */
@@ -41,6 +42,10 @@ export function addRmsNorm(planner, add) {
  */
 export function rmsNorm(planner, node, from = { a: node.inputs[0] }) {
   const { gpu } = planner;
+  if (!from.b && normalizedByReaders(planner, node)) {
+    planner.deferred.set(node.output, node);
+    return;
+  }
   const [rows, width] = node.shape;
   const groups = Number(node.attrs.groups ?? 1);
   const hidden = width / groups;
@@ -139,25 +144,32 @@ function turn(planner, { name, q, rows, length, kv }) {
   else planner.dispatches.push(dispatch);
 }
 
-/** @param {Planner} planner @param {GraphNode} node */
-export function cachedAttention(planner, node) {
+/** What comes before an attention that reads a cache. @param {Planner} planner @param {GraphNode} node */
+function turnAndKeep(planner, node) {
   const [q, k, v, keyCache, valueCache, length] = node.inputs;
-  const [rows, width] = node.shape;
-  const heads = Number(node.attrs.heads);
-  const kvHeads = Number(node.attrs.kv_heads);
-  const capacity = planner.state(keyCache).shape[0];
-  const narrow = planner.state(keyCache).shape[1];
+  const [rows] = node.shape;
   const [turnQ, turnK] = [q, k].map((name) => planner.deferred.get(name) ?? null);
   if (turnQ && !turnK) turn(planner, { name: turnQ.name, q: turnQ, rows, length });
   const kv = {
     k: turnK ? turnK.inputs[0] : k,
     v,
     turn: turnK,
-    width: narrow,
-    heads: kvHeads,
+    width: planner.state(keyCache).shape[1],
+    heads: Number(node.attrs.kv_heads),
     caches: [keyCache, valueCache],
   };
   turn(planner, { name: `${node.name}.cache`, q: turnK ? turnQ : null, rows, length, kv });
+}
+
+/** @param {Planner} planner @param {GraphNode} node */
+export function cachedAttention(planner, node) {
+  const [q, , , keyCache, valueCache, length] = node.inputs;
+  const [rows, width] = node.shape;
+  const heads = Number(node.attrs.heads);
+  const kvHeads = Number(node.attrs.kv_heads);
+  const capacity = planner.state(keyCache).shape[0];
+  const narrow = planner.state(keyCache).shape[1];
+  if (!planner.cached.has(node.name)) turnAndKeep(planner, node);
   const d = width / heads;
   const from = planner.at(q, width);
   const share = heads / kvHeads;

@@ -1,4 +1,4 @@
-import { ROW_KERNEL_MAX_ROWS, SOFTWARE_PREFETCH, SOFTWARE_THREADS, attentionTile, chooseTile, turnOf } from "./tuning.js";
+import { SOFTWARE_THREADS, attentionTile } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Variant} from "./pipelines.js" */
@@ -36,7 +36,7 @@ export function grid(count, size) {
 const SCHEMES = { symmetric: { ASYMMETRIC: 0 }, asymmetric: { ASYMMETRIC: 1 } };
 
 /** @param {Quantization} quant */
-function weightValues(quant) {
+export function weightValues(quant) {
   const scheme = SCHEMES[quant.bits < 16 ? quant.scheme : "symmetric"];
   if (!scheme) throw new Error(`webgpu: no kernel for weights that are ${quant.scheme}`);
   return { BITS: quant.bits, GROUP: quant.group_size, ...scheme };
@@ -54,7 +54,7 @@ export function schemeOf(values) {
  * @param {number} rows
  * @returns {{values: Record<string, number>, constants: Record<string, number>}}
  */
-function factors(exponents, rows) {
+export function factors(exponents, rows) {
   if (!exponents.some((e) => e !== 0)) return { values: {}, constants: {} };
   const [a, b, c] = [0, 1, 2].map((i) => 2 ** (exponents[i] ?? 0));
   const constants = { PART: rows / exponents.length, FACTOR_0: a, FACTOR_1: b, FACTOR_2: c };
@@ -66,7 +66,7 @@ function factors(exponents, rows) {
  * @param {Quantization} quant
  * @returns {[number, Resource][]}
  */
-function weightBindings(names, quant) {
+export function weightBindings(names, quant) {
   /** @type {[number, Resource][]} */
   const bindings = [[0, { weights: names, part: "codes" }]];
   if (quant.bits < 16) bindings.push([1, { weights: names, part: "scales" }]);
@@ -80,59 +80,6 @@ export function packedBytes(q, rows) {
   const groups = q.kp / q.group_size;
   const zeros = q.scheme === "asymmetric" ? 4 * blocks(groups * q.bits, 32) : 0;
   return rows * ((q.kp * q.bits) / 8 + 2 * groups + zeros);
-}
-
-/**
- * out[m, n] = act(a[m, k] W^T + bias).
- * @param {Gpu} gpu
- * @param {{name: string, m: number, n: number, quant: Quantization, weights: string[], bias: string[] | null,
- *   exponents?: number[], act: string, wide?: boolean, wideInput?: boolean, input: string, output: string, tuning: Record<string, number>}} spec
- * @returns {Dispatch}
- */
-export function matmul(gpu, spec) {
-  const { m, n, quant } = spec;
-  const k = quant.k;
-  const byRow = spec.tuning.ROW_KERNEL !== undefined ? spec.tuning.ROW_KERNEL === 1 : m <= ROW_KERNEL_MAX_ROWS;
-  const powers = factors(spec.exponents ?? [quant.exponent ?? 0], n);
-  const shared = {
-    ...weightValues(quant),
-    ...powers.values,
-    BIAS: spec.bias ? 1 : 0,
-    ACT: ACTIVATIONS[spec.act],
-    KVEC: k % 4 === 0 ? 1 : 0,
-    ...(spec.wide ? { WIDE: 1 } : {}),
-    ...(spec.wideInput ? { WIDE_A: 1 } : {}),
-  };
-  const constants = { M: m, N: n, K: k, KP: quant.kp, ...powers.constants };
-  /** @type {Variant} */
-  let variant;
-  /** @type {[number, number, number]} */
-  let groups;
-  if (byRow) {
-    const ROWS = spec.tuning.ROWS ?? 4;
-    const THREADS = spec.tuning.THREADS ?? (gpu.software ? SOFTWARE_THREADS : 64);
-    const SUBGROUPS = gpu.subgroups && spec.tuning.SUBGROUPS !== 0 ? 1 : 0;
-    const words = quant.bits === 16 ? blocks(k, 2) : (quant.kp * quant.bits) / 32;
-    const WVEC = words % 4 === 0 && k % 4 === 0 ? 1 : 0;
-    variant = { shader: "matmul_row", values: { ...shared, ROWS, THREADS, SUBGROUPS, WVEC }, constants };
-    groups = [blocks(n, ROWS), m, 1];
-  } else {
-    const tile = chooseTile(m, n, gpu.software, spec.tuning);
-    const threads = (tile.BM / tile.TM) * (tile.BN / tile.TN);
-    if (!Number.isInteger(threads) || (tile.BM * tile.BK) / 4 / threads < 1 || (tile.BM * tile.BK) % (4 * threads)) {
-      throw new Error(`matmul_tile: ${JSON.stringify(tile)} does not divide among its threads`);
-    }
-    const UNIT = quant.bits === 16 ? 4 : 32 / quant.bits;
-    const PREFETCH = spec.tuning.PREFETCH ?? (gpu.software ? SOFTWARE_PREFETCH : 1);
-    variant = { shader: "matmul_tile", values: { ...shared, ...tile, UNIT, TURN: turnOf(tile), PREFETCH }, constants };
-    groups = [blocks(n, tile.BN), blocks(m, tile.BM), 1];
-  }
-  const scalar = gpu.f16 ? 2 : 4;
-  const bindings = weightBindings(spec.weights, quant);
-  if (spec.bias) bindings.push([3, { weights: spec.bias, part: "vector" }]);
-  bindings.push([4, { value: spec.input }], [5, { value: spec.output }]);
-  const bytes = packedBytes(quant, n) + scalar * (m * k + m * n);
-  return { name: spec.name, variant, groups, bindings, flops: 2 * m * n * k, bytes };
 }
 
 /**

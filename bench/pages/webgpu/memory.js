@@ -73,7 +73,8 @@ export class Memory {
         const key = Memory.key(resource);
         if ("weights" in resource && !this.weights.has(key)) {
           const names = resource.weights.map((name) => (resource.part === "vector" ? name : `${name}.${resource.part}`));
-          this.weights.set(key, this.joined(names, tensors, key));
+          // A vector may be read as a uniform: of storage buffers a kernel has few.
+          this.weights.set(key, this.joined(names, tensors, key, resource.part === "vector" ? GPUBufferUsage.UNIFORM : 0));
         }
       }
     }

@@ -1,5 +1,7 @@
 import * as kernels from "./kernels.js";
+import { byRow, matmul } from "./matmul.js";
 import { addRmsNorm } from "./decoder.js";
+import { gateOf, inOrder, residualOf, turnOf } from "./fusion.js";
 import { OPERATORS } from "./operators.js";
 
 /** @import {Gpu} from "./device.js" */
@@ -18,7 +20,8 @@ const READ_WIDE = new Set(["add", "rms_norm", "last_token", "best_of_part", "nex
 /**
  * Turn a graph into dispatches, joining what one kernel can do:
  * linear + activation, add + layer_norm or rms_norm, embedding + add, activation + multiply, rotations with what goes
- * to the caches, and linears that share input and packing (q, k, v; gate, up).
+ * to the caches, and linears that share input and packing (q, k, v; gate, up). With a few rows a linear takes more
+ * along: see `fusion.js`.
  * @param {Gpu} gpu
  * @param {Program} program
  * @param {Graph} graph one of its entries
@@ -54,6 +57,8 @@ export class Planner {
     /** @type {Map<string, GraphNode>} outputs of nodes that their only reader computes on its way */
     this.deferred = new Map();
     this.done = new Set();
+    /** @type {Set<string>} attentions whose keys and values a linear has put into the cache */
+    this.cached = new Set();
     this.fused = {
       linear_activation: 0,
       add_layer_norm: 0,
@@ -61,6 +66,9 @@ export class Planner {
       joined_linears: 0,
       add_rms_norm: 0,
       gated: 0,
+      norm_linear: 0,
+      residual: 0,
+      turned: 0,
     };
     /** @type {Map<string, GraphNode[]>} */
     this.users = new Map();
@@ -271,38 +279,52 @@ export class Planner {
   /** @param {GraphNode} node */
   linear(node) {
     const [m, width] = node.shape;
-    const nodes = this.siblings(node);
+    const nodes = inOrder(this, this.siblings(node));
+    const few = byRow(m, this.tuning);
+    const turn = few ? turnOf(this, nodes) : null;
+    const gated = few && !turn ? gateOf(this, nodes) : null;
     const next = nodes.length === 1 ? this.onlyUser(node, "activation") : null;
-    const output = nodes.length > 1 ? nodes.map((n) => n.output).join("+") : (next ?? node).output;
-    const n = nodes.reduce((sum, one) => sum + one.shape[1], 0);
+    const sum = few && !next ? residualOf(this, nodes) : null;
+    const last = turn?.q ?? gated?.product ?? sum?.node ?? next ?? node;
+    const fused = turn ?? gated ?? sum;
+    const output = nodes.length > 1 && !fused ? nodes.map((n) => n.output).join("+") : last.output;
+    const n = nodes.reduce((all, one) => all + one.shape[1], 0);
     let offset = 0;
     for (const sibling of nodes) {
       this.done.add(sibling.name);
-      if (nodes.length > 1) this.columns.set(sibling.output, { value: output, stride: n, offset });
+      if (nodes.length > 1 && !fused) this.columns.set(sibling.output, { value: output, stride: n, offset });
       offset += sibling.shape[1];
     }
+    for (const one of [next, ...(fused?.done ?? [])]) if (one) this.done.add(one.name);
     if (nodes.length > 1) this.fused.joined_linears++;
-    if (next) {
-      this.done.add(next.name);
-      this.fused.linear_activation++;
-    }
-    const wide = (next ?? node).attrs.wide === 1;
-    const dispatch = kernels.matmul(this.gpu, {
-      name: nodes.map((n) => n.name).join("+"),
+    if (next) this.fused.linear_activation++;
+    if (turn) this.fused.turned++;
+    if (gated) this.fused.gated++;
+    if (sum) this.fused.residual++;
+    const norm = this.deferred.get(node.inputs[0]);
+    const input = norm ? norm.inputs[0] : node.inputs[0];
+    if (norm) this.fused.norm_linear++;
+    const wide = last.attrs.wide === 1;
+    const dispatch = matmul(this.gpu, {
+      name: nodes.map((one) => one.name).join("+"),
       m,
       n,
       quant: this.program.quantization[node.weights[0]],
-      weights: nodes.map((n) => n.weights[0]),
-      exponents: nodes.map((n) => this.program.quantization[n.weights[0]].exponent ?? 0),
-      bias: node.weights.length > 1 ? nodes.map((n) => n.weights[1]) : null,
-      act: next ? String(next.attrs.kind) : "none",
+      weights: nodes.map((one) => one.weights[0]),
+      exponents: nodes.map((one) => this.program.quantization[one.weights[0]].exponent ?? 0),
+      bias: node.weights.length > 1 ? nodes.map((one) => one.weights[1]) : null,
+      act: gated?.act ?? (next ? String(next.attrs.kind) : "none"),
       wide: this.gpu.f16 && wide,
-      wideInput: this.isWide(node.inputs[0]),
-      input: node.inputs[0],
+      wideInput: this.isWide(input),
+      input,
       output,
       tuning: this.tuning,
+      ...(norm ? { norm: { gamma: norm.weights[0], epsilon: Number(norm.attrs.epsilon) } } : {}),
+      ...(sum ? { residual: sum.other } : {}),
+      ...(gated ? { gated: true } : {}),
+      ...(turn ? { turn: turn.spec } : {}),
     });
-    this.push(dispatch, output, m * n, wide);
+    this.push(dispatch, output, fused ? m * last.shape[1] : m * n, wide);
   }
 
   /** @param {GraphNode} node */

@@ -1,0 +1,89 @@
+import { byRow } from "./matmul.js";
+import { rowBindings } from "./matmul_row.js";
+
+/** @import {MatmulSpec} from "./matmul.js" */
+/** @import {Planner} from "./plan.js" */
+/** @import {GraphNode} from "../runtime/types.d.ts" */
+
+/**
+ * What a linear of a few rows takes along, so that a layer of a language model is five dispatches: each that waits for
+ * the one before costs microseconds, whatever it computes.
+ */
+
+/** The reader of a node's output, if there is one alone. @param {Planner} planner @param {GraphNode} node */
+function reader(planner, node) {
+  const users = planner.users.get(node.output) ?? [];
+  return users.length === 1 && !planner.graph.outputs.includes(node.output) ? users[0] : null;
+}
+
+/** A gate's two linears with the gate first; others as they are. @param {Planner} planner @param {GraphNode[]} nodes */
+export function inOrder(planner, nodes) {
+  const gate = nodes.findIndex((node) => reader(planner, node)?.op === "activation");
+  return nodes.length === 2 && gate === 1 ? [nodes[1], nodes[0]] : nodes;
+}
+
+/**
+ * `act(gate) * up` of two joined linears.
+ * @param {Planner} planner @param {GraphNode[]} nodes
+ * @returns {{product: GraphNode, act: string, done: GraphNode[]} | null}
+ */
+export function gateOf(planner, nodes) {
+  if (nodes.length !== 2 || nodes[0].shape[1] !== nodes[1].shape[1]) return null;
+  const [gate, up] = nodes;
+  const act = planner.onlyUser(gate, "activation");
+  const product = act && planner.onlyUser(act, "multiply");
+  if (!act || !product || planner.onlyUser(up, "multiply") !== product || product.attrs.wide === 1) return null;
+  return { product, act: String(act.attrs.kind), done: [act, product] };
+}
+
+/**
+ * A sum in float32 that a linear's output alone goes to, whose other summand is there.
+ * @param {Planner} planner @param {GraphNode[]} nodes
+ * @returns {{node: GraphNode, other: string, done: GraphNode[]} | null}
+ */
+export function residualOf(planner, nodes) {
+  const add = nodes.length === 1 ? planner.onlyUser(nodes[0], "add") : null;
+  const other = add?.inputs.find((name) => name !== nodes[0].output);
+  if (!add || !other || add.attrs.wide !== 1 || !planner.wide.has(other) || !planner.values.has(other)) return null;
+  return { node: add, other, done: [add] };
+}
+
+/**
+ * Joined q, k and v that are turned and kept: what is then left of the attention is to read the cache.
+ * @param {Planner} planner @param {GraphNode[]} nodes
+ * @returns {{q: GraphNode, spec: NonNullable<MatmulSpec["turn"]>, done: GraphNode[]} | null}
+ */
+export function turnOf(planner, nodes) {
+  if (nodes.length !== 3) return null;
+  const [q, k] = nodes.slice(0, 2).map((node) => planner.onlyUser(node, "rope"));
+  const attention = q && planner.onlyUser(q, "cached_attention");
+  if (!q || !k || !attention) return null;
+  const [first, second, third, keys, values, length] = attention.inputs;
+  const reads = first === q.output && second === k.output && third === nodes[2].output;
+  const alone = [k, nodes[2]].every((node) => reader(planner, node) === attention);
+  const same = q.inputs[1] === length && k.inputs[1] === length && q.weights[0] === k.weights[0];
+  if (!reads || !alone || !same) return null;
+  const heads = Number(attention.attrs.heads);
+  const d = q.shape[1] / heads;
+  const constants = { D: d, HEADS: heads, KV_HEADS: Number(attention.attrs.kv_heads), CAPACITY: planner.state(keys).shape[0] };
+  const spec = { table: q.weights[0], length, caches: [keys, values], constants };
+  const quant = planner.program.quantization[nodes[0].weights[0]];
+  const bias = nodes[0].weights.length > 1 ? nodes.map((node) => node.weights[1]) : null;
+  if (d % 2 || !rowBindings(planner.gpu, { quant, bias, turn: spec })) return null;
+  planner.cached.add(attention.name);
+  return { q, spec, done: [q, k] };
+}
+
+/**
+ * Whether a norm's readers compute it themselves: one matmul of a few rows.
+ * @param {Planner} planner @param {GraphNode} node
+ */
+export function normalizedByReaders(planner, node) {
+  const [rows, width] = node.shape;
+  const users = planner.users.get(node.output) ?? [];
+  const plain = Number(node.attrs.groups ?? 1) === 1 && width % 4 === 0 && !planner.columns.has(node.inputs[0]);
+  const wanted = planner.tuning.NORM ?? (planner.gpu.software ? 0 : 1);
+  if (!wanted || !plain || !byRow(rows, planner.tuning)) return false;
+  if (planner.graph.outputs.includes(node.output) || !users.length || users.some((user) => user.op !== "linear")) return false;
+  return users.length === planner.siblings(users[0]).length;
+}

@@ -1,0 +1,50 @@
+import { ACTIVATIONS, factors, packedBytes, weightBindings, weightValues } from "./kernels.js";
+import { rowMatmul } from "./matmul_row.js";
+import { tileMatmul } from "./matmul_tile.js";
+import { ROW_KERNEL_MAX_ROWS } from "./tuning.js";
+
+/** @import {Gpu} from "./device.js" */
+/** @import {Dispatch, Resource} from "./kernels.js" */
+/** @import {Quantization} from "../runtime/types.d.ts" */
+
+/**
+ * What is joined with a matmul. `residual`: a float32 value that is added last. `norm`: the input is normalized
+ * (rms_norm) on its way. `gated`: W joins a gate and what it opens, and the output is half as wide. `turn`: W joins q,
+ * k and v, which are rotated; k and v go to the caches. The last three only with a few rows.
+ * @typedef {{name: string, m: number, n: number, quant: Quantization, weights: string[], bias: string[] | null,
+ *   exponents?: number[], act: string, wide?: boolean, wideInput?: boolean, input: string, output: string,
+ *   tuning: Record<string, number>, residual?: string, norm?: {gamma: string, epsilon: number}, gated?: boolean,
+ *   turn?: {table: string, length: string, caches: string[], constants: Record<string, number>}}} MatmulSpec
+ * @typedef {{values: Record<string, number>, constants: Record<string, number>, bindings: [number, Resource][]}} Shared
+ */
+
+/** Whether the kernel for a few rows is taken. @param {number} m @param {Record<string, number>} tuning */
+export const byRow = (m, tuning) => (tuning.ROW_KERNEL !== undefined ? tuning.ROW_KERNEL === 1 : m <= ROW_KERNEL_MAX_ROWS);
+
+/**
+ * out[m, n] = act(a[m, k] W^T + bias), and what is joined with it.
+ * @param {Gpu} gpu
+ * @param {MatmulSpec} spec
+ * @returns {Dispatch}
+ */
+export function matmul(gpu, spec) {
+  const { m, n, quant } = spec;
+  const k = quant.k;
+  const powers = factors(spec.exponents ?? [quant.exponent ?? 0], n);
+  const values = {
+    ...weightValues(quant),
+    ...powers.values,
+    BIAS: spec.bias ? 1 : 0,
+    ACT: ACTIVATIONS[spec.act],
+    KVEC: k % 4 === 0 ? 1 : 0,
+    ...(spec.wide ? { WIDE: 1 } : {}),
+    ...(spec.wideInput ? { WIDE_A: 1 } : {}),
+  };
+  const constants = { M: m, N: n, K: k, KP: quant.kp, ...powers.constants };
+  const bindings = weightBindings(spec.weights, quant);
+  if (spec.bias) bindings.push([3, { weights: spec.bias, part: "vector" }]);
+  bindings.push([4, { value: spec.input }], [5, { value: spec.output }]);
+  const make = byRow(m, spec.tuning) ? rowMatmul : tileMatmul;
+  const bytes = packedBytes(quant, n) + (gpu.f16 ? 2 : 4) * (m * k + m * n);
+  return { name: spec.name, ...make(gpu, spec, { values, constants, bindings }), flops: 2 * m * n * k, bytes };
+}
