@@ -4,6 +4,9 @@ enable f16;
 //#if SUBGROUPS
 enable subgroups;
 //#endif
+//#if MATRICES
+enable chromium_experimental_subgroup_matrix;
+//#endif
 //#if F16
 alias scalar = f16;
 alias vec4s = vec4<f16>;

@@ -7,10 +7,14 @@ alias given = f32;
 //#else
 alias given = scalar;
 //#endif
+//#if RAW
+@group(0) @binding(4) var<storage, read> a: array<vec4<u32>>; // eight halves each
+//#else
 //#if KVEC
 @group(0) @binding(4) var<storage, read> a: array<vec4<given>>;
 //#else
 @group(0) @binding(4) var<storage, read> a: array<given>;
+//#endif
 //#endif
 //#if WIDE
 alias result = f32;
@@ -25,6 +29,7 @@ override M: u32;
 override N: u32;
 override K: u32;
 
+//#if !RAW
 // Four neighbouring activations; zeros outside the matrix.
 fn load_a(row: u32, k4: u32) -> vec4<f32> {
   if (row >= M) {
@@ -46,3 +51,4 @@ fn load_a(row: u32, k4: u32) -> vec4<f32> {
   return v;
 //#endif
 }
+//#endif

@@ -1,4 +1,5 @@
 import { ACTIVATIONS, factors, packedBytes, weightBindings, weightValues } from "./kernels.js";
+import { hasMatrices, matrixMatmul } from "./matmul_matrix.js";
 import { rowMatmul } from "./matmul_row.js";
 import { tileMatmul } from "./matmul_tile.js";
 import { ROW_KERNEL_MAX_ROWS } from "./tuning.js";
@@ -44,7 +45,9 @@ export function matmul(gpu, spec) {
   const bindings = weightBindings(spec.weights, quant);
   if (spec.bias) bindings.push([3, { weights: spec.bias, part: "vector" }]);
   bindings.push([4, { value: spec.input }], [5, { value: spec.output }]);
-  const make = byRow(m, spec.tuning) ? rowMatmul : tileMatmul;
+  // `MATRICES` of 0 forces the kernel too, for its sums by hand.
+  const matrices = gpu.f16 && (spec.tuning.MATRICES !== undefined || hasMatrices(gpu));
+  const make = byRow(m, spec.tuning) ? rowMatmul : matrices ? matrixMatmul : tileMatmul;
   const bytes = packedBytes(quant, n) + (gpu.f16 ? 2 : 4) * (m * k + m * n);
   return { name: spec.name, ...make(gpu, spec, { values, constants, bindings }), flops: 2 * m * n * k, bytes };
 }
