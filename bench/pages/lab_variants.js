@@ -1,5 +1,7 @@
 import * as kernels from "./webgpu/kernels.js";
-import { SOFTWARE_TILE, TILES, turnOf } from "./webgpu/tuning.js";
+import { matmul } from "./webgpu/matmul.js";
+import { MATRIX_TILES, matrixBytes, matrixThreads } from "./webgpu/matmul_matrix.js";
+import { TILES } from "./webgpu/tuning.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
 /** @import {Variant} from "./webgpu/pipelines.js" */
@@ -18,10 +20,6 @@ function writing(gpu, add) {
     add("last_token", { WIDE: wide }, { T: 2, H: 3 });
     add("best_of_part", { THREADS: 64, WIDE: wide }, { V: 9, PART: 5 });
     add("add", { WIDE_A: wide, WIDE_B: wide, WIDE: wide }, { COUNT: 7 });
-    const product = { BITS: 4, GROUP: 32, ASYMMETRIC: 0, KVEC: 1, BIAS: 0, ACT: 0, WIDE: wide, WIDE_A: wide };
-    const shape = { M: 4, N: 8, K: 128, KP: 128 };
-    add("matmul_tile", { ...product, ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE), UNIT: 8, PREFETCH: 0 }, shape);
-    add("matmul_row", { ...product, ROWS: 4, THREADS: 64, SUBGROUPS: 0, WVEC: 1 }, shape);
   }
   for (const [TURN, Q, KV] of [[1, 1, 1], [1, 1, 0], [1, 0, 1], [0, 0, 1]]) {
     add("rope", { TURN, Q, KV }, { D: 4, T: 1, HEADS: Q, KV_HEADS: KV, CAPACITY: 3, ...strides });
@@ -36,6 +34,55 @@ function writing(gpu, add) {
   add("next_token", { THREADS: 64 }, { PARTS: 2, COUNT: 1, POSITIONS: 3 });
 }
 
+/** What is forced to get each form of the kernel for a few rows. @param {Gpu} gpu */
+function rowForms(gpu) {
+  const forms = [{ FIXED: 0, STAGED: 0 }, { FIXED: 0, STAGED: 1 }, ...(gpu.dp4a ? [{ FIXED: 1 }] : [])];
+  return forms.flatMap((form) => (gpu.subgroups ? [0, 1] : [0]).map((SUBGROUPS) => ({ ...form, SUBGROUPS })));
+}
+
+/** Every kind of matmul that a plan can ask for. @param {Gpu} gpu @returns {Variant[]} */
+function matmuls(gpu) {
+  /** @type {Variant[]} */
+  const all = [];
+  const limits = gpu.device.limits;
+  const add = (/** @type {any} */ more) => {
+    const { bits = 4, scheme = "symmetric", k = 128 } = more;
+    const quant = { bits, group_size: 32, scheme, k, kp: bits === 16 ? Math.ceil(k / 2) * 2 : Math.ceil(k / 32) * 32 };
+    const spec = { name: "", m: 9, n: 8, quant, weights: ["w"], bias: null, act: "none", input: "x", output: "y", tuning: {} };
+    all.push(matmul(gpu, { ...spec, ...more }).variant);
+  };
+  const fits = MATRIX_TILES.filter((tile) => {
+    return matrixBytes(tile) <= limits.maxComputeWorkgroupStorageSize && matrixThreads(tile, 32) <= limits.maxComputeInvocationsPerWorkgroup;
+  });
+  const matrices = gpu.f16 ? fits.map((tile) => ({ ...tile, ...(gpu.matrices.length ? {} : { MATRICES: 0 }) })) : [];
+  for (const bits of [16, 8, 4, 2]) {
+    for (const scheme of bits === 16 ? ["symmetric"] : ["symmetric", "asymmetric"]) {
+      for (const [k, bias] of /** @type {const} */ ([[100, null], [128, ["b"]]])) {
+        for (const PREFETCH of k === 128 ? [0, 1] : [0]) add({ bits, scheme, k, bias, tuning: { ...TILES[1], PREFETCH } });
+        for (const tuning of rowForms(gpu)) add({ bits, scheme, k, bias, m: 1, tuning });
+        if (matrices.length) add({ bits, scheme, k, bias, tuning: matrices[0] });
+      }
+    }
+  }
+  for (const act of Object.keys(kernels.ACTIVATIONS)) add({ act });
+  for (const tuning of [...TILES.map((tile) => ({ ...tile, PREFETCH: 1 })), ...matrices]) add({ tuning });
+  const wide = { wide: gpu.f16, wideInput: gpu.f16 };
+  const constants = { D: 4, HEADS: 1, KV_HEADS: 1, CAPACITY: 9 };
+  const turn = { table: "t", length: "l", caches: ["k", "v"], constants };
+  for (const tuning of rowForms(gpu).map((form) => ({ ...form, ROWS: 2 }))) {
+    for (const bits of [16, 4]) {
+      const norm = { gamma: "g", epsilon: 1e-5 };
+      const few = { bits, m: 2, tuning };
+      add({ ...few, ...wide, residual: "r" });
+      add({ ...few, norm, gated: true, act: "silu", wideInput: gpu.f16 });
+      add({ ...few, norm, turn, wideInput: gpu.f16 });
+    }
+  }
+  add({ ...wide });
+  add({ bits: 8, m: 1, exponents: [1, 2], n: 8, weights: ["w", "v"] });
+  return all;
+}
+
 /** Every variant that a plan can ask for, at small shapes. @param {Gpu} gpu @returns {Variant[]} */
 export function variants(gpu) {
   /** @type {Variant[]} */
@@ -46,27 +93,11 @@ export function variants(gpu) {
   const packings = [16, 8, 4, 2].flatMap((BITS) =>
     (BITS === 16 ? [0] : [0, 1]).map((ASYMMETRIC) => ({ BITS, GROUP: BITS === 16 ? 0 : 32, ASYMMETRIC })),
   );
-  const shape = { M: 4, N: 8, K: 128, KP: 128 };
-  const unit = (/** @type {number} */ bits) => (bits === 16 ? 4 : 32 / bits);
   for (const packing of packings) {
-    for (const [KVEC, BIAS] of [[0, 0], [1, 1]]) {
-      const shared = { ...packing, KVEC, BIAS, ACT: 0 };
-      for (const PREFETCH of KVEC ? [0, 1] : [0]) {
-        const tile = { ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE), UNIT: unit(packing.BITS), PREFETCH };
-        add("matmul_tile", { ...shared, ...tile }, shape);
-      }
-      for (const SUBGROUPS of gpu.subgroups ? [0, 1] : [0]) {
-        add("matmul_row", { ...shared, ROWS: 4, THREADS: 64, SUBGROUPS, WVEC: KVEC }, shape);
-      }
-    }
     for (const ADD of [0, 1]) add("embedding", { ...packing, ADD }, { R: 4, H: 128, V: 9, KP: 128 });
   }
-  const usual = { BITS: 4, GROUP: 32, ASYMMETRIC: 0, KVEC: 1, BIAS: 1, UNIT: 8 };
-  for (const ACT of Object.values(kernels.ACTIVATIONS)) {
-    add("activation", { ACT }, { COUNT: 7 });
-    add("matmul_tile", { ...usual, ACT, ...SOFTWARE_TILE, TURN: turnOf(SOFTWARE_TILE) }, shape);
-  }
-  for (const tile of TILES) add("matmul_tile", { ...usual, ACT: 0, ...tile, TURN: turnOf(tile), PREFETCH: 1 }, shape);
+  for (const ACT of Object.values(kernels.ACTIVATIONS)) add("activation", { ACT }, { COUNT: 7 });
+  all.push(...matmuls(gpu));
   for (const ADD of [0, 1]) add("layer_norm", { ADD, THREADS: 64 }, { H: 8, EPSILON: 1e-12 });
   for (const d of [1, 12, 64, 128, 256]) {
     const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };

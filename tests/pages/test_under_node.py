@@ -16,7 +16,8 @@ LEAST = {
     "plan.test.js": 900,
     "steady.test.js": 60,
     "template.test.js": 6,
-    "tuning.test.js": 4,
+    "tuning.test.js": 6,
+    "variants.test.js": 5,
 }
 
 

@@ -1,6 +1,6 @@
 import { ACTIVATIONS, attention as tiledAttention, blocks, grid } from "./kernels.js";
 import { normalizedByReaders } from "./fusion.js";
-import { ROW_KERNEL_MAX_ROWS } from "./tuning.js";
+import { mostFewRows } from "./tuning.js";
 
 /** @import {Columns, Dispatch, Resource} from "./kernels.js" */
 /** @import {Planner} from "./plan.js" */
@@ -173,7 +173,7 @@ export function cachedAttention(planner, node) {
   const d = width / heads;
   const from = planner.at(q, width);
   const share = heads / kvHeads;
-  if (rows > ROW_KERNEL_MAX_ROWS) {
+  if (rows > mostFewRows(planner.gpu.software)) {
     const cache = { stride: narrow, offset: 0 };
     const dispatch = tiledAttention(planner.gpu, {
       name: node.name,

@@ -83,7 +83,7 @@ export function normalizedByReaders(planner, node) {
   const users = planner.users.get(node.output) ?? [];
   const plain = Number(node.attrs.groups ?? 1) === 1 && width % 4 === 0 && !planner.columns.has(node.inputs[0]);
   const wanted = planner.tuning.NORM ?? (planner.gpu.software ? 0 : 1);
-  if (!wanted || !plain || !byRow(rows, planner.tuning)) return false;
+  if (!wanted || !plain || !byRow(planner.gpu, rows, planner.tuning)) return false;
   if (planner.graph.outputs.includes(node.output) || !users.length || users.some((user) => user.op !== "linear")) return false;
   return users.length === planner.siblings(users[0]).length;
 }

@@ -2,7 +2,7 @@ import { ACTIVATIONS, factors, packedBytes, weightBindings, weightValues } from 
 import { hasMatrices, matrixMatmul } from "./matmul_matrix.js";
 import { rowMatmul } from "./matmul_row.js";
 import { tileMatmul } from "./matmul_tile.js";
-import { ROW_KERNEL_MAX_ROWS } from "./tuning.js";
+import { mostFewRows } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Dispatch, Resource} from "./kernels.js" */
@@ -19,8 +19,8 @@ import { ROW_KERNEL_MAX_ROWS } from "./tuning.js";
  * @typedef {{values: Record<string, number>, constants: Record<string, number>, bindings: [number, Resource][]}} Shared
  */
 
-/** Whether the kernel for a few rows is taken. @param {number} m @param {Record<string, number>} tuning */
-export const byRow = (m, tuning) => (tuning.ROW_KERNEL !== undefined ? tuning.ROW_KERNEL === 1 : m <= ROW_KERNEL_MAX_ROWS);
+/** Whether the kernel for a few rows is taken. @param {Gpu} gpu @param {number} m @param {Record<string, number>} tuning */
+export const byRow = (gpu, m, tuning) => (tuning.ROW_KERNEL !== undefined ? tuning.ROW_KERNEL === 1 : m <= mostFewRows(gpu.software));
 
 /**
  * out[m, n] = act(a[m, k] W^T + bias), and what is joined with it.
@@ -44,10 +44,12 @@ export function matmul(gpu, spec) {
   const constants = { M: m, N: n, K: k, KP: quant.kp, ...powers.constants };
   const bindings = weightBindings(spec.weights, quant);
   if (spec.bias) bindings.push([3, { weights: spec.bias, part: "vector" }]);
-  bindings.push([4, { value: spec.input }], [5, { value: spec.output }]);
-  // `MATRICES` of 0 forces the kernel too, for its sums by hand.
-  const matrices = gpu.f16 && (spec.tuning.MATRICES !== undefined || hasMatrices(gpu));
-  const make = byRow(m, spec.tuning) ? rowMatmul : matrices ? matrixMatmul : tileMatmul;
+  bindings.push([4, { value: spec.input }]);
+  // A tile of the other kernel forces that one; `MATRICES` of 0 this one, with its sums by hand.
+  const matrices = gpu.f16 && spec.tuning.TM === undefined && (spec.tuning.MATRICES !== undefined || hasMatrices(gpu));
+  const make = byRow(gpu, m, spec.tuning) ? rowMatmul : matrices ? matrixMatmul : tileMatmul;
   const bytes = packedBytes(quant, n) + (gpu.f16 ? 2 : 4) * (m * k + m * n);
-  return { name: spec.name, ...make(gpu, spec, { values, constants, bindings }), flops: 2 * m * n * k, bytes };
+  const made = make(gpu, spec, { values, constants, bindings });
+  made.bindings.push([5, { value: spec.output }]);
+  return { name: spec.name, ...made, flops: 2 * m * n * k, bytes };
 }

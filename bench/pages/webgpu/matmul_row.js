@@ -1,17 +1,14 @@
 import { blocks } from "./kernels.js";
-import { SOFTWARE_THREADS } from "./tuning.js";
+import { SOFTWARE_THREADS, mostFewRows } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Dispatch, Resource} from "./kernels.js" */
 /** @import {MatmulSpec, Shared} from "./matmul.js" */
 
-/** What an activation takes in workgroup memory at most: what every device has leaves 8 KiB for the rest. */
-const STAGED_BYTES = 8192;
+/** What activations take of workgroup memory at most: two thirds, of what every device has a half. */
+const stagedBytes = (/** @type {number} */ shared) => (shared >= 32768 ? Math.floor((shared * 2) / 3) : 8192);
 /** Bytes that a staged value takes: two of whole numbers and an eighth of a scale and a sum, or a float. */
 const STAGED_BYTES_OF = { fixed: 2.5, float: 4 };
-/** Rows of `a` that one reading of W serves. */
-const MOST_ROWS = 4;
-
 /**
  * How many threads sum up one output together, and whether they are a subgroup: only where all subgroups have one
  * size, for a workgroup's invocations fill its subgroups in order.
@@ -52,13 +49,13 @@ export function rowMatmul(gpu, spec, { values, constants, bindings }) {
   const STAGED = FIXED || NORM || (tuning.STAGED ?? (gpu.software ? 0 : 1)) ? 1 : 0;
   const { TEAM, SUBGROUPS } = teamOf(gpu, tuning);
   const THREADS = Math.max(TEAM, tuning.THREADS ?? (gpu.software ? SOFTWARE_THREADS : 256));
-  const MR = Math.min(m, MOST_ROWS);
+  const MR = Math.min(m, mostFewRows(gpu.software));
   const words = quant.bits === 16 ? blocks(k, 2) : (quant.kp * quant.bits) / 32;
   const WVEC = words % 4 === 0 && k % 4 === 0 ? 1 : 0;
   const PW = WVEC ? 4 : quant.bits === 16 ? 2 : FIXED ? quant.bits / 2 : 1;
   const ROWS = tuning.ROWS ?? (gpu.software ? 4 : paired ? 2 : MR > 1 || n < 4096 ? 1 : 2);
   if (paired && ROWS % 2) throw new Error(`matmul_row: ROWS ${ROWS} is odd, and rows end in pairs here`);
-  const most = Math.floor(STAGED_BYTES / MR / (FIXED ? STAGED_BYTES_OF.fixed : STAGED_BYTES_OF.float) / 64) * 64;
+  const most = Math.floor(stagedBytes(gpu.device.limits.maxComputeWorkgroupStorageSize) / MR / (FIXED ? STAGED_BYTES_OF.fixed : STAGED_BYTES_OF.float) / 64) * 64;
   const BLOCK = STAGED ? Math.min(tuning.BLOCK ?? most, blocks(quant.kp, 64) * 64) : blocks(quant.kp, 64) * 64;
   const { residual, norm, turn } = spec;
   return {

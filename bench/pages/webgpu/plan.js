@@ -280,7 +280,7 @@ export class Planner {
   linear(node) {
     const [m, width] = node.shape;
     const nodes = inOrder(this, this.siblings(node));
-    const few = byRow(m, this.tuning);
+    const few = byRow(this.gpu, m, this.tuning);
     const turn = few ? turnOf(this, nodes) : null;
     const gated = few && !turn ? gateOf(this, nodes) : null;
     const next = nodes.length === 1 ? this.onlyUser(node, "activation") : null;
@@ -297,7 +297,7 @@ export class Planner {
     }
     for (const one of [next, ...(fused?.done ?? [])]) if (one) this.done.add(one.name);
     if (nodes.length > 1) this.fused.joined_linears++;
-    if (next) this.fused.linear_activation++;
+    if (next || gated) this.fused.linear_activation++;
     if (turn) this.fused.turned++;
     if (gated) this.fused.gated++;
     if (sum) this.fused.residual++;

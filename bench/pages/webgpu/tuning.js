@@ -49,8 +49,8 @@ export function turnOf(t) {
   return (t.BM / t.TM) % 8 === 0 && (t.BN / t.TN) % 8 === 0 ? 8 : 1;
 }
 
-/** Up to this many rows the one-row kernel wins: it reads the weights once a row, without shared memory. */
-export const ROW_KERNEL_MAX_ROWS = 4;
+/** Up to so many rows the kernel for a few wins: it reads the weights once for all of them. */
+export const mostFewRows = (/** @type {boolean} */ software) => (software ? 4 : 8);
 
 /**
  * Attention's tile by head size, within 16 KiB of workgroup memory.
