@@ -364,15 +364,17 @@ def test_pooling_and_rows(lab, f16, hidden):
     close(got, e / e.sum(1, keepdims=True), f16)
 
 
-def test_every_variant_compiles(lab):
+@pytest.mark.parametrize("pipelines", [False, pytest.param(True, marks=LONG)])
+def test_every_variant_compiles(lab, pipelines):
+    """As this browser reads them; tests/pages/variants.test.js is for the features that no adapter here has."""
     for half in [False, True]:
         if half and "shader-f16" not in lab.features:
             continue
-        answer = lab.call("compile", {"f16": half})
+        answer = lab.call("compile", {"f16": half, "pipelines": pipelines})
         assert answer["failures"] == []
         assert answer["f16"] is half
         assert answer["compiled"] > 60
         from bench.harness.server import shader_files
 
         kernels = {name.removesuffix(".wgsl") for name in shader_files() if not name.endswith(".inc.wgsl")}
-        assert set(answer["shaders"]) == kernels
+        assert set(answer["shaders"]) == kernels - (set() if half else {"matmul_matrix"})

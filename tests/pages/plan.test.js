@@ -6,7 +6,7 @@ import { makePlan } from "../../bench/pages/webgpu/plan.js";
 import { Seeded } from "./seeded.js";
 
 globalThis.GPUBufferUsage = { STORAGE: 128, UNIFORM: 64, COPY_SRC: 4, COPY_DST: 8 };
-const device = { createBuffer: ({ label, size }) => ({ label, size }), limits: { maxStorageBufferBindingSize: 2 ** 30, maxBufferSize: 2 ** 30, maxStorageBuffersPerShaderStage: 8 } };
+const device = { createBuffer: ({ label, size }) => ({ label, size }), limits: { maxStorageBufferBindingSize: 2 ** 30, maxBufferSize: 2 ** 30, maxStorageBuffersPerShaderStage: 8, maxComputeWorkgroupStorageSize: 16384 } };
 const gpu = { f16: false, subgroups: false, software: false, device };
 // Many rows, and few: of the latter a linear takes more along.
 const MANY = 6;

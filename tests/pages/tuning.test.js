@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { matmul } from "../../bench/pages/webgpu/matmul.js";
 import { MATRIX_TILES, chooseMatrixTile, matrixBytes, matrixThreads } from "../../bench/pages/webgpu/matmul_matrix.js";
-import { SOFTWARE_TILE, TILES, attentionTile, chooseTile, turnOf } from "../../bench/pages/webgpu/tuning.js";
+import { SOFTWARE_TILE, TILES, attentionBytes, attentionTile, chooseTile, turnOf } from "../../bench/pages/webgpu/tuning.js";
 
 // What every WebGPU device has; `device.js` asks for no more where the adapter has no more.
 const LEAST = { invocations: 256, shared: 16384, groups: 65535 };
@@ -37,14 +37,20 @@ test("a choice is a tile of the list, or what was forced", () => {
 
 test("attention's tile fits in shared memory for every head size that models have", () => {
   for (const software of [false, true]) {
-    for (const d of [4, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 112, 128, 160, 192, 256]) {
-      const { TQ, TK, LANES } = attentionTile(d, software);
-      assert.ok(4 * ((TQ + TK) * (d + 1) + TQ * (TK + 1)) <= LEAST.shared, `head size ${d}`);
-      assert.equal(d % LANES, 0);
-      assert.ok(TQ * LANES <= LEAST.invocations);
+    for (const shared of [LEAST.shared, 49152]) {
+      for (const scalar of [2, 4]) {
+        for (const d of [1, 4, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 112, 128, 160, 192, 256]) {
+          for (const rows of [1, 128, 1500, 4096]) {
+            const tile = attentionTile(d, 12, rows, { software, scalar, shared });
+            assert.ok(attentionBytes(tile, d, scalar) <= shared, `head size ${d}`);
+            assert.ok(tile.TQ % tile.RQ === 0 && tile.TK % tile.RK === 0);
+            assert.ok((tile.TQ / tile.RQ) * (tile.TK / tile.RK) <= LEAST.invocations);
+          }
+        }
+      }
     }
   }
-  assert.throws(() => attentionTile(4096, false), /a head size of 4096 does not fit/);
+  assert.throws(() => attentionTile(4096, 1, 1, { software: false, scalar: 4, shared: LEAST.shared }), /a head size of 4096 does not fit/);
 });
 
 /** A device with no more than every one has, and a GPU with all that our kernels use. */

@@ -138,14 +138,19 @@ export function layerNorm(gpu, spec) {
  * @param {Gpu} gpu
  * @param {{name: string, batch: number, sequence: number, keys?: number, causal?: boolean, heads: number,
  *   hidden: number, scale: number, q: Columns, k: Columns, v: Columns, mask: string | null, output: string,
- *   cache?: {length: string, capacity: number, share: number}}} spec
+ *   tuning?: Record<string, number>, cache?: {length: string, capacity: number, share: number}}} spec
  * @returns {Dispatch}
  */
 export function attention(gpu, spec) {
   const d = spec.hidden / spec.heads;
   const { cache } = spec;
   const keys = spec.keys ?? (cache ? cache.capacity : spec.sequence);
-  const tile = attentionTile(d, gpu.software);
+  const scalar = gpu.f16 ? 2 : 4;
+  const shared = gpu.device.limits.maxComputeWorkgroupStorageSize;
+  const chosen = attentionTile(d, spec.heads * spec.batch, spec.sequence, { software: gpu.software, scalar, shared });
+  const { TQ, TK, RQ, RK } = { ...chosen, ...spec.tuning };
+  const tile = { TQ, TK, RQ, RK };
+  const aligned = [d, ...[spec.q, spec.k, spec.v].flatMap((one) => [one.stride, one.offset]), spec.hidden].every((n) => n % 4 === 0);
   const constants = {
     T: spec.sequence,
     ...(cache ? { CAPACITY: cache.capacity, SHARE: cache.share } : { S: keys }),
@@ -158,7 +163,7 @@ export function attention(gpu, spec) {
     K_OFFSET: spec.k.offset,
     V_OFFSET: spec.v.offset,
   };
-  const values = { D: d, ...tile, MASK: spec.mask ? 1 : 0, CAUSAL: spec.causal ? 1 : 0, ...(cache ? { CACHE: 1 } : {}) };
+  const values = { D: d, ...tile, VEC: aligned ? 1 : 0, MASK: spec.mask ? 1 : 0, CAUSAL: spec.causal ? 1 : 0, ...(cache ? { CACHE: 1 } : {}) };
   /** @type {[number, Resource][]} */
   const bindings = [
     [0, { value: spec.q.value }],
@@ -175,7 +180,7 @@ export function attention(gpu, spec) {
     groups: [blocks(spec.sequence, tile.TQ), spec.heads, spec.batch],
     bindings,
     flops: 4 * rows * keys * spec.hidden,
-    bytes: (gpu.f16 ? 2 : 4) * 2 * (rows + spec.batch * keys) * spec.hidden,
+    bytes: scalar * 2 * (rows + spec.batch * keys) * spec.hidden,
   };
 }
 

@@ -53,17 +53,38 @@ export function turnOf(t) {
 export const mostFewRows = (/** @type {boolean} */ software) => (software ? 4 : 8);
 
 /**
- * Attention's tile by head size, within 16 KiB of workgroup memory.
- * @param {number} d head size
- * @param {boolean} software
+ * Attention's tile: TQ queries and TK keys, of whose scores a thread makes RQ x RK.
+ * @typedef {{TQ: number, TK: number, RQ: number, RK: number}} AttentionTile
  */
-export function attentionTile(d, software) {
-  const LANES = (software ? [2, 1] : [8, 4, 2, 1]).find((lanes) => d % lanes === 0) ?? 1;
-  const bytes = (/** @type {number} */ tq, /** @type {number} */ tk) => 4 * ((tq + tk) * (d + 1) + tq * (tk + 1));
-  for (const [TQ, TK] of software ? [[4, 16], [4, 4]] : [[16, 32], [16, 16], [8, 16], [8, 8], [4, 4]]) {
-    if (bytes(TQ, TK) <= 16384) {
-      return { TQ, TK, LANES };
-    }
-  }
-  throw new Error(`attention: a head size of ${d} does not fit in workgroup memory`);
+const ATTENTION_TILES = /** @type {AttentionTile[]} */ ([
+  { TQ: 32, TK: 32, RQ: 4, RK: 4 },
+  { TQ: 16, TK: 32, RQ: 2, RK: 4 },
+  { TQ: 16, TK: 16, RQ: 2, RK: 2 },
+  { TQ: 8, TK: 16, RQ: 2, RK: 2 },
+  { TQ: 8, TK: 8, RQ: 2, RK: 2 },
+  { TQ: 4, TK: 4, RQ: 2, RK: 2 },
+]);
+const SOFTWARE_ATTENTION = /** @type {AttentionTile[]} */ ([
+  { TQ: 8, TK: 16, RQ: 4, RK: 4 },
+  { TQ: 4, TK: 4, RQ: 2, RK: 2 },
+]);
+
+/** Bytes of workgroup memory at a head size of `d`. @param {AttentionTile} t @param {number} d @param {number} scalar bytes of an activation */
+export function attentionBytes({ TQ, TK, RK }, d, scalar) {
+  return scalar * 4 * (Math.ceil(d / 4) + 1) * (TQ + 2 * TK) + 4 * TQ * (TK + 1 + TK / RK);
+}
+
+/**
+ * Attention's tile by head size, within the device's workgroup memory; a large one only where there is work for it.
+ * @param {number} d head size
+ * @param {number} blocks heads times sequences
+ * @param {number} rows queries
+ * @param {{software: boolean, scalar: number, shared: number}} device
+ * @returns {AttentionTile}
+ */
+export function attentionTile(d, blocks, rows, { software, scalar, shared }) {
+  const tiles = software ? SOFTWARE_ATTENTION : ATTENTION_TILES;
+  const fits = tiles.filter((tile) => attentionBytes(tile, d, scalar) <= shared);
+  if (!fits.length) throw new Error(`attention: a head size of ${d} does not fit in workgroup memory`);
+  return (software ? null : fits.find((tile) => tile.TQ < 32 || Math.ceil(rows / tile.TQ) * blocks >= 4 * ENOUGH)) ?? fits[0];
 }
