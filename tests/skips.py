@@ -8,6 +8,7 @@ import re
 # A pattern for the words of the skip -> why it may be.
 ALLOWED = {
     r"has no shader-f16": "the adapter decides: SwiftShader in Chromium has none, lavapipe and GPUs have",
+    r"has no matrix units": "the adapter decides: of those here none has, and the same sums are made by hand",
     r"has no subgroups": "the adapter decides: Firefox 153 has none",
     r"its page shares a process with what it does not own": "Firefox: the bound is held to in Chromium",
     r"Firefox has no WebNN": "the browser decides",

@@ -263,13 +263,14 @@ async function timeCase(given) {
 
 /**
  * Compile every variant; what failed, with the compiler's words. A pipeline is made of all of them, or else of the
- * first of each shader: a processor takes half a second for one.
- * @param {{f16: boolean, pipelines: boolean}} given
+ * first of each shader: a processor takes half a second for one. `from` and `count` take a part of them.
+ * @param {{f16: boolean, pipelines: boolean, from?: number, count?: number}} given
  */
 async function compileAll(given) {
   const gpu = await device(given.f16);
   const pipelines = new Pipelines(gpu, await shaders());
-  const list = variants(gpu);
+  const known = variants(gpu);
+  const list = known.slice(given.from ?? 0, given.count ? (given.from ?? 0) + given.count : undefined);
   const failures = [];
   const times = [];
   for (const variant of list) {
@@ -284,7 +285,7 @@ async function compileAll(given) {
   }
   times.sort((a, b) => b.ms - a.ms);
   const names = [...new Set(list.map((v) => v.shader))].sort();
-  return { compiled: list.length, shaders: names, failures, slowest: times.slice(0, 12), f16: gpu.f16, subgroups: gpu.subgroups };
+  return { known: known.length, compiled: list.length, shaders: names, failures, slowest: times.slice(0, 12), f16: gpu.f16, subgroups: gpu.subgroups };
 }
 
 /**

@@ -79,6 +79,7 @@ function matmuls(gpu) {
     }
   }
   add({ ...wide });
+  for (const m of [1, 9]) for (const bits of [16, 4]) add({ m, bits, tuning: { UNIFORM: 1 } });
   add({ bits: 8, m: 1, exponents: [1, 2], n: 8, weights: ["w", "v"] });
   return all;
 }

@@ -25,9 +25,24 @@ alias result = scalar;
 //#include weights
 //#include activation
 
+//#if UNIFORM
+// Shapes are told at each call, so that one pipeline serves them all: a processor takes half a second to make one.
+@group(0) @binding(15) var<uniform> shape: vec4<u32>;
+var<private> M: u32;
+var<private> N: u32;
+var<private> K: u32;
+fn take_shape() {
+  M = shape.x;
+  N = shape.y;
+  K = shape.z;
+  take_row(shape.w);
+}
+//#else
 override M: u32;
 override N: u32;
 override K: u32;
+fn take_shape() {}
+//#endif
 
 //#if !RAW
 // Four neighbouring activations; zeros outside the matrix.

@@ -165,6 +165,7 @@ fn main(
 //#if !MATRICES
   let subgroup = thread / ${LANES}u;
 //#endif
+  take_shape();
   let lane = thread % ${LANES}u;
   let row0 = group.y * BM;
   let col0 = group.x * BN;
@@ -191,7 +192,7 @@ fn main(
   var w_next_${l}: Piece;
   if (w_row_${l} < BN) { w_next_${l} = load_w(col0 + w_row_${l}, w_piece_${l}); }
 //#endfor
-  for (var k0 = 0u; k0 < KP; k0 += BK) {
+  for (var k0 = 0u; k0 < row_codes(); k0 += BK) {
 //#for l 0 ${(BM * BK / 8 + LANES * (BM / SM) * (BN / SN) * SLICES - 1) / (LANES * (BM / SM) * (BN / SN) * SLICES)}
     if (a_row_${l} < BM) { tile_a[a_row_${l} * ROW + a_k8_${l}] = a_next_${l}; }
 //#endfor

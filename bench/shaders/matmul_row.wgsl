@@ -11,7 +11,6 @@ const TEAM = ${TEAM}u;
 const THREADS = ${THREADS}u;
 const BLOCK = ${BLOCK}u;
 const PIECE = ${PW * 32 / BITS}u; // codes that a thread takes at a time, in PW words
-override PIECES: u32 = (WORDS + ${PW - 1}u) / ${PW}u;
 var<workgroup> partial: array<f32, ${THREADS * (SUBGROUPS + (1 - SUBGROUPS) * ROWS * MR)}>;
 //#if FIXED
 const PARTS = ${PW * 2 / BITS}u; // spans of 16 values in a piece
@@ -86,7 +85,7 @@ fn stage(m0: u32, m: u32, base: u32, span: u32) {
 // The words of a piece of a row of W.
 //#if WVEC
 fn piece_of(row: u32, piece: u32) -> vec4<u32> {
-  return codes[row * PIECES + piece];
+  return codes[row * (WORDS / 4u) + piece];
 }
 //#else
 fn piece_of(row: u32, piece: u32) -> array<u32, ${PW}> {
@@ -100,6 +99,8 @@ fn piece_of(row: u32, piece: u32) -> array<u32, ${PW}> {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  take_shape();
+  let pieces = (WORDS + ${PW - 1}u) / ${PW}u;
   let lane = thread % TEAM;
   let team = group.x * (THREADS / TEAM) + thread / TEAM;
   let m0 = group.y * ${MR}u;
@@ -123,9 +124,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
 //#endfor
 //#endif
-  for (var base = 0u; base < KP; base += BLOCK) {
+  for (var base = 0u; base < row_codes(); base += BLOCK) {
     let first = base / PIECE;
-    let count = min(BLOCK / PIECE, PIECES - first);
+    let count = min(BLOCK / PIECE, pieces - first);
 //#if FIXED
     for (var i = thread; i < ${MR}u * SPANS; i += THREADS) {
       if (base + i % SPANS * 16u < KP) { stage(m0, i / SPANS, base, i % SPANS); }

@@ -60,6 +60,7 @@ fn keep_w(column: u32, k4: u32, w: vec4<f32>) {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  take_shape();
   let tx = thread % TX;
   let ty = thread / TX;
   let row0 = group.y * BM;
@@ -78,7 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var w_next_${l} = load_w(col0 + (thread + ${l}u * THREADS) / TILE_UNITS, (thread + ${l}u * THREADS) % TILE_UNITS);
 //#endfor
 //#endif
-  for (var k0 = 0u; k0 < KP; k0 += BK) {
+  for (var k0 = 0u; k0 < row_codes(); k0 += BK) {
 //#if PREFETCH
 //#for l 0 ${BM * BK / 4 / (BM / TM * BN / TN)}
     tile_a[slot((thread + ${l}u * THREADS) / BK4, (thread + ${l}u * THREADS) % BK4)] = a_next_${l};

@@ -11,20 +11,48 @@
 //#if ASYMMETRIC
 @group(0) @binding(2) var<storage, read> zeros: array<u32>;
 //#endif
-override KP: u32; // codes in a row, padding included
 //#if BITS == 16
 const UNIT = 4u;
 const UNIT_WORDS = 2u;
-override WORDS: u32 = (KP + 1u) / 2u;
 //#else
 const UNIT = ${32 / BITS}u;
 const UNIT_WORDS = 1u;
 const GROUP = ${GROUP}u;
 const MASK = ${(1 << BITS) - 1}u;
+//#endif
+// KP is how many codes a row has, padding included.
+//#if UNIFORM
+var<private> KP: u32;
+var<private> WORDS: u32;
+var<private> GROUPS: u32;
+var<private> UNITS: u32;
+// For loops with barriers: a private variable may differ from thread to thread.
+fn row_codes() -> u32 {
+  return shape.w;
+}
+fn take_row(codes: u32) {
+  KP = codes;
+//#if BITS == 16
+  WORDS = (KP + 1u) / 2u;
+//#else
+  WORDS = KP / UNIT;
+  GROUPS = KP / GROUP;
+//#endif
+  UNITS = (WORDS + UNIT_WORDS - 1u) / UNIT_WORDS;
+}
+//#else
+override KP: u32;
+fn row_codes() -> u32 {
+  return KP;
+}
+//#if BITS == 16
+override WORDS: u32 = (KP + 1u) / 2u;
+//#else
 override WORDS: u32 = KP / UNIT;
 override GROUPS: u32 = KP / GROUP;
 //#endif
 override UNITS: u32 = (WORDS + UNIT_WORDS - 1u) / UNIT_WORDS;
+//#endif
 
 //#if FACTORS
 // A power of two for each of up to three joined matrices of PART rows: what f16 cannot reach of their scales.

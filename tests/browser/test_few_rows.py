@@ -1,4 +1,4 @@
-"""The kernel for a few rows, in each of its forms and with all that it takes along, against NumPy on odd sizes."""
+"""The kernel for a few rows, in each form and with all that it takes along, against NumPy on odd sizes."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_what_is_no_number_stays_one(lab):
 @pytest.mark.parametrize("browser", ["chrome", "firefox"])
 @pytest.mark.parametrize("bits", [16, pytest.param(8, marks=LONG), 4, pytest.param(2, marks=LONG)])
 def test_a_whole_layer_in_five_dispatches(browser, bits):
-    """What a GPU runs: norms, rotation, caches, gate and residuals within the matmuls; the harness verifies it."""
+    """What a GPU runs: norms, rotation, caches, gate and residuals within the matmuls; it is verified."""
     require(browser)
     request = Request(
         platform="webgpu", browser=browser, model="llama-tiny", bits=bits, sequence_length=9, generate=12

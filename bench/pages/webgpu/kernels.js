@@ -5,8 +5,9 @@ import { SOFTWARE_THREADS, attentionTile } from "./tuning.js";
 /** @import {Quantization} from "../runtime/types.d.ts" */
 
 /**
- * What a binding points to: a part of the weights `names` (joined row after row), or a named activation or input.
- * @typedef {{weights: string[], part: "codes" | "scales" | "zeros" | "vector"} | {value: string}} Resource
+ * What a binding points to: a part of the weights `names` (joined row after row), a named activation or input, or
+ * whole numbers that never change.
+ * @typedef {{weights: string[], part: "codes" | "scales" | "zeros" | "vector"} | {value: string} | {words: number[]}} Resource
  * @typedef {{name: string, variant: Variant, groups: [number, number, number], bindings: [number, Resource][],
  *   flops: number, bytes: number}} Dispatch
  */

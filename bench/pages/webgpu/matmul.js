@@ -32,6 +32,8 @@ export function matmul(gpu, spec) {
   const { m, n, quant } = spec;
   const k = quant.k;
   const powers = factors(spec.exponents ?? [quant.exponent ?? 0], n);
+  // A GPU's compiler makes more of shapes that it knows, and takes milliseconds.
+  const uniform = (spec.tuning.UNIFORM ?? (gpu.software ? 1 : 0)) === 1;
   const values = {
     ...weightValues(quant),
     ...powers.values,
@@ -40,10 +42,12 @@ export function matmul(gpu, spec) {
     KVEC: k % 4 === 0 ? 1 : 0,
     ...(spec.wide ? { WIDE: 1 } : {}),
     ...(spec.wideInput ? { WIDE_A: 1 } : {}),
+    ...(uniform ? { UNIFORM: 1 } : {}),
   };
-  const constants = { M: m, N: n, K: k, KP: quant.kp, ...powers.constants };
+  const constants = { ...(uniform ? {} : { M: m, N: n, K: k, KP: quant.kp }), ...powers.constants };
   const bindings = weightBindings(spec.weights, quant);
   if (spec.bias) bindings.push([3, { weights: spec.bias, part: "vector" }]);
+  if (uniform) bindings.push([15, { words: [m, n, k, quant.kp] }]);
   bindings.push([4, { value: spec.input }]);
   // A tile of the other kernel forces that one; `MATRICES` of 0 this one, with its sums by hand.
   const matrices = gpu.f16 && spec.tuning.TM === undefined && (spec.tuning.MATRICES !== undefined || hasMatrices(gpu));

@@ -35,6 +35,8 @@ export class Memory {
     this.weights = new Map();
     /** @type {Map<string, GPUBuffer>} what lives between calls, whichever entry is called */
     this.states = new Map();
+    /** @type {Map<string, GPUBuffer>} */
+    this.constants = new Map();
     /** @type {Set<GPUBuffer>} */
     this.owned = new Set();
     /** @type {Map<string, Target[]>} tensor -> where its bytes go */
@@ -59,6 +61,7 @@ export class Memory {
 
   /** @param {Resource} resource @returns {string} */
   static key(resource) {
+    if ("words" in resource) return resource.words.join(" ");
     return "weights" in resource ? `${resource.weights.join("+")}:${resource.part}` : resource.value;
   }
 
@@ -160,9 +163,21 @@ export class Memory {
     });
   }
 
+  /** Whole numbers that never change. @param {string} key @param {number[]} words */
+  constant(key, words) {
+    let buffer = this.constants.get(key);
+    if (!buffer) {
+      buffer = this.buffer(4 * words.length, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, "shape");
+      this.device.queue.writeBuffer(buffer, 0, new Uint32Array(words));
+      this.constants.set(key, buffer);
+    }
+    return buffer;
+  }
+
   /** @param {Resource} resource @param {Map<string, GPUBuffer>} values of the entry @returns {GPUBuffer} */
   of(resource, values) {
     const key = Memory.key(resource);
+    if ("words" in resource) return this.constant(key, resource.words);
     const buffer = "weights" in resource ? this.weights.get(key) : (this.states.get(key) ?? values.get(key));
     if (!buffer) throw new Error(`nothing is placed for ${key}`);
     return buffer;
