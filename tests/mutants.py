@@ -31,7 +31,7 @@ class Mutant:
 
 
 def _decoding(name: str, about: str, *edits: tuple[str, str]) -> Mutant:
-    return Mutant(name, about, {"matmul_row.wgsl": list(edits)}, few=True)
+    return Mutant(name, about, {"row_end.inc.wgsl": list(edits)}, few=True)
 
 
 def _writing(name: str, about: str, shader: str, *edits: tuple[str, str]) -> Mutant:
@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "last_tile_dropped",
         "the last part of K is not summed up",
-        {"matmul_tile.wgsl": [("k0 < KP; k0 += BK", "k0 + BK < KP; k0 += BK")]},
+        {"matmul_tile.wgsl": [("k0 < row_codes(); k0 += BK", "k0 + BK < row_codes(); k0 += BK")]},
     ),
     Mutant(
         "lanes_crossed",
@@ -169,26 +169,29 @@ MUTANTS = (
     Mutant(
         "mask_ignored",
         "padding is attended to",
-        {
-            "attention.wgsl": [
-                ("if (mask[first_key + k0 + j] != 0) {", "if (mask[first_key + k0 + j] >= 0) {")
-            ]
-        },
+        {"attention.wgsl": [("min(key, S - 1u)] != 0", "min(key, S - 1u)] >= 0")]},
     ),
     Mutant(
         "scale_forgotten",
         "scores are not divided by the root of the head size",
-        {"attention.wgsl": [("+ i % D]) * SCALE;", "+ i % D]) * (SCALE + 1.0) / (SCALE + 1.0);")]},
+        {"attention.wgsl": [("dot(q_${i}, k_${j});", "dot(q_${i}, k_${j}) / SCALE;")]},
     ),
     Mutant(
         "heads_mixed",
         "a head mixes the values of the next",
-        {"attention.wgsl": [("V_OFFSET + shared_head + i % D", "V_OFFSET + (head + D) % O_STRIDE + i % D")]},
+        {
+            "attention.wgsl": [
+                (
+                    "y = load_v(first_key + k0 + i / D4, shared_head,",
+                    "y = load_v(first_key + k0 + i / D4, (head + D) % O_STRIDE,",
+                )
+            ]
+        },
     ),
     Mutant(
         "stale_weight",
         "the running sum of softmax is not scaled down when a larger score comes",
-        {"attention.wgsl": [("weight *= keep;", "weight *= select(1.0, keep, k0 == 0u);")]},
+        {"attention.wgsl": [("weight_${i} *= keep;", "weight_${i} *= select(1.0, keep, k0 == 0u);")]},
     ),
     Mutant(
         "row_off_by_one",
@@ -221,32 +224,33 @@ MUTANTS = (
     _decoding(
         "row_part_lost",
         "one thread's or subgroup's part of a sum is left out",
-        ("for (var p = 0u; p < parts; p++) {", "for (var p = 1u; p < parts; p++) {"),
+        ("subgroupAdd(mine)", "subgroupAdd(select(mine, 0.0, thread % TEAM == 1u))"),
+        ("partial[at] = mine;", "partial[at] = select(mine, 0.0, thread % TEAM == 1u);"),
     ),
     _decoding(
         "row_bias_off_by_one",
         "the bias of the neighbour, for a few rows",
-        (_BIAS, "unpack2x16float(bias[n >> 1u])[1u - (n & 1u)];"),
+        ("bias[row >> 1u])[row & 1u]", "bias[row >> 1u])[1u - (row & 1u)]"),
     ),
     _decoding(
         "row_last_column_unwritten",
         "the last output feature keeps what was there, for a few rows",
-        ("if (thread < ROWS && n < N) {", "if (thread < ROWS && n + 1u < N) {"),
+        ("if (n < N) {", "if (n + 1u < N) {"),
     ),
     _decoding(
         "row_stored_one_too_far",
         "every output of a few rows lands one place too far",
-        ("out[m * N + n] =", "out[(m * N + n + 1u) % (M * N)] ="),
+        ("out[m * N + n] = result(x", "out[(m * N + n + 1u) % (M * N)] = result(x"),
     ),
     _decoding(
         "row_activation_forgotten",
         "the activation is left out, for a few rows",
-        ("result(activate(sum))", "result(sum)"),
+        ("activate(whole(n, sum))", "whole(n, sum)"),
     ),
     _decoding(
         "row_of_the_neighbour",
         "the weights of the next column, for a few rows",
-        ("min(n0 + ${r}u, N - 1u)", "min(n0 + ${r}u + 1u, N - 1u)"),
+        ("min(team * ${ROWS}u + r, N - 1u)", "min(team * ${ROWS}u + r + 1u, N - 1u)"),
     ),
     _writing(
         "newest_key_forgotten",
@@ -280,6 +284,33 @@ MUTANTS = (
             "let to = position * KV_HEADS * D + own;",
             "let to = max(position, 1u) * KV_HEADS * D - KV_HEADS * D + own;",
         ),
+    ),
+    _writing(
+        "gate_left_shut",
+        "what a gate opens is taken for the gate",
+        "row_end.inc.wgsl",
+        (
+            "activate(whole(n, gate)) * whole(n + N / 2u, other)",
+            "activate(whole(n, other)) * whole(n + N / 2u, gate)",
+        ),
+    ),
+    _writing(
+        "residual_of_the_neighbour",
+        "the residual's next value is added",
+        "row_end.inc.wgsl",
+        ("residual[m * N + n]", "residual[m * N + (n + 1u) % N]"),
+    ),
+    _writing(
+        "turned_as_the_next_position",
+        "a token's angles are those of the next position",
+        "row_end.inc.wgsl",
+        ("table[position * D + i]", "table[(position + 1u) * D + i]"),
+    ),
+    _writing(
+        "key_of_another_head",
+        "a token's keys and values land with the head after theirs",
+        "row_end.inc.wgsl",
+        ("(head - HEADS) % KV_HEADS * D", "(head - HEADS + 1u) % KV_HEADS * D"),
     ),
     _writing(
         "mean_of_squares_halved",

@@ -1,7 +1,7 @@
 import * as kernels from "./webgpu/kernels.js";
 import { matmul } from "./webgpu/matmul.js";
 import { MATRIX_TILES, matrixBytes, matrixThreads } from "./webgpu/matmul_matrix.js";
-import { TILES } from "./webgpu/tuning.js";
+import { SOFTWARE_TILE, TILES } from "./webgpu/tuning.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
 /** @import {Variant} from "./webgpu/pipelines.js" */
@@ -58,7 +58,7 @@ function matmuls(gpu) {
   for (const bits of [16, 8, 4, 2]) {
     for (const scheme of bits === 16 ? ["symmetric"] : ["symmetric", "asymmetric"]) {
       for (const [k, bias] of /** @type {const} */ ([[100, null], [128, ["b"]]])) {
-        for (const PREFETCH of k === 128 ? [0, 1] : [0]) add({ bits, scheme, k, bias, tuning: { ...TILES[1], PREFETCH } });
+        for (const PREFETCH of k === 128 ? [0, 1] : [0]) add({ bits, scheme, k, bias, tuning: { ...(gpu.software ? SOFTWARE_TILE : TILES[1]), PREFETCH } });
         for (const tuning of rowForms(gpu)) add({ bits, scheme, k, bias, m: 1, tuning });
         if (matrices.length) add({ bits, scheme, k, bias, tuning: matrices[0] });
       }
