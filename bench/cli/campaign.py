@@ -25,6 +25,7 @@ from bench.harness.campaign import (
     settled_plan,
 )
 from bench.harness.foresight import Asked, Foreseen, asked, foresee
+from bench.harness.kernel_campaign import SETTINGS
 from bench.plan.campaign import CampaignFile, retried
 from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
@@ -112,6 +113,8 @@ def resume_command(name: Name, grid: Grid = None, db: Database = None) -> int:
             raise InputError(
                 f"the campaign {campaign.name!r} was cancelled: run its file under another --name"
             )
+        if SETTINGS in campaign.settings:
+            raise InputError(f"the campaign {campaign.name!r} is one of operators: type bench kernels again")
         if campaign.plan_hash is not None and campaign.plan.hash != campaign.plan_hash:
             raise InputError(
                 f"the plan of campaign {campaign.name!r} was changed in the database: its hash is "

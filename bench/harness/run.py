@@ -162,7 +162,7 @@ def _attempt(
 
 def _record(attempt: Attempt, found: Findings) -> RunRecord:
     request, source = attempt.request, attempt.source
-    environment = _environment(attempt, found)
+    environment = environment_of(attempt, found)
     effective, reasons = _effective(attempt, found, environment)
     outcome = Outcome.FALLBACK if reasons else Outcome.OK
     error = None
@@ -235,7 +235,8 @@ def _later_phases(found: Findings) -> dict[str, dict[str, Any]]:
     return {name: {key: timing.get(key) for key in _HOW_TIMED} for name, timing in later}
 
 
-def _environment(attempt: Attempt, found: Findings) -> Environment:
+def environment_of(attempt: Attempt, found: Findings) -> Environment:
+    """Where a run ran, by what its session and this host say."""
     capabilities, probe = found.capabilities, found.probe
     name = attempt.request.browser_name
     # Of two adapters, the one that was looked at and the one that ran, the latter counts.
@@ -274,12 +275,12 @@ def _effective(attempt: Attempt, found: Findings, environment: Environment) -> t
     if effective.bits_mean is not None:
         effective.bits_mean = round(effective.bits_mean, 6)
     return effective, [
-        *_departures(attempt.request, attempt.granted, effective, environment),
+        *departures(attempt.request, attempt.granted, effective, environment),
         *_elsewhere(attempt.request, said.get("notes") or {}),
     ]
 
 
-def _departures(
+def departures(
     request: Request, granted: Granted | None, effective: Effective, environment: Environment
 ) -> list[str]:
     """Each thing that was asked and did not run, in words; what the page cannot know counts for none."""

@@ -11,7 +11,7 @@ from bench.browsers.base import Build
 from bench.errors import InputError
 from bench.harness.doctor import Examination
 from bench.harness.feature_sets import lacking
-from bench.harness.run import _departures
+from bench.harness.run import departures
 from bench.plan.cells import make_plan
 from bench.plan.request import GPU_FEATURES
 from bench.record import Effective
@@ -106,7 +106,7 @@ def test_a_browser_without_such_flags_is_started_alike(flags):
 def test_a_row_says_what_it_had_less_or_more(asked, ran, said):
     requested = request(gpu_features=asked)
     effective = Effective(platform="webgpu", bits=4, device="gpu", engine="native", features=ran)
-    assert _departures(requested, None, effective, environment()) == ([said] if said else [])
+    assert departures(requested, None, effective, environment()) == ([said] if said else [])
 
 
 def test_what_a_build_lacks_has_a_name():

@@ -143,7 +143,7 @@ export interface Effective {
   group_size: number | null;
   scheme: string | null;
   activations: "f16" | "f32";
-  /** The least feature set that has what the kernels use: `stock`, or `f16` with `shader-f16`. */
+  /** The largest feature set that the device has; null where that cannot be seen. */
   features: "stock" | "f16" | "all" | null;
   weight_path: string;
   /** How the page waits for the work, and what a plain wait would have cost; null where there is no such choice. */

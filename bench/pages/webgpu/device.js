@@ -115,15 +115,17 @@ const unsupported = (error) => new StageError("probe", error, { outcome: "unsupp
 /**
  * Open a device with everything the kernels can use and the adapter's own limits. A feature set that the adapter lacks
  * is refused; matrix units are asked for in the set `all` only, or where no set is named.
- * @param {{features?: Features, f16?: boolean, device?: string}} [want] f16 false leaves `shader-f16` off, and the
- * matrix units with it, for tests of the f32 arm; a device of `cpu` or `gpu` is refused where the adapter is not of
- * that kind
+ * @param {{features?: Features, f16?: boolean, device?: string, lanes?: number}} [want] f16 false leaves `shader-f16`
+ * off, and the matrix units with it, for tests of the f32 arm; a device of `cpu` or `gpu` is refused where the adapter
+ * is not of that kind; subgroups of fewer than so many `lanes` are left off, where another engine shares the device
  * @returns {Promise<Gpu>}
  */
 export async function openDevice(want = {}) {
   const adapter = await adapterFor(want.device ?? "auto");
   if (want.features) demand(adapter, want.features);
-  const useful = ["timestamp-query", "subgroups", "subgroup-size-control"];
+  const useful = ["timestamp-query"];
+  const { subgroupMaxSize } = adapter.info;
+  if (!subgroupMaxSize || subgroupMaxSize >= (want.lanes ?? 0)) useful.push("subgroups", "subgroup-size-control");
   if (want.f16 !== false) {
     useful.push(F16);
     if ((want.features ?? "all") === "all") useful.push(MATRICES);
