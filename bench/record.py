@@ -37,7 +37,7 @@ class Effective(_Record):
     engine_version: str | None = Field(default=None, description="Version of the engine")
     features: str | None = Field(
         default=None,
-        description="Least feature set that has what the kernels use: `stock`, or `f16` with `shader-f16`",
+        description="Largest feature set of the device: `stock`, `f16` or `all` ([sets](feature-sets.md))",
     )
     kernels: str | None = Field(
         default=None, description="Hash of the shaders, page modules and tuning that ran; part of the arm"

@@ -31,6 +31,7 @@ _COMMANDS = {
     "explain": "report:explain_command",
     "explore": "explore:explore_command",
     "doctor": "doctor:doctor_command",
+    "kernels": "kernels:kernels_command",
 }
 _GROUPS = {
     "campaign": "campaign:campaign_app",

@@ -11,6 +11,7 @@ from bench.cli.progress import Progress
 from bench.errors import InputError
 from bench.harness.campaign import Policy, Report, Sources, Watching, resolve_models, run_campaign
 from bench.harness.checks import look
+from bench.harness.feature_sets import check_feature_sets
 from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
@@ -37,6 +38,7 @@ class Work:
         policy: retries, budgets and breaker.
         checks: what is looked at before the first run.
         fault: what is broken on purpose.
+        probe: whether a browser without the feature set that is asked of it is bad input.
         save_outputs: a folder for inputs and outputs.
         keep: whether the records are given back too.
     """
@@ -49,6 +51,7 @@ class Work:
     policy: Policy
     checks: Checks | None = None
     fault: str | None = None
+    probe: bool = True
     save_outputs: Path | None = None
     keep: bool = False
 
@@ -79,6 +82,8 @@ def work(what: Work, stop: Stop | None = None) -> tuple[Report, Status]:
         stop.check()
         for text in look(what.checks, sqlite_path(parse_url(what.db))) if what.checks else []:
             progress.note(text)
+        if what.probe:
+            check_feature_sets(what.arms, what.settings, stop, progress.note)
         supervisor.start()
         with open_store(what.db, create=what.create) as store:
             campaign = what.campaign(store, sources)

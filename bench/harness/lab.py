@@ -1,4 +1,4 @@
-"""Single kernels in a real browser: what the tests and `benchmarks/kernels.py` stand on."""
+"""Single kernels in a real browser: what the tests stand on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from bench.browsers import SessionSpace, parse_browser
+from bench.browsers import SessionSpace, locate, parse_browser
 from bench.browsers.process import spare_loopback
 from bench.errors import BenchError
 from bench.harness.server import Job, PageServer, shader_files
@@ -78,7 +78,7 @@ class Lab:
         self._server.__enter__()
         try:
             spare_loopback()
-            build = self._browser.find(self._binary, self._settings)
+            build = locate(self._browser, self._binary, self._settings, "all")
             self._driver = self._browser.start(build, self._space, self._settings)
             self.files = {"case.json": self._space.folder / "case.json"}
             job = Job(task={"shaders": shader_files()}, files=self.files, verdict=lambda *_: {})

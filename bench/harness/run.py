@@ -32,7 +32,7 @@ from bench.harness.session import Findings, RunSettings, Session, interruption
 from bench.harness.stop import Stop
 from bench.harness.written import verified_tokens
 from bench.models.catalog import ModelSource
-from bench.plan.request import Request
+from bench.plan.request import GPU_FEATURES, STOCK, Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo, RunRecord
 from bench.settings import Settings
 
@@ -129,7 +129,7 @@ def _attempt(
     assert source is not None, "only a run that never began has no model"
     browser, binary = parse_browser(request.browser)
     try:
-        attempt.build = locate(browser, binary, settings)
+        attempt.build = locate(browser, binary, settings, request.gpu_features)
     except BrowserMissing as error:
         raise RunFailure(Outcome.UNAVAILABLE, Stage.LAUNCH, str(error), name="BrowserMissing") from None
     attempt.flags = browser.flags(attempt.build, settings)
@@ -162,7 +162,7 @@ def _attempt(
 
 def _record(attempt: Attempt, found: Findings) -> RunRecord:
     request, source = attempt.request, attempt.source
-    environment = _environment(attempt, found)
+    environment = environment_of(attempt, found)
     effective, reasons = _effective(attempt, found, environment)
     outcome = Outcome.FALLBACK if reasons else Outcome.OK
     error = None
@@ -235,7 +235,8 @@ def _later_phases(found: Findings) -> dict[str, dict[str, Any]]:
     return {name: {key: timing.get(key) for key in _HOW_TIMED} for name, timing in later}
 
 
-def _environment(attempt: Attempt, found: Findings) -> Environment:
+def environment_of(attempt: Attempt, found: Findings) -> Environment:
+    """Where a run ran, by what its session and this host say."""
     capabilities, probe = found.capabilities, found.probe
     name = attempt.request.browser_name
     # Of two adapters, the one that was looked at and the one that ran, the latter counts.
@@ -274,12 +275,12 @@ def _effective(attempt: Attempt, found: Findings, environment: Environment) -> t
     if effective.bits_mean is not None:
         effective.bits_mean = round(effective.bits_mean, 6)
     return effective, [
-        *_departures(attempt.request, attempt.granted, effective, environment),
+        *departures(attempt.request, attempt.granted, effective, environment),
         *_elsewhere(attempt.request, said.get("notes") or {}),
     ]
 
 
-def _departures(
+def departures(
     request: Request, granted: Granted | None, effective: Effective, environment: Environment
 ) -> list[str]:
     """Each thing that was asked and did not run, in words; what the page cannot know counts for none."""
@@ -297,12 +298,28 @@ def _departures(
             asked, ran = getattr(request, name), getattr(effective, name)
             if ran is not None and ran != asked:
                 reasons.append(f"{title} {asked} were requested, {ran} ran")
+    if more_or_less := _features(request, effective):
+        reasons.append(more_or_less)
     if request.device not in ("auto", effective.device):
         adapter = environment.adapter
         on = f" on {adapter['name']}" if request.platform == "webgpu" and adapter else ""
         ran = effective.device or "the browser does not say what"
         reasons.append(f"device {request.device} was requested, {ran} ran it{on}")
     return reasons
+
+
+def _features(request: Request, effective: Effective) -> str | None:
+    """Less than the feature set that was asked for, or matrix units where they were not.
+
+    `shader-f16` in the stock set is nothing but what that browser shows to everybody.
+    """
+    asked, ran = request.gpu_features or STOCK, effective.features
+    if ran is None or request.platform != "webgpu":
+        return None
+    places = [GPU_FEATURES.index(one) for one in (asked, ran)]
+    if places[1] >= places[0] and (ran != "all" or asked == "all"):
+        return None
+    return f"feature set {asked} was requested, the device had {ran}"
 
 
 def _elsewhere(request: Request, notes: Mapping[str, Any]) -> list[str]:

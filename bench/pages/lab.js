@@ -4,7 +4,7 @@ import * as kernels from "./webgpu/kernels.js";
 import { matmul } from "./webgpu/matmul.js";
 import { Memory } from "./webgpu/memory.js";
 import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
-import { readBack, readFloats, settle } from "./webgpu/waiting.js";
+import { readFloats, settle } from "./webgpu/waiting.js";
 import { WebNnBackend } from "./webnn/backend.js";
 import { streamFile } from "./lab_stream.js";
 import { variants } from "./lab_variants.js";
@@ -20,8 +20,7 @@ import { words } from "./runtime/errors.js";
  * One kernel with its data. Weights are parts by key (`W.codes`, bias by its bare name) in base64; values are float or
  * int32 arrays in base64.
  * @typedef {{op: string, spec: any, f16: boolean, weights: Record<string, string>, output: string, elements: number,
- *   values: Record<string, {dtype: "f32" | "i32", data: string, repeat?: number}>, take?: number[], copies?: number,
- *   seconds?: number}} Case
+ *   values: Record<string, {dtype: "f32" | "i32", data: string, repeat?: number}>, take?: number[]}} Case
  */
 
 /** @type {Map<boolean, Promise<Gpu>>} */
@@ -187,80 +186,6 @@ async function runProgram(given) {
   }
 }
 
-/** Times passes by the GPU's own clock. @param {Gpu} gpu */
-function gpuClock(gpu) {
-  const querySet = gpu.device.createQuerySet({ type: "timestamp", count: 2 });
-  const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
-  const resolved = gpu.device.createBuffer({ size: 16, usage });
-  const submit = async (/** @type {GPUCommandEncoder} */ encoder) => {
-    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-    gpu.device.queue.submit([encoder.finish()]);
-    const [start, end] = new BigUint64Array(await readBack(gpu, resolved, 16));
-    return Number(end - start) / 1e6;
-  };
-  return { writes: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 }, submit };
-}
-
-/**
- * Time a kernel: many dispatches in one pass over several copies of its data, so that a cache does not hold them.
- * @param {Case} given
- */
-async function timeCase(given) {
-  const gpu = await device(given.f16);
-  const pipelines = new Pipelines(gpu, await shaders());
-  const dispatch = dispatchOf(gpu, given);
-  const pipeline = await pipelines.get(dispatch.variant);
-  const memories = await Promise.all(Array.from({ length: given.copies ?? 1 }, () => place(gpu, given, dispatch)));
-  const groups = memories.map((placed) => bind(gpu, dispatch, placed, pipeline));
-  const byGpu = gpu.timestamps && !gpu.software;
-  const clock = byGpu ? gpuClock(gpu) : null;
-  const time = async (/** @type {number} */ count) => {
-    const encoder = gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass(clock ? { timestampWrites: clock.writes } : {});
-    pass.setPipeline(pipeline);
-    for (let i = 0; i < count; i++) {
-      pass.setBindGroup(0, groups[i % groups.length]);
-      pass.dispatchWorkgroups(...dispatch.groups);
-    }
-    pass.end();
-    if (clock) return clock.submit(encoder);
-    const start = performance.now();
-    gpu.device.queue.submit([encoder.finish()]);
-    await settle(gpu, gpu.device.queue.onSubmittedWorkDone());
-    return performance.now() - start;
-  };
-  // Nothing is timed that does not run, or leaves its output unwritten.
-  await guarded(gpu, "verify", () => time(groups.length));
-  const written = new Uint8Array(await readBack(gpu, /** @type {GPUBuffer} */ (memories[0].values.get(given.output)), 64));
-  if (written.every((byte) => byte === 255)) throw new Error(`${given.op} wrote nothing`);
-  // So long a pass makes a submit's own cost small, and lets a GPU leave its idle clock.
-  let count = groups.length;
-  while ((await time(count)) < 60 && count < 50000) count *= 2;
-  const times = [];
-  const end = performance.now() + (given.seconds ?? 0.5) * 1000;
-  do {
-    times.push((await time(count)) / count);
-  } while (performance.now() < end || times.length < 3);
-  for (const { memory } of memories) memory.destroy();
-  times.sort((a, b) => a - b);
-  const ms = times[times.length >> 1];
-  const adapter = gpu.adapter.info;
-  return {
-    ms,
-    low: times[0],
-    high: times[times.length - 1],
-    n: times.length,
-    clock: byGpu ? "gpu" : "wall",
-    flops: dispatch.flops,
-    bytes: dispatch.bytes,
-    shader: dispatch.variant.shader,
-    values: dispatch.variant.values,
-    f16: gpu.f16,
-    adapter: [adapter.vendor, adapter.architecture, adapter.description].filter(Boolean).join(" "),
-    is_fallback_adapter: gpu.software,
-  };
-}
-
 /**
  * Compile every variant; what failed, with the compiler's words. A pipeline is made of all of them, or else of the
  * first of each shader: a processor takes half a second for one. `from` and `count` take a part of them.
@@ -327,7 +252,7 @@ async function stream({ file, whole }) {
   return streamFile(await device(false), `${base}bundle/${file}`, whole);
 }
 
-const commands = { run: runCase, program: runProgram, time: timeCase, compile: compileAll, waits, stream };
+const commands = { run: runCase, program: runProgram, compile: compileAll, waits, stream };
 
 /**
  * What the tests call. The argument is fetched, for WebDriver takes no long ones; the answer is JSON.

@@ -4,7 +4,7 @@
  * was not isolated. Below eight lanes it is given a device without them, and the row says so.
  */
 
-const LEAST_LANES = 8;
+export const LEAST_LANES = 8;
 const FEATURES = /** @type {GPUFeatureName[]} */ (["shader-f16", "timestamp-query"]);
 const LIMITS = /** @type {const} */ ([
   "maxBufferSize",

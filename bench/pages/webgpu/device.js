@@ -18,7 +18,7 @@ import { settle } from "./waiting.js";
  */
 
 const F16 = /** @type {GPUFeatureName} */ ("shader-f16");
-export const MATRICES = /** @type {GPUFeatureName} */ ("chromium-experimental-subgroup-matrix");
+const MATRICES = /** @type {GPUFeatureName} */ ("chromium-experimental-subgroup-matrix");
 
 /** What each feature set takes for granted of an adapter. @type {Record<Features, GPUFeatureName[]>} */
 const NEEDED = { stock: [], f16: [F16], all: [F16, MATRICES] };
@@ -50,8 +50,8 @@ export async function requestAdapter(device = "auto") {
   return null;
 }
 
-/** The forms of matrix of an adapter, as plain objects. @param {GPUAdapter} adapter @returns {MatrixConfig[]} */
-function matricesOf(adapter) {
+/** The forms of matrix of an adapter, as plain objects. @param {{info: GPUAdapterInfo}} adapter @returns {MatrixConfig[]} */
+export function matricesOf(adapter) {
   const { subgroupMatrixConfigs: shown } = /** @type {{subgroupMatrixConfigs?: Iterable<MatrixConfig>}} */ (adapter.info);
   return [...(shown ?? [])].map(({ componentType, resultComponentType, M, N, K }) => ({
     componentType, resultComponentType, M, N, K,
@@ -81,6 +81,15 @@ export function lacking(adapter, features) {
   return features === "all" && featuresOf(adapter) !== "all" ? `${MATRICES} for f16` : null;
 }
 
+/**
+ * Refuse a feature set that an adapter does not have whole.
+ * @param {GPUAdapter} adapter @param {Features} features
+ */
+export function demand(adapter, features) {
+  const lacks = lacking(adapter, features);
+  if (lacks) throw unsupported(new Error(`the feature set ${features} needs ${lacks}, which this adapter does not have`));
+}
+
 /** @param {string} device as it was asked for @returns {Promise<GPUAdapter>} of that kind, or a StageError */
 async function adapterFor(device) {
   if (!navigator.gpu) throw unsupported(new Error("navigator.gpu is undefined: this browser has no WebGPU"));
@@ -106,16 +115,17 @@ const unsupported = (error) => new StageError("probe", error, { outcome: "unsupp
 /**
  * Open a device with everything the kernels can use and the adapter's own limits. A feature set that the adapter lacks
  * is refused; matrix units are asked for in the set `all` only, or where no set is named.
- * @param {{features?: Features, f16?: boolean, device?: string}} [want] f16 false leaves `shader-f16` off, and the
- * matrix units with it, for tests of the f32 arm; a device of `cpu` or `gpu` is refused where the adapter is not of
- * that kind
+ * @param {{features?: Features, f16?: boolean, device?: string, lanes?: number}} [want] f16 false leaves `shader-f16`
+ * off, and the matrix units with it, for tests of the f32 arm; a device of `cpu` or `gpu` is refused where the adapter
+ * is not of that kind; subgroups of fewer than so many `lanes` are left off, where another engine shares the device
  * @returns {Promise<Gpu>}
  */
 export async function openDevice(want = {}) {
   const adapter = await adapterFor(want.device ?? "auto");
-  const lacks = want.features ? lacking(adapter, want.features) : null;
-  if (lacks) throw unsupported(new Error(`the feature set ${want.features} needs ${lacks}, which this adapter does not have`));
-  const useful = ["timestamp-query", "subgroups", "subgroup-size-control"];
+  if (want.features) demand(adapter, want.features);
+  const useful = ["timestamp-query"];
+  const { subgroupMaxSize } = adapter.info;
+  if (!subgroupMaxSize || subgroupMaxSize >= (want.lanes ?? 0)) useful.push("subgroups", "subgroup-size-control");
   if (want.f16 !== false) {
     useful.push(F16);
     if ((want.features ?? "all") === "all") useful.push(MATRICES);

@@ -1,5 +1,5 @@
 /**
- * Which tile a matmul runs with. The candidates and the rule come from `benchmarks/kernels.py`; what was chosen is
+ * Which tile a matmul runs with. The candidates and the rule come from `bench kernels`; what was chosen is
  * recorded with each run.
  * @typedef {{BM: number, BN: number, BK: number, TM: number, TN: number}} Tile
  */
