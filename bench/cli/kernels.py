@@ -75,7 +75,7 @@ def kernels_command(
     accuracy_level: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of ort-web's packed products: 0, or 4 (activations of 8 bits); repeatable; else 0.",
+            help="Of ort-web's products: 0, or 4, which rounds more; repeatable; else 0.",
             show_default=False,
         ),
     ] = None,
@@ -133,7 +133,8 @@ def kernels_command(
     check_cache()
     stop = Stop()
     with stop.signals():
-        work = _with_cases(work, asked, _software(work, settings, stop))
+        software, halves = _looked_at(work, settings, stop)
+        work = replace(_with_cases(work, asked, software), halves=halves)
         with open_store(db, create=True) as store:
             report = KernelCampaign(store, settings, work, blocks, _tell, stop).run(name)
     if as_json:
@@ -205,8 +206,8 @@ def _ranges(rounds: int, spread: float | None, blocks: int, timeout: float) -> N
     positive("--timeout", timeout, 3600.0)
 
 
-def _software(work: KernelWork, settings: Settings, stop: Stop) -> bool:
-    """Whether the browser's adapter is the processor; looked at before anything is written.
+def _looked_at(work: KernelWork, settings: Settings, stop: Stop) -> tuple[bool, bool]:
+    """Whether the browser's adapter is the processor, and whether it has float16; before anything is written.
 
     Raises:
         InputError: it is not on this machine, or lacks the feature set.
@@ -225,7 +226,8 @@ def _software(work: KernelWork, settings: Settings, stop: Stop) -> bool:
             f"--gpu-features {work.features}: {work.browser} has no such features here, on "
             f"{found.adapter['name']}: {why}; take --gpu-features stock"
         )
-    return work.device == "cpu" or found.adapter is None or bool(found.adapter["is_fallback_adapter"])
+    adapter = found.adapter or {"is_fallback_adapter": True, "features": []}
+    return work.device == "cpu" or bool(adapter["is_fallback_adapter"]), "shader-f16" in adapter["features"]
 
 
 def _with_cases(work: KernelWork, asked: _Asked, software: bool) -> KernelWork:

@@ -1,7 +1,7 @@
 """One operator in several copies as an ONNX model, in the form that is onnxruntime's fastest for it.
 
 Weights lie beside the model in one file, of which every copy reads the same bytes into a tensor of its own.
-Unlike `bench.export.onnx_graph`, a 16-bit matrix is multiplied in the type of the activations.
+As in `bench.export.onnx_graph`, a product of halves is summed in float32 unless more rounding is asked for.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def write(
         table: how the matrix `W` is stored, as in a bundle's `program.json`.
         tensors: its parts by name; `gamma` and `beta` of a norm.
         activations: type of inputs and outputs.
-        accuracy_level: of `MatMulNBits`: 0 computes in the activations' type, 4 rounds them to 8 bits.
+        accuracy_level: 4 lets products round more: those of packed matrices round their activations to 8 bits
+            (`MatMulNBits`), those of 16-bit ones sum in float16 where activations are that.
 
     Raises:
         NotInOnnx: a value or a scale leaves float16.
@@ -122,9 +123,9 @@ class _Model:
         names = [f"{name}.{copy}" if there else "" for name, there in inputs.items()]
         while names and not names[-1]:
             names.pop()
-        domain = "" if op in ("MatMul", "Conv", "Gather") else MICROSOFT
+        domain = "" if op in ("MatMul", "Conv", "Gather", "Cast") else MICROSOFT
         results = [f"{name}.{copy}" for name in outputs]
-        self.nodes.append(helper.make_node(op, names, results, f"{op}.{copy}", domain=domain, **attrs))
+        self.nodes.append(helper.make_node(op, names, results, f"{op}.{results[0]}", domain=domain, **attrs))
 
     def _declare(self, copy: int, inputs: Mapping[str, tuple[int, ...]], output: tuple[int, ...]) -> None:
         for name, shape in inputs.items():
@@ -136,16 +137,27 @@ class _Model:
         m, n, k = self.operator.sizes
         self._declare(copy, {"x": (m, k)}, (m, n))
         if self.weights.bits("W") == 16:
-            self._emit("MatMul", copy, {"x": True, self._values((n, k), transposed=True): True}, {})
+            self._halves(copy, n, k)
             return
         (codes, scales, zeros), attrs = self.weights.packed("W")
         inputs = {"x": True, codes: True, scales: True, zeros: bool(zeros)}
         self._emit("MatMulNBits", copy, inputs, {**attrs, "accuracy_level": self.accuracy_level})
 
-    def _values(self, shape: tuple[int, ...], *, transposed: bool = False) -> str:
-        """The matrix unpacked, in the activations' type."""
+    def _halves(self, copy: int, n: int, k: int) -> None:
+        """The product with a 16-bit matrix."""
+        wide = self.float == TensorProto.FLOAT16 and not self.accuracy_level
+        matrix = self._values((n, k), transposed=True, wide=wide)
+        if not wide:
+            self._emit("MatMul", copy, {"x": True, matrix: True}, {})
+            return
+        self._emit("Cast", copy, {"x": True}, {"to": TensorProto.FLOAT}, ("x_wide",))
+        self._emit("MatMul", copy, {"x_wide": True, matrix: True}, {}, ("y_wide",))
+        self._emit("Cast", copy, {"y_wide": True}, {"to": self.float})
+
+    def _values(self, shape: tuple[int, ...], *, transposed: bool = False, wide: bool = False) -> str:
+        """The matrix unpacked, in the activations' type, or `wide` as float32."""
         if self.matrix is None:
-            self.matrix = self.weights.dequantized("W", shape)
+            self.matrix = self.weights.dequantized("W", shape, wide=wide)
             if transposed:
                 values: NDArray[Any] = numpy_helper.to_array(self.weights.protos.pop(self.matrix))
                 self.matrix = self.weights.constant(f"{self.matrix}.transposed", values.T)

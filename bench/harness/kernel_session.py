@@ -25,9 +25,11 @@ from bench.record import TOLERANCE
 from bench.settings import Settings
 
 PAGE = "kernels.html"
-EIGHT_BITS = 1e-2  # distance of an answer whose activations were rounded to 8 bits, which somebody asked for
+ROUNDED = (
+    1e-2  # distance of an answer that may be rounded more (`--accuracy-level 4`), which somebody asked for
+)
 SPREAD_MIB = 256.0  # what is read in turn on a GPU: beyond the last-level cache of any
-_EIGHT_BIT_LEVEL = 4
+_ROUNDING_LEVEL = 4
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class KernelWork:
         rounds: in which each variant is timed once.
         spread: MiB that the copies of an operator take together; None for 256 on a GPU and 0 elsewhere.
         timeout: seconds without a sign of life.
+        halves: whether activations are float16.
     """
 
     browser: str
@@ -69,10 +72,15 @@ class KernelWork:
     rounds: int
     spread: float | None
     timeout: float
+    halves: bool = False
+
+    def leveled(self, case: Case) -> bool:
+        """Whether an accuracy level changes how the peer computes it."""
+        return case.operator.kind == "matmul" and (case.bits < 16 or self.halves)
 
     def variants_of(self, case: Case) -> list[int]:
-        """Places of the variants that differ for a case: levels are of packed products alone."""
-        leveled = case.operator.kind == "matmul" and case.bits < 16
+        """Places of the variants that differ for a case."""
+        leveled = self.leveled(case)
         levels = [one.level for one in self.variants if one.engine != "native"]
         return [
             place
@@ -237,8 +245,8 @@ class KernelSession:
         case, variant = self.work.cases[int(number)], self.work.variants[int(place)]
         expected = self.findings.prepared[int(number)].expected
         activations = self.findings.opened["activations"]
-        rounded = variant.level >= _EIGHT_BIT_LEVEL and case.operator.kind == "matmul" and case.bits < 16
-        allowed = EIGHT_BITS if rounded else TOLERANCE[activations]
+        rounded = variant.level >= _ROUNDING_LEVEL and self.work.leveled(case)
+        allowed = ROUNDED if rounded else TOLERANCE[activations]
         worst = 0.0 if outputs else float("inf")
         for data in outputs.values():
             got = np.frombuffer(data, dtype="<f4").astype(np.float64)

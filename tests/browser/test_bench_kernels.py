@@ -20,7 +20,7 @@ from .conftest import require
 pytestmark = pytest.mark.browser
 SMALL = [
     *("--matmul", "5,24,64", "--attention", "7,2,16", "--decode", "9,4,2,16", "--layer-norm", "5,24"),
-    *("--rms-norm", "5,24", "--convolution", "11,6,8,3,2", "--embedding", "4,30,64"),
+    *("--rms-norm", "5,24", "--convolution", "11,8,12,3,2", "--embedding", "4,30,64"),
 ]
 QUICK = ["--rounds", "5"]
 
@@ -93,7 +93,7 @@ def test_a_wrong_answer_has_no_time(monkeypatch, capfd):
 
 def test_constants_are_variants_and_one_that_cannot_be_stops_no_other(capfd):
     require("chrome")
-    tile = '{"ROW_KERNEL": 0, "BM": 7, "BN": 16, "BK": 32, "TM": 4, "TN": 4}'
+    tile = '{"ROW_KERNEL": 0, "BM": 16, "BN": 16, "BK": 32, "TM": 4, "TN": 3}'
     forced = ["--tuning", '{"ROW_KERNEL": 1}', "--tuning", tile, "--engine", "native", "--bits", "4"]
     assert main(["kernels", "--matmul", "5,24,64", *forced, *QUICK, "--blocks", "2", "--json"]) == 1
     runs = json.loads(capfd.readouterr().out)["runs"]

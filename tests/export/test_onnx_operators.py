@@ -1,6 +1,7 @@
 """Single operators as ONNX, run by onnxruntime's processor build and held to float64."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from safetensors.numpy import load_file
@@ -68,3 +69,17 @@ def test_halves_are_rounded_before_the_truth_is_made(tmp_path):
 def test_copies_fill_what_is_to_be_spread():
     case = Case(of("matmul 1x4096x4096"), 4, 32, "symmetric")
     assert case.copies(0) == 2 and case.copies(256) == 32 and case.copies(64) == 8
+
+
+@pytest.mark.parametrize(("level", "most"), [(0, 1e-3), (4, 1e-2)])
+def test_products_of_halves_are_summed_wide_unless_more_rounding_is_asked_for(tmp_path, level, most):
+    operator = of("matmul 3x8x512")
+    prepared = prepare(Case(operator, 16, 32, "symmetric"), 1, "f16", [level], tmp_path)
+    (tmp_path / f"external.{level}.onnx").rename(tmp_path / WEIGHTS)
+    path = tmp_path / f"model.{level}.onnx"
+    casts = [node.op_type for node in onnx.load(str(path), load_external_data=False).graph.node]
+    assert casts == (["MatMul"] if level else ["Cast", "MatMul", "Cast"])
+    session = onnxruntime.InferenceSession(str(path))
+    [got] = session.run(["y.0"], fed(session, operator, load_file(tmp_path / "inputs.safetensors")))
+    wrong = np.linalg.norm(got - prepared.expected) / np.linalg.norm(prepared.expected)
+    assert wrong < most
