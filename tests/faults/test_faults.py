@@ -43,7 +43,7 @@ EVERYDAY = {
     "browser_missing", "browser_exits", "browser_killed_loading", "renderer_killed", "renderer_stopped",
     "driver_missing", "driver_hangs", "driver_of_another_version", "driver_garbage", "driver_killed",
     "gpu_process_killed", "shader_of_garbage", "no_adapter", "device_lost_building", "device_lost_measuring",
-    "device_lost_writing", "writes_on", "wrong_token",
+    "device_lost_writing", "gpu_clock_fails", "writes_on", "wrong_token",
     "validation_error", "samples_on_timer", "other_platform", "machine_sleeps",
     "stops_computing", "no_webnn", "operator_missing", "context_lost", "dialog", "infinite_loop",
     "unhandled_rejection", "clock_back", "page_missing", "script_missing", "weights_torn", "report_refused",
