@@ -9,9 +9,9 @@ from pathlib import Path
 from bench.cli.faults import bring, runner
 from bench.cli.progress import Progress
 from bench.errors import InputError
+from bench.harness.asked import RunSettings
 from bench.harness.campaign import Policy, Report, Sources, Watching, resolve_models, run_campaign
 from bench.harness.checks import look
-from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.plan.campaign import Checks

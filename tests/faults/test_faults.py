@@ -21,10 +21,10 @@ from left import OURS, left_behind, orphans
 from bench.browsers import BROWSERS
 from bench.errors import InputError
 from bench.faults import CATALOGUE, Layer, injection
+from bench.harness.asked import RunSettings
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.run import execute
 from bench.harness.server import PageServer
-from bench.harness.session import RunSettings
 from bench.models.catalog import resolve
 from bench.plan.request import Request
 from bench.report.advice import advise
