@@ -13,7 +13,7 @@ def test_only_what_a_test_started_and_what_that_started(tmp_path, monkeypatch):
     # A browser's children write their titles over the environment: they are known by their parent alone.
     own = subprocess.Popen(["sh", "-c", f"env -u {OURS} sleep 60 & wait"], process_group=0)
     try:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 20
         while len(found := left_behind(place)) < 2 and time.monotonic() < until:
             time.sleep(0.02)
         assert {own.pid} < {one.pid for one in found} and len(found) == 2
@@ -21,7 +21,9 @@ def test_only_what_a_test_started_and_what_that_started(tmp_path, monkeypatch):
         for one in found:
             one.kill()
         own.wait()
-        assert not left_behind(place)
+        while left_behind(place):  # its child has another parent now, and may still be about to die
+            assert time.monotonic() < until
+            time.sleep(0.02)
     finally:
         stranger.kill()
         stranger.wait()
