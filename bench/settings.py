@@ -4,9 +4,10 @@
     binary = "/opt/chrome/chrome"
     driver = "/opt/chrome/chromedriver"
     gpu_flags = "--use-angle=vulkan --enable-features=Vulkan"
+    flags_f16 = "--enable-dawn-features=..." # CHROME_FLAGS_STOCK, CHROME_FLAGS_F16, CHROME_FLAGS_ALL
     library_path = "/opt/chrome/lib"
     [firefox]                               # FIREFOX_BINARY, GECKODRIVER
-    [edge]                                  # EDGE_BINARY, EDGEDRIVER, EDGE_GPU_FLAGS
+    [edge]                                  # EDGE_BINARY, EDGEDRIVER, EDGE_GPU_FLAGS, EDGE_FLAGS_...
     [webkitgtk]                             # WEBKITGTK_BINARY, WEBKITWEBDRIVER
     [harness]
     headless = true                         # BENCH_HEADLESS=0 shows the windows
@@ -32,11 +33,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bench.errors import InputError
 from bench.plan.fields import RecordField
+from bench.plan.request import GPU_FEATURES, GpuFeatures
 
 # Environment names are those that hosts prepared for browsers already use.
 _ENVIRONMENT: dict[str, dict[str, str]] = {
-    "chrome": {"binary": "CHROME_BINARY", "driver": "CHROMEDRIVER", "gpu_flags": "CHROME_GPU_FLAGS"},
-    "edge": {"binary": "EDGE_BINARY", "driver": "EDGEDRIVER", "gpu_flags": "EDGE_GPU_FLAGS"},
+    "chrome": {
+        "binary": "CHROME_BINARY",
+        "driver": "CHROMEDRIVER",
+        "gpu_flags": "CHROME_GPU_FLAGS",
+        **{f"flags_{one}": f"CHROME_FLAGS_{one.upper()}" for one in GPU_FEATURES},
+    },
+    "edge": {
+        "binary": "EDGE_BINARY",
+        "driver": "EDGEDRIVER",
+        "gpu_flags": "EDGE_GPU_FLAGS",
+        **{f"flags_{one}": f"EDGE_FLAGS_{one.upper()}" for one in GPU_FEATURES},
+    },
     "firefox": {"binary": "FIREFOX_BINARY", "driver": "GECKODRIVER"},
     "webkitgtk": {"binary": "WEBKITGTK_BINARY", "driver": "WEBKITWEBDRIVER"},
     "harness": {
@@ -54,10 +66,16 @@ BROWSER_VARIABLES = {name: variables for name, variables in _ENVIRONMENT.items()
 VARIABLES: dict[str, str] = {
     "CHROME_BINARY": "Chrome or Chromium",
     "CHROMEDRIVER": "its driver",
-    "CHROME_GPU_FLAGS": "further flags, split as a shell does",
+    "CHROME_GPU_FLAGS": "further flags, for each feature set without flags of its own; split as a shell does",
+    "CHROME_FLAGS_STOCK": "all flags of the feature set `stock`, instead of our own and `CHROME_GPU_FLAGS`",
+    "CHROME_FLAGS_F16": "the same for `f16`",
+    "CHROME_FLAGS_ALL": "the same for `all`",
     "EDGE_BINARY": "Microsoft Edge",
     "EDGEDRIVER": "its driver",
-    "EDGE_GPU_FLAGS": "further flags, split as a shell does",
+    "EDGE_GPU_FLAGS": "further flags, for each feature set without flags of its own; split as a shell does",
+    "EDGE_FLAGS_STOCK": "all flags of the feature set `stock`, instead of our own and `EDGE_GPU_FLAGS`",
+    "EDGE_FLAGS_F16": "the same for `f16`",
+    "EDGE_FLAGS_ALL": "the same for `all`",
     "FIREFOX_BINARY": "Firefox",
     "GECKODRIVER": "its driver",
     "WEBKITGTK_BINARY": "WebKitGTK's MiniBrowser",
@@ -86,14 +104,26 @@ class BrowserSettings(BaseModel):
     binary: str | None = None
     driver: str | None = None
     gpu_flags: str | None = None
+    flags_stock: str | None = None
+    flags_f16: str | None = None
+    flags_all: str | None = None
     library_path: str | None = None
 
-    @field_validator("gpu_flags")
+    @field_validator("gpu_flags", "flags_stock", "flags_f16", "flags_all")
     @classmethod
     def _splits(cls, value: str | None) -> str | None:
         """Flags must split as a shell splits them; better said now than in every run."""
         shlex.split(value or "")
         return value
+
+    def flags_of(self, features: GpuFeatures) -> str | None:
+        """All flags of a feature set, where they are set."""
+        flags: dict[GpuFeatures, str | None] = {
+            "stock": self.flags_stock,
+            "f16": self.flags_f16,
+            "all": self.flags_all,
+        }
+        return flags[features]
 
 
 class HarnessSettings(BaseModel):

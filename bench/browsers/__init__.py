@@ -14,6 +14,7 @@ from bench.browsers.process import SessionSpace
 from bench.browsers.safari import Safari
 from bench.browsers.webkitgtk import WebKitGtk
 from bench.errors import InputError
+from bench.plan.request import STOCK, GpuFeatures
 from bench.settings import BROWSER_VARIABLES, Settings
 
 BROWSERS: dict[str, Browser] = {
@@ -46,15 +47,16 @@ def parse_browser(spec: str) -> tuple[Browser, str | None]:
     return BROWSERS[name], binary or None
 
 
-def locate(browser: Browser, binary: str | None, settings: Settings) -> Build:
-    """The build that a run is to use: of this machine, or of a Grid.
+def locate(
+    browser: Browser, binary: str | None, settings: Settings, features: GpuFeatures | None = None
+) -> Build:
+    """The build that a run is to use: of this machine, or of a Grid, showing a feature set (`stock`).
 
     Raises:
         BrowserMissing: there is none here.
     """
-    if settings.harness.grid:
-        return grid.build_of(browser, binary, settings)
-    return browser.find(binary, settings)
+    known = grid.build_of(browser, binary) if settings.harness.grid else browser.find(binary, settings)
+    return browser.with_features(known, features or STOCK, settings)
 
 
 def check_browser(spec: str, settings: Settings) -> None:

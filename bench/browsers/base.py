@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from bench.browsers.process import SessionSpace
 from bench.errors import BenchError
+from bench.plan.request import GpuFeatures
 from bench.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Build:
         driver: the WebDriver executable; None lets Selenium Manager find one.
         source: how it was found: "setting", "installed", "fetched", "distribution".
         library_path: a folder of shared libraries the binary brings along.
-        flags: further command-line flags, from the settings.
+        flags: command-line flags beside those that every start has: of the feature set, from the settings.
     """
 
     browser: str
@@ -69,6 +70,10 @@ class Browser(ABC):
     @abstractmethod
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it with a fresh profile in `space`; a WebDriverException where it will not start."""
+
+    def with_features(self, build: Build, features: GpuFeatures, settings: Settings) -> Build:
+        """The build, started so that it shows a feature set; one without flags for that shows what it has."""
+        return build
 
     def options(self, build: Build, settings: Settings) -> ArgOptions | None:
         """What a session elsewhere is asked for (`bench.browsers.grid`); None where none can be had."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.browsers.base import Build, Role
 from bench.browsers.process import SessionSpace
+from bench.plan.request import GpuFeatures
 from bench.settings import Settings
 
 # Each group says why it is there; the record of a run keeps the flags it was started with.
@@ -34,11 +35,15 @@ _STEADY = (  # a page without a visible window must not be throttled
     "--disable-renderer-backgrounding",
     "--disable-dev-shm-usage",
 )
-_FEATURES = (  # without these Linux builds hide the adapter, and every build hides navigator.ml
-    "--enable-unsafe-webgpu",
+_FEATURES = (  # the adapter's name and a clock that is not coarsened; navigator.ml, which every build hides
     "--enable-webgpu-developer-features",
     "--enable-features=WebMachineLearningNeuralNetwork",
 )
+# On Linux a Chromium hides software adapters, and those of many GPUs, without the first. That shows what is
+# experimental too, which no user has: the second hides it.
+_SHOWN = ("--enable-unsafe-webgpu", "--disable-dawn-features=allow_unsafe_apis")
+_F16 = "--enable-dawn-features=vulkan_enable_f16_on_nvidia"
+_ALL = ("--enable-unsafe-webgpu", "--enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia")
 
 
 def merge_flags(flags: list[str]) -> list[str]:
@@ -64,6 +69,25 @@ def merge_flags(flags: list[str]) -> list[str]:
             if value and value not in lists[prefix]:
                 lists[prefix].append(value)
     return [flag + ",".join(lists[flag]) if flag in lists else flag for flag in merged]
+
+
+def set_flags(name: str, features: GpuFeatures, settings: Settings) -> tuple[str, ...]:
+    """What makes a Chromium show a feature set: the setting for it, else our own and the further flags.
+
+    Nobody knows the system of a Grid's machine: it is asked as a Linux is.
+
+    Args:
+        name: of the browser, whose settings count.
+        features: the set.
+        settings: of this machine.
+    """
+    own = settings.browser(name)
+    given = own.flags_of(features)
+    if given is not None:
+        return split_flags(given)
+    shown = _SHOWN if settings.harness.grid or sys.platform.startswith("linux") else ()
+    flags = {"stock": shown, "f16": (*shown, _F16), "all": _ALL}[features]
+    return (*flags, *split_flags(own.gpu_flags))
 
 
 def flags_for(build: Build, settings: Settings) -> list[str]:

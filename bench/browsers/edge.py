@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.browsers import chromium
 from bench.browsers.base import Browser, Build, Role
 from bench.browsers.process import SessionSpace
+from bench.plan.request import STOCK, GpuFeatures
 from bench.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ class Edge(Browser):
         """The build with that executable."""
         return self._build(binary, "setting", settings)
 
+    def with_features(self, build: Build, features: GpuFeatures, settings: Settings) -> Build:
+        """The build, started so that it shows a feature set."""
+        return replace(build, flags=chromium.set_flags(self.name, features, settings))
+
     def flags(self, build: Build, settings: Settings) -> list[str]:
         """The command line it is started with."""
         return chromium.flags_for(build, settings)
@@ -73,5 +79,5 @@ class Edge(Browser):
     @staticmethod
     def _build(binary: Path, source: str, settings: Settings) -> Build:
         driver = chromium.existing(settings.edge.driver or shutil.which("msedgedriver"))
-        flags = chromium.split_flags(settings.edge.gpu_flags)
+        flags = chromium.set_flags("edge", STOCK, settings)
         return Build("edge", binary, driver[0] if driver else None, source, None, flags)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from bench.browsers import chromium
 from bench.browsers.base import Browser, BrowserMissing, Build
 from bench.errors import InputError
 from bench.settings import Settings
@@ -55,10 +54,9 @@ def check(url: str) -> None:
         raise InputError(f"--grid {error}") from None
 
 
-def build_of(browser: Browser, binary: str | None, settings: Settings) -> Build:
+def build_of(browser: Browser, binary: str | None) -> Build:
     """The build to ask a Grid for; a named executable is one of the node's machine."""
-    flags = chromium.split_flags(settings.browser(browser.name).gpu_flags)
-    return Build(browser.name, Path(binary) if binary else None, None, SOURCE, flags=flags)
+    return Build(browser.name, Path(binary) if binary else None, None, SOURCE)
 
 
 def start(browser: Browser, build: Build, settings: Settings) -> WebDriver:

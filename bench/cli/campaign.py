@@ -24,7 +24,7 @@ from bench.harness.campaign import (
     release,
     settled_plan,
 )
-from bench.harness.foresight import Foreseen, foresee
+from bench.harness.foresight import Asked, Foreseen, asked, foresee
 from bench.plan.campaign import CampaignFile, retried
 from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
@@ -65,7 +65,7 @@ def plan_command(file: File, as_json: AsJson = False, db: Database = None) -> No
     print_plan(campaign, arms, plan, foreseen, estimate)
 
 
-def _history(db: str | None) -> tuple[Forecast, dict[tuple[str, str], Any]]:
+def _history(db: str | None) -> tuple[Forecast, dict[Asked, Any]]:
     """Durations and refusals from the database; nothing where there is none yet."""
     path = sqlite_path(parse_url(db))
     if path is not None and not path.exists():
@@ -74,13 +74,12 @@ def _history(db: str | None) -> tuple[Forecast, dict[tuple[str, str], Any]]:
         return Forecast(store.durations()), dict(store.refusals())
 
 
-def _estimate(plan: Plan, foreseen: dict[tuple[str, str], Foreseen], forecast: Forecast) -> Estimate:
+def _estimate(plan: Plan, foreseen: dict[Asked, Foreseen], forecast: Forecast) -> Estimate:
     """A browser that is not here takes no time."""
     here = [
         cell.request
         for cell in plan.cells
-        if (at := foreseen.get((cell.request.browser, cell.request.platform))) is None
-        or at.outcome.value != "unavailable"
+        if (at := foreseen.get(asked(cell.request))) is None or at.outcome.value != "unavailable"
     ]
     return forecast.of(here)
 
@@ -158,7 +157,8 @@ def _measure(
     """Run every open cell; the exit code. A campaign from flags has no `file`."""
     settings = with_grid(load_settings(), grid or (file.run.grid if file else None))
     checks = file.checks if file else None
-    what = Work(arms, get, settings, db, create=create, policy=policy_of(file), checks=checks)
+    # What goes on was begun where its browsers had the features; what lacks them here is a row.
+    what = Work(arms, get, settings, db, create=create, policy=policy_of(file), checks=checks, probe=create)
     report, status = work(what)
     print_status(status)
     return report.exit_code

@@ -9,21 +9,21 @@ from typing import Any
 
 from bench.cli.tables import Cell, console, print_table, say
 from bench.harness import identity
-from bench.harness.foresight import Foreseen
+from bench.harness.foresight import Asked, Foreseen, asked
 from bench.plan.campaign import CampaignFile
 from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, in_words
-from bench.plan.request import Request
+from bench.plan.request import STOCK, Request
 from bench.store import CampaignState, Status
 
 
 def plan_json(
-    file: CampaignFile, plan: Plan, foreseen: dict[tuple[str, str], Foreseen], estimate: Estimate
+    file: CampaignFile, plan: Plan, foreseen: dict[Asked, Foreseen], estimate: Estimate
 ) -> dict[str, Any]:
     """What `bench campaign plan --json` prints."""
     cells = []
     for cell in plan.cells:
-        expected = foreseen.get((cell.request.browser, cell.request.platform))
+        expected = foreseen.get(asked(cell.request))
         cells.append(
             {
                 "position": cell.position,
@@ -46,7 +46,7 @@ def print_plan(
     file: CampaignFile,
     arms: Sequence[Request],
     plan: Plan,
-    foreseen: dict[tuple[str, str], Foreseen],
+    foreseen: dict[Asked, Foreseen],
     estimate: Estimate,
 ) -> None:
     """The cells in their order, what is known not to run, and the time."""
@@ -54,7 +54,7 @@ def print_plan(
     lines: list[list[Cell]] = []
     for cell in plan.cells:
         one = cell.request
-        expected = foreseen.get((one.browser, one.platform))
+        expected = foreseen.get(asked(one))
         lines.append(
             [
                 *(str(cell.position), str(cell.block), one.model, one.browser, one.platform),
@@ -64,8 +64,9 @@ def print_plan(
             ]
         )
     print_table(out, ("cell", "block", "model", "browser", "platform", "bits", "shape", "expected"), lines)
-    for (browser, platform), one_of in foreseen.items():
-        say(out, f"{browser} {platform}: {one_of.outcome.value}: {one_of.because}", style="yellow")
+    for (browser, platform, features), one_of in foreseen.items():
+        set_of = f" features {features}" if features not in (None, STOCK) else ""
+        say(out, f"{browser} {platform}{set_of}: {one_of.outcome.value}: {one_of.because}", style="yellow")
     twin = " and a hidden A/A twin" if file.a_a else ""
     say(
         out,

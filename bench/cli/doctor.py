@@ -16,6 +16,7 @@ from bench.cli.flags import AsJson, positive
 from bench.cli.tables import console, fields, say
 from bench.harness import advice, machine
 from bench.harness.doctor import Examination, examine
+from bench.harness.feature_sets import sets_of
 from bench.harness.server import PageServer
 from bench.harness.stop import Stop
 from bench.plan.measuring import MAX_SECONDS
@@ -64,7 +65,8 @@ def doctor_command(
                 print(f"starting {name} ({build.source}) ...", file=sys.stderr, flush=True)
                 with stop.patient():
                     found = examine(build, server, settings, timeout=timeout, stop=stop)
-                entry = _entry(found, host.gpu_nodes)
+                    sets = sets_of(found, server, settings, timeout=timeout, stop=stop)
+                entry = {**_entry(found, host.gpu_nodes), "gpu_features": sets}
             results.append(entry)
             if not as_json:
                 _print_browser(out, entry)
@@ -183,11 +185,17 @@ def _webgpu_lines(entry: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("WebGPU", f"{adapter['name']}: {kind}"),
         ("features", ", ".join(features)),
+        ("feature sets", _sets(entry["gpu_features"])),
         ("limits", ", ".join(limits)),
     ]
     if not (entry["device"] or {}).get("opens"):
         lines.append(("device", f"does not open: {(entry['device'] or {}).get('reason')}"))
     return lines
+
+
+def _sets(sets: dict[str, str | None]) -> str:
+    """`stock yes, f16 NO (no shader-f16)`: what `--gpu-features` can ask for."""
+    return ", ".join(f"{name} NO ({why})" if why else f"{name} yes" for name, why in sets.items())
 
 
 def _webnn_lines(entry: dict[str, Any]) -> list[tuple[str, str]]:

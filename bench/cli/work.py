@@ -17,7 +17,7 @@ from bench.harness.supervisor import Supervisor
 from bench.plan.campaign import Checks
 from bench.plan.estimate import Forecast
 from bench.plan.measuring import kept
-from bench.plan.request import Request
+from bench.plan.request import STOCK, Request
 from bench.report.row import rows_of
 from bench.settings import Settings, check_cache
 from bench.store import Campaign, CellState, Status, Store, open_store
@@ -37,6 +37,7 @@ class Work:
         policy: retries, budgets and breaker.
         checks: what is looked at before the first run.
         fault: what is broken on purpose.
+        probe: whether a browser without the feature set that is asked of it is bad input.
         save_outputs: a folder for inputs and outputs.
         keep: whether the records are given back too.
     """
@@ -49,6 +50,7 @@ class Work:
     policy: Policy
     checks: Checks | None = None
     fault: str | None = None
+    probe: bool = True
     save_outputs: Path | None = None
     keep: bool = False
 
@@ -79,6 +81,10 @@ def work(what: Work, stop: Stop | None = None) -> tuple[Report, Status]:
         stop.check()
         for text in look(what.checks, sqlite_path(parse_url(what.db))) if what.checks else []:
             progress.note(text)
+        if what.probe and any(arm.gpu_features not in (None, STOCK) for arm in what.arms):
+            from bench.harness.feature_sets import check_feature_sets  # starts browsers, here
+
+            check_feature_sets(what.arms, what.settings, stop, progress.note)
         supervisor.start()
         with open_store(what.db, create=what.create) as store:
             campaign = what.campaign(store, sources)

@@ -20,10 +20,18 @@ class Foreseen:
     because: str
 
 
+Asked = tuple[str, str, str | None]
+
+
+def asked(request: Request) -> Asked:
+    """What decides whether a cell can run at all: browser, platform, feature set."""
+    return request.browser, request.platform, request.gpu_features
+
+
 def foresee(
-    arms: Iterable[Request], settings: Settings, refusals: Mapping[tuple[str, str], Refusal]
-) -> dict[tuple[str, str], Foreseen]:
-    """(browser, platform) -> what its cells will come to, for those that cannot run.
+    arms: Iterable[Request], settings: Settings, refusals: Mapping[Asked, Refusal]
+) -> dict[Asked, Foreseen]:
+    """`asked` of a request -> what its cells will come to, for those that cannot run.
 
     Args:
         arms: what is asked for.
@@ -33,16 +41,16 @@ def foresee(
     Raises:
         InputError: a browser that nobody knows.
     """
-    found: dict[tuple[str, str], Foreseen] = {}
-    for browser, platform in dict.fromkeys((arm.browser, arm.platform) for arm in arms):
-        known, binary = parse_browser(browser)
+    found: dict[Asked, Foreseen] = {}
+    for what in dict.fromkeys(asked(arm) for arm in arms):
+        known, binary = parse_browser(what[0])
         try:
             locate(known, binary, settings)
         except BrowserMissing as missing:
-            found[browser, platform] = Foreseen(Outcome.UNAVAILABLE, f"{missing} (looked for it just now)")
+            found[what] = Foreseen(Outcome.UNAVAILABLE, f"{missing} (looked for it just now)")
             continue
-        refusal = refusals.get((browser, platform))
+        refusal = refusals.get(what)
         if refusal is not None:
             because = f"{refusal.message} (run {refusal.run}, {refusal.at[:10]})"
-            found[browser, platform] = Foreseen(Outcome.UNSUPPORTED, because)
+            found[what] = Foreseen(Outcome.UNSUPPORTED, because)
     return found

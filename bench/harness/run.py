@@ -32,7 +32,7 @@ from bench.harness.session import Findings, Session
 from bench.harness.stop import Stop
 from bench.harness.written import verified_tokens
 from bench.models.catalog import ModelSource
-from bench.plan.request import Request
+from bench.plan.request import GPU_FEATURES, STOCK, Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo, RunRecord
 from bench.settings import Settings
 
@@ -124,7 +124,7 @@ def _attempt(
     assert source is not None, "only a run that never began has no model"
     browser, binary = parse_browser(request.browser)
     try:
-        attempt.build = locate(browser, binary, settings)
+        attempt.build = locate(browser, binary, settings, request.gpu_features)
     except BrowserMissing as error:
         raise RunFailure(Outcome.UNAVAILABLE, Stage.LAUNCH, str(error), name="BrowserMissing") from None
     attempt.flags = browser.flags(attempt.build, settings)
@@ -292,12 +292,28 @@ def _departures(
             asked, ran = getattr(request, name), getattr(effective, name)
             if ran is not None and ran != asked:
                 reasons.append(f"{title} {asked} were requested, {ran} ran")
+    if more_or_less := _features(request, effective):
+        reasons.append(more_or_less)
     if request.device not in ("auto", effective.device):
         adapter = environment.adapter
         on = f" on {adapter['name']}" if request.platform == "webgpu" and adapter else ""
         ran = effective.device or "the browser does not say what"
         reasons.append(f"device {request.device} was requested, {ran} ran it{on}")
     return reasons
+
+
+def _features(request: Request, effective: Effective) -> str | None:
+    """Less than the feature set that was asked for, or matrix units where they were not.
+
+    `shader-f16` in the stock set is nothing but what that browser shows to everybody.
+    """
+    asked, ran = request.gpu_features or STOCK, effective.features
+    if ran is None or request.platform != "webgpu":
+        return None
+    places = [GPU_FEATURES.index(one) for one in (asked, ran)]
+    if places[1] >= places[0] and (ran != "all" or asked == "all"):
+        return None
+    return f"feature set {asked} was requested, the device had {ran}"
 
 
 def _elsewhere(request: Request, notes: Mapping[str, Any]) -> list[str]:

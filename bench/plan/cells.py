@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.errors import InputError
-from bench.plan.request import ENGINE_PLATFORMS, GENERATE, Request
+from bench.plan.request import ENGINE_PLATFORMS, GENERATE, STOCK, Request
 
 Role = Literal["arm", "twin"]
 VERSION = 1
@@ -92,7 +92,7 @@ def _said(request: Request) -> dict[str, Any]:
 
     A language model's default is left out too, so that a file's plan has its hash before the model is known.
     """
-    said = request.model_dump(mode="json", exclude_defaults=True)
+    said = request.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     return {name: value for name, value in said.items() if (name, value) != ("generate", GENERATE)}
 
 
@@ -130,6 +130,10 @@ def make_plan(
         if arm.platform == "wasm" and arm.device in ("gpu", "npu"):
             raise InputError(
                 f"device {arm.device} for {arm.label}: not allowed; platform wasm runs on the cpu"
+            )
+        if arm.platform == "wasm" and arm.gpu_features != STOCK:
+            raise InputError(
+                f"gpu-features {arm.gpu_features} for {arm.label}: not allowed; platform wasm uses no GPU"
             )
         if arm.platform == "webgpu" and arm.device == "npu":
             raise InputError(

@@ -115,8 +115,8 @@ class RecordField:
         return self.shown.phrase.format(value)
 
     def option_said(self, value: Any) -> str:
-        """A value in words, "" where it is the default."""
-        return "" if value == self.default else self.said(value)
+        """A value in words, "" where it is the default, or where nobody said it."""
+        return "" if value in (None, self.default) else self.said(value)
 
 
 def fields_of(record: type[BaseModel]) -> tuple[RecordField, ...]:

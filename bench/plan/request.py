@@ -18,6 +18,7 @@ Engine = Literal["native", "ort-web"]
 Device = Literal["auto", "cpu", "gpu", "npu"]
 Scheme = Literal["symmetric", "asymmetric"]
 GroupSize = Literal[16, 32, 64, 128]
+GpuFeatures = Literal["stock", "f16", "all"]
 
 BITS: tuple[Bits, ...] = get_args(Bits)
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
@@ -26,6 +27,8 @@ BOTH: tuple[Platform, ...] = ("webgpu", "webnn")  # what `--platform both` stand
 ENGINE_PLATFORMS: Mapping[Engine, tuple[Platform, ...]] = {"native": BOTH, "ort-web": PLATFORMS}
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 GROUP_SIZES: tuple[GroupSize, ...] = get_args(GroupSize)
+GPU_FEATURES: tuple[GpuFeatures, ...] = get_args(GpuFeatures)  # each has what the ones before it have
+STOCK: GpuFeatures = "stock"
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"  # of `bench run`
 MAX_BATCH = 64
@@ -110,6 +113,19 @@ class Request(BaseModel):
         Flag("auto, cpu (a software adapter in WebGPU), gpu, or npu (WebNN only)."),
         Shown(phrase="device {}"),
     ] = Field(default="auto", description="`auto`, `cpu` (a software adapter in WebGPU), `gpu` or `npu`")
+    gpu_features: Annotated[
+        GpuFeatures | None,
+        Flag(
+            "Of WebGPU: stock (what an ordinary user has), f16 (shader-f16 by a flag), all (matrix units)",
+            several=True,
+            typed=(STOCK,),
+        ),
+        Shown("features", "features {}"),
+    ] = Field(
+        default=STOCK,
+        description="What of WebGPU the browser shows: `stock`, what an ordinary user has; `f16`, with "
+        "`shader-f16` behind a flag; `all`, with experimental matrix units too; blank: not asked for",
+    )
     group_size: Annotated[
         GroupSize, Flag("Weights a scale, along K: {values}."), Shown(phrase="groups of {}")
     ] = Field(default=32, description="Weights that share a scale, along K")
@@ -151,6 +167,19 @@ class Request(BaseModel):
 
 
 FIELDS = fields_of(Request)
+# What an arm that lacks them was never asked: it is older than they are.
+_OPTIONAL = {field.name: None for field in FIELDS if field.optional}
+
+
+def stored(arm: Mapping[str, Any]) -> Request:
+    """A request as a database holds it; what came later than that is blank.
+
+    Raises:
+        pydantic.ValidationError: it is no request.
+    """
+    return Request.model_validate({**_OPTIONAL, **arm})
+
+
 # Always said of an arm, in this order.
 NAMED = tuple(
     sorted((field for field in FIELDS if field.shown.name is not None), key=lambda one: one.shown.name or 0)

@@ -45,6 +45,6 @@ def _command(cells: Sequence[Row]) -> str:
         values = _values(field, cells)
         if not field.needed and values == [field.default]:
             continue
-        for value in values:
+        for value in filter(lambda one: one is not None, values):
             parts += [field.option] if field.kind is bool else [field.option, str(value)]
     return shlex.join(words.visible(part) for part in parts)

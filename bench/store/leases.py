@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from bench.errors import StoreError
-from bench.plan.request import Request
+from bench.plan.request import stored
 from bench.record import RunRecord
 from bench.store.address import shown
 from bench.store.schema import CampaignRow, CampaignState, CellRow, CellState, RunRow
@@ -86,7 +86,7 @@ def claim(engine: sa.Engine, campaign_id: int, owner: str, seconds: float) -> Le
                 lease_expires_at=stamp(now + timedelta(seconds=seconds)),
             )
         )
-        cell = Cell(found.id, found.position, found.block, Request.model_validate(found.arm), found.role)
+        cell = Cell(found.id, found.position, found.block, stored(found.arm), found.role)
         return Lease(cell, owner, None, stamp(now), stamp(now), False, _finished(connection, found.id))
 
     return in_transaction(engine, shown(engine.url), write)
@@ -144,7 +144,7 @@ def held(connection: sa.Connection, campaign_id: int) -> list[Lease]:
     ).all()
     return [
         Lease(
-            Cell(row.id, row.position, row.block, Request.model_validate(row.arm), row.role),
+            Cell(row.id, row.position, row.block, stored(row.arm), row.role),
             row.lease_owner or "",
             row.lease_stage,
             row.leased_at or "",

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from bench.errors import InputError
 from bench.metrics import nested
-from bench.plan.request import Request
+from bench.plan.request import stored
 from bench.record import Effective, ErrorInfo, RunRecord, Sample
 from bench.store.filter import Condition, column, compile_filter, nearest
 from bench.store.origin import unmarked
@@ -131,10 +131,7 @@ def campaign(engine: sa.Engine, key: int | str) -> Campaign:
     return Campaign(
         number,
         name,
-        [
-            Cell(cell.id, cell.position, cell.block, Request.model_validate(cell.arm), cell.role)
-            for cell in cells
-        ],
+        [Cell(cell.id, cell.position, cell.block, stored(cell.arm), cell.role) for cell in cells],
         unmarked(row.settings),
         row.definition,
         row.plan_hash,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from bench.harness.outcome import Outcome
-from bench.plan.request import Request
+from bench.plan.request import Request, stored
 from bench.store.leases import Lease, held
 from bench.store.origin import imported
 from bench.store.reading import find_campaign
@@ -138,7 +138,7 @@ def durations(engine: sa.Engine, campaign_id: int | None, limit: int) -> list[tu
             spent = datetime.fromisoformat(ended) - datetime.fromisoformat(begun)
             # The bundle is made once and cached: the next run of this arm does without.
             seconds = spent.total_seconds() - float((phases or {}).get("prepare") or 0.0) / 1000
-            found.append((Request.model_validate(arm), max(0.0, seconds)))
+            found.append((stored(arm), max(0.0, seconds)))
     return found
 
 
@@ -158,7 +158,7 @@ def finals(engine: sa.Engine, campaign_id: int) -> list[tuple[Request, Outcome]]
         .order_by(CellRow.position)
     )
     with engine.connect() as connection:
-        return [(Request.model_validate(arm), Outcome(outcome)) for arm, outcome in connection.execute(query)]
+        return [(stored(arm), Outcome(outcome)) for arm, outcome in connection.execute(query)]
 
 
 @dataclass(frozen=True)
@@ -170,10 +170,10 @@ class Refusal:
     at: str
 
 
-def refusals(engine: sa.Engine) -> dict[tuple[str, str], Refusal]:
+def refusals(engine: sa.Engine) -> dict[tuple[str, str, str | None], Refusal]:
     """See `Store.refusals`."""
     cells = CellRow.__table__.c
-    where = (cells.requested_browser, cells.requested_platform)
+    where = (cells.requested_browser, cells.requested_platform, cells.requested_gpu_features)
     newest = (
         sa.select(sa.func.max(RunRow.id))
         .join(CellRow, CellRow.id == RunRow.cell_id)
@@ -190,7 +190,7 @@ def refusals(engine: sa.Engine) -> dict[tuple[str, str], Refusal]:
     )
     with engine.connect() as connection:
         return {
-            (row.requested_browser, row.requested_platform): Refusal(
+            (row.requested_browser, row.requested_platform, row.requested_gpu_features): Refusal(
                 row.id, row.error_message or "", row.started_at
             )
             for row in connection.execute(query)

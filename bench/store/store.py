@@ -157,8 +157,8 @@ class Store:
         """Wall seconds of the newest runs, without the making of bundles; of one campaign, or of all."""
         return status.durations(self.engine, campaign_id, limit)
 
-    def refusals(self) -> dict[tuple[str, str], Refusal]:
-        """(browser, platform) -> the run that found it unsupported, where the newest such run did."""
+    def refusals(self) -> dict[tuple[str, str, str | None], Refusal]:
+        """(browser, platform, feature set) -> the run that found it unsupported, where the newest run did."""
         return status.refusals(self.engine)
 
     def campaign(self, key: int | str) -> Campaign:

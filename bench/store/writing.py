@@ -21,7 +21,7 @@ from bench.errors import InputError, StoreError, StoreFull
 from bench.harness.outcome import Outcome
 from bench.metrics import METRICS, flattened
 from bench.plan.cells import Plan, PlannedCell, Role
-from bench.plan.request import Request
+from bench.plan.request import Request, stored
 from bench.record import Environment, ModelInfo, RunRecord
 from bench.store.address import one_line, shown
 from bench.store.schema import (
@@ -198,7 +198,7 @@ def insert_run(
     ).one_or_none()
     if cell is None:
         raise InputError(f"there is no cell {cell_id} in {url}")
-    if Request.model_validate(cell.arm) != record.requested:
+    if stored(cell.arm) != record.requested:
         raise ValueError(f"cell {cell_id} asked for {cell.arm}, the record for {record.requested}")
     # A worker that was taken for dead may come back with its run. The lease decides: the run is kept, but it
     # displaces none of whoever took the cell over.

@@ -181,9 +181,9 @@ def test_the_newest_run_says_what_is_unsupported(store):
         "u", [request(), request(bits=8), request(bits=2)], seed=1, settings={}
     ).cells
     store.record(cells[0].id, record(cells[0].request, Outcome.UNSUPPORTED))
-    assert list(store.refusals()) == [("chrome", "webgpu")]
+    assert list(store.refusals()) == [("chrome", "webgpu", "stock")]
     store.record(cells[1].id, record(cells[1].request, Outcome.INTERRUPTED))
-    assert list(store.refusals()) == [("chrome", "webgpu")]
+    assert list(store.refusals()) == [("chrome", "webgpu", "stock")]
     store.record(cells[2].id, record(cells[2].request, Outcome.OK))
     assert store.refusals() == {}
 

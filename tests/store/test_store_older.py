@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.report import words
+from bench.report.repeat import repeat_commands
 from bench.store import check, open_store, upgrade
 from bench.store.exchange import import_folder, open_export
 
@@ -53,6 +55,7 @@ def test_rows_of_before_tokens_were_asked_for_ask_for_none(tmp_path):
 
 def test_a_row_of_today_says_how_many_tokens_and_how_much_memory(tmp_path):
     shutil.copy(DATA / "revision-0006.sqlite", tmp_path / "bench.sqlite")
+    upgrade(f"sqlite:///{tmp_path}/bench.sqlite")
     with open_store(f"sqlite:///{tmp_path}/bench.sqlite", create=False) as store:
         rows = store.rows("generate = 64")
         assert [row["requested_bits"] for row in rows] == [16, 4]
@@ -88,6 +91,27 @@ def test_importing_twice_adds_nothing(store):
     before = store.rows()
     import_folder(store.engine, open_export(EXPORT))
     assert store.rows() == before
+
+
+def test_rows_of_before_there_were_feature_sets_were_asked_for_none(tmp_path):
+    with open_store(f"sqlite:///{tmp_path}/bench.sqlite") as store:
+        import_folder(store.engine, open_export(DATA / "export-0006"))
+        rows = store.rows()
+        assert len(rows) == 22 and {row["requested_gpu_features"] for row in rows} == {None}
+        # Nobody asked: no label, and no flag in the command that repeats it.
+        assert not any("features" in words.options(row) for row in rows)
+        assert not any("gpu-features" in line for line in repeat_commands(rows))
+
+
+def test_a_row_of_today_says_which_feature_set(tmp_path):
+    shutil.copy(DATA / "revision-0007.sqlite", tmp_path / "bench.sqlite")
+    with open_store(f"sqlite:///{tmp_path}/bench.sqlite", create=False) as store:
+        assert {row["outcome"] for row in store.rows("gpu_features = all")} == {"unsupported"}
+        rows = store.rows("gpu_features = f16 and outcome = ok")
+        assert {row["effective_features"] for row in rows} == {"f16"} and len(rows) == 4
+        assert {words.options(row) for row in rows} == {"features f16", "ort-web, features f16"}
+        assert store.run(rows[0]["id"]).requested.gpu_features == "f16"
+    assert all("--gpu-features f16" in line for line in repeat_commands(rows))
 
 
 @pytest.mark.parametrize("number", ["0001", "0002", "0003", "0004", "0005"])

@@ -1,6 +1,6 @@
 import { StageError } from "../runtime/errors.js";
 import { summary } from "../runtime/identity.js";
-import { isSoftware, requestAdapter } from "../webgpu/device.js";
+import { demand, featureSet, isSoftware, matricesOf, requestAdapter } from "../webgpu/device.js";
 import { completion, readBack, settle } from "../webgpu/waiting.js";
 import { openContext } from "../webnn/context.js";
 import { passTimes } from "./clock.js";
@@ -70,6 +70,7 @@ export class OrtBackend {
    */
   static async open(program, task, base) {
     const adapter = task.platform === "webgpu" ? await adapterOf(task.device) : null;
+    if (adapter) demand(adapter, task.features);
     const f16 = adapter?.features.has("shader-f16") && "model.f16.onnx" in task.models;
     const activations = f16 ? "f16" : "f32";
     const response = await fetch(base + task.models[`model.${activations}.onnx`], { cache: "no-store" });
@@ -261,7 +262,7 @@ export class OrtBackend {
       device: ran,
       ...found,
       activations: this.activations,
-      features: this.platform === "webgpu" ? (this.activations === "f16" ? "f16" : "stock") : null,
+      features: device ? featureSet(device.features, info ? matricesOf({ info }) : []) : null,
       weight_path: "an ONNX file with onnxruntime's operators",
       wait: this.gpu ? "eager" : "plain",
       completion_ms: this.completion?.completion_ms ?? null,

@@ -1,4 +1,4 @@
-import { isSoftware, requestAdapter } from "../webgpu/device.js";
+import { isSoftware, lacking, matricesOf, requestAdapter } from "../webgpu/device.js";
 import { words } from "./errors.js";
 import { clockTick } from "./measure.js";
 
@@ -40,6 +40,8 @@ async function webgpu(device) {
       subgroup_sizes: [subgroupMinSize ?? null, subgroupMaxSize ?? null],
       is_fallback_adapter: isSoftware(adapter.info),
       features: [...adapter.features].sort(),
+      lacks: { f16: lacking(adapter, "f16"), all: lacking(adapter, "all") },
+      matrices: matricesOf(adapter),
       language_features: [...(navigator.gpu.wgslLanguageFeatures ?? [])].sort(),
       limits: plain(adapter.limits),
       webgl_renderer: webglRenderer(),

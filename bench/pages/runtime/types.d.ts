@@ -144,7 +144,7 @@ export interface Effective {
   scheme: string | null;
   activations: "f16" | "f32";
   /** The least feature set that has what the kernels use: `stock`, or `f16` with `shader-f16`. */
-  features: "stock" | "f16" | null;
+  features: "stock" | "f16" | "all" | null;
   weight_path: string;
   /** How the page waits for the work, and what a plain wait would have cost; null where there is no such choice. */
   wait: "eager" | "plain" | null;
@@ -178,6 +178,8 @@ export interface Task {
   label: string;
   bits: number;
   device: "auto" | "cpu" | "gpu" | "npu";
+  /** What of the browser may be used; see `webgpu/device.js`. */
+  features: "stock" | "f16" | "all";
   experimental: boolean;
   program: string;
   /** What the engine made of the bundle: file name -> path. */

@@ -35,7 +35,7 @@ export class WebGpuBackend {
 
   /** @param {Program} program @param {TensorSource} tensors @param {Map<string, string>} shaders @param {Task} task */
   static async open(program, tensors, shaders, task) {
-    const backend = new WebGpuBackend(await openDevice({ device: task.device }), program, tensors, shaders, task);
+    const backend = new WebGpuBackend(await openDevice({ device: task.device, features: task.features }), program, tensors, shaders, task);
     backend.completion = await completion(backend.gpu);
     return backend;
   }
@@ -248,7 +248,7 @@ export class WebGpuBackend {
       device: this.gpu.software ? "cpu" : "gpu",
       ...found,
       activations: this.gpu.f16 ? "f16" : "f32",
-      features: this.gpu.f16 ? "f16" : "stock",
+      features: this.gpu.features,
       weight_path: "packed in GPU memory, unpacked in the kernel",
       wait: "eager",
       completion_ms: this.completion?.completion_ms ?? null,

@@ -1,11 +1,27 @@
 import { StageError, words } from "../runtime/errors.js";
 import { settle } from "./waiting.js";
 
+/** @typedef {"stock" | "f16" | "all"} Features a feature set: of the browser as it is, plus float16, plus matrix units */
+
 /**
- * A device with its losses and uncaptured errors on record.
+ * A form of matrix that the units of an adapter multiply: M x K by K x N, of one type, summed in another.
+ * @typedef {{componentType: string, resultComponentType: string, M: number, N: number, K: number}} MatrixConfig
+ */
+
+/**
+ * A device with its losses and uncaptured errors on record. `features` is the largest set that it really has;
+ * `matrices` is empty unless matrix units were asked for and given; `subgroupSizes` are the least and the most lanes,
+ * null where the browser does not say; `dp4a` is `dot4I8Packed` and its like.
  * @typedef {{adapter: GPUAdapter, device: GPUDevice, software: boolean, f16: boolean, subgroups: boolean, timestamps: boolean,
+ *   features: Features, matrices: MatrixConfig[], subgroupSizes: [number | null, number | null], dp4a: boolean,
  *   errors: {name: string, message: string}[], lost: {reason: string, message: string} | null}} Gpu
  */
+
+const F16 = /** @type {GPUFeatureName} */ ("shader-f16");
+const MATRICES = /** @type {GPUFeatureName} */ ("chromium-experimental-subgroup-matrix");
+
+/** What each feature set takes for granted of an adapter. @type {Record<Features, GPUFeatureName[]>} */
+const NEEDED = { stock: [], f16: [F16], all: [F16, MATRICES] };
 
 /** Names by which software adapters go, in any field that a browser shows. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b/i;
@@ -34,52 +50,118 @@ export async function requestAdapter(device = "auto") {
   return null;
 }
 
+/** The forms of matrix of an adapter, as plain objects. @param {{info: GPUAdapterInfo}} adapter @returns {MatrixConfig[]} */
+export function matricesOf(adapter) {
+  const { subgroupMatrixConfigs: shown } = /** @type {{subgroupMatrixConfigs?: Iterable<MatrixConfig>}} */ (adapter.info);
+  return [...(shown ?? [])].map(({ componentType, resultComponentType, M, N, K }) => ({
+    componentType, resultComponentType, M, N, K,
+  }));
+}
+
 /**
- * Open a device with everything the kernels can use and the adapter's own limits.
- * @param {{f16?: boolean, device?: string}} [want] f16 false leaves `shader-f16` off, for the f32 arm; a device of
- * `cpu` or `gpu` is refused where the adapter is not of that kind
- * @returns {Promise<Gpu>}
+ * The largest feature set that something with these features is: matrix units count where they multiply float16.
+ * @param {{has(name: string): boolean}} features @param {MatrixConfig[]} matrices
+ * @returns {Features}
  */
-export async function openDevice(want = {}) {
-  if (!navigator.gpu) {
-    throw new StageError("probe", new Error("navigator.gpu is undefined: this browser has no WebGPU"), {
-      outcome: "unsupported",
-    });
-  }
-  const unsupported = (/** @type {unknown} */ error) => new StageError("probe", error, { outcome: "unsupported" });
-  const adapter = await requestAdapter(want.device).catch((error) => {
+export function featureSet(features, matrices) {
+  if (!features.has(F16)) return "stock";
+  return features.has(MATRICES) && matrices.some((one) => one.componentType === "f16") ? "all" : "f16";
+}
+
+/** The largest feature set that a device of this adapter can have. @param {GPUAdapter} adapter */
+export const featuresOf = (adapter) => featureSet(adapter.features, matricesOf(adapter));
+
+/**
+ * What an adapter lacks of a feature set, by the feature's name; null where it has the whole.
+ * @param {GPUAdapter} adapter @param {Features} features
+ */
+export function lacking(adapter, features) {
+  const missing = NEEDED[features].find((name) => !adapter.features.has(name));
+  if (missing) return missing;
+  return features === "all" && featuresOf(adapter) !== "all" ? `${MATRICES} for f16` : null;
+}
+
+/**
+ * Refuse a feature set that an adapter does not have whole.
+ * @param {GPUAdapter} adapter @param {Features} features
+ */
+export function demand(adapter, features) {
+  const lacks = lacking(adapter, features);
+  if (lacks) throw unsupported(new Error(`the feature set ${features} needs ${lacks}, which this adapter does not have`));
+}
+
+/** @param {string} device as it was asked for @returns {Promise<GPUAdapter>} of that kind, or a StageError */
+async function adapterFor(device) {
+  if (!navigator.gpu) throw unsupported(new Error("navigator.gpu is undefined: this browser has no WebGPU"));
+  const adapter = await requestAdapter(device).catch((error) => {
     throw unsupported(error);
   });
   if (!adapter) {
-    const asked = want.device === "cpu" ? "{forceFallbackAdapter: true}" : "";
+    const asked = device === "cpu" ? "{forceFallbackAdapter: true}" : "";
     throw unsupported(new Error(`navigator.gpu.requestAdapter(${asked}) resolved to null`));
   }
   const software = isSoftware(adapter.info);
-  if (want.device === (software ? "gpu" : "cpu")) {
+  if (device === (software ? "gpu" : "cpu")) {
     const { vendor, architecture, description } = adapter.info;
     const name = [vendor, architecture, description].filter(Boolean).join(" ") || "an adapter without a name";
-    throw unsupported(new Error(`device ${want.device} was asked for, the browser gives ${software ? "a software adapter" : "a GPU"}: ${name}`));
+    throw unsupported(new Error(`device ${device} was asked for, the browser gives ${software ? "a software adapter" : "a GPU"}: ${name}`));
   }
-  /** @type {GPUFeatureName[]} */
-  const useful = ["timestamp-query"];
-  if (want.f16 !== false) useful.push("shader-f16");
-  useful.push(/** @type {GPUFeatureName} */ ("subgroups"));
-  const features = useful.filter((name) => adapter.features.has(name));
-  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = adapter.limits;
-  const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize };
+  return adapter;
+}
+
+/** @param {unknown} error */
+const unsupported = (error) => new StageError("probe", error, { outcome: "unsupported" });
+
+/**
+ * Open a device with everything the kernels can use and the adapter's own limits. A feature set that the adapter lacks
+ * is refused; matrix units are asked for in the set `all` only, or where no set is named.
+ * @param {{features?: Features, f16?: boolean, device?: string}} [want] f16 false leaves `shader-f16` off, and the
+ * matrix units with it, for tests of the f32 arm; a device of `cpu` or `gpu` is refused where the adapter is not of
+ * that kind
+ * @returns {Promise<Gpu>}
+ */
+export async function openDevice(want = {}) {
+  const adapter = await adapterFor(want.device ?? "auto");
+  if (want.features) demand(adapter, want.features);
+  const useful = ["timestamp-query", "subgroups", "subgroup-size-control"];
+  if (want.f16 !== false) {
+    useful.push(F16);
+    if ((want.features ?? "all") === "all") useful.push(MATRICES);
+  }
+  const features = /** @type {GPUFeatureName[]} */ (useful).filter((name) => adapter.features.has(name));
+  const { limits } = adapter;
+  const requiredLimits = {
+    maxBufferSize: limits.maxBufferSize,
+    maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+    maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+    maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+    maxComputeWorkgroupSizeY: limits.maxComputeWorkgroupSizeY,
+  };
   const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits }).catch((error) => {
     throw unsupported(error);
   });
-  const gpu = {
+  return watched(adapter, device);
+}
+
+/** A device with its losses and uncaptured errors on record from now on. @param {GPUAdapter} adapter @param {GPUDevice} device @returns {Gpu} */
+function watched(adapter, device) {
+  const { subgroupMinSize, subgroupMaxSize } = adapter.info;
+  const matrices = device.features.has(MATRICES) ? matricesOf(adapter) : [];
+  const gpu = /** @type {Gpu} */ ({
     adapter,
     device,
-    software,
-    f16: device.features.has("shader-f16"),
+    software: isSoftware(adapter.info),
+    f16: device.features.has(F16),
     subgroups: device.features.has(/** @type {GPUFeatureName} */ ("subgroups")),
     timestamps: device.features.has("timestamp-query"),
-    errors: /** @type {{name: string, message: string}[]} */ ([]),
-    lost: /** @type {{reason: string, message: string} | null} */ (null),
-  };
+    features: featureSet(device.features, matrices),
+    matrices,
+    subgroupSizes: [subgroupMinSize ?? null, subgroupMaxSize ?? null],
+    dp4a: navigator.gpu.wgslLanguageFeatures?.has("packed_4x8_integer_dot_product") ?? false,
+    errors: [],
+    lost: null,
+  });
   device.addEventListener("uncapturederror", (event) => gpu.errors.push(words(event.error)));
   device.lost.then((info) => {
     gpu.lost = { reason: info.reason, message: info.message };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench.harness.outcome import Category, Outcome, Stage
 from bench.metrics import METRICS
-from bench.plan.request import Request
+from bench.plan.request import stored
 from bench.record import TOLERANCE, Environment, ErrorInfo, Metrics, ModelInfo, Quality
 from bench.store.exchange.encoding import Row, dumped
 from bench.store.exchange.layout import Layout, refused
@@ -76,7 +77,7 @@ def cell(place: str, row: Row) -> None:
 @lru_cache(maxsize=4096)
 def _arm(text: str) -> dict[str, Any]:
     """Few arms, thousands of cells: each is validated once."""
-    return Request.model_validate_json(text).model_dump(mode="json")
+    return stored(json.loads(text)).model_dump(mode="json")
 
 
 def shared(place: str, layout: Layout, row: Row) -> None:

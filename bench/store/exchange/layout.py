@@ -133,6 +133,7 @@ _ADDED: dict[str, dict[str, frozenset[str]]] = {
         "cells": frozenset(("requested_generate",)),
         "runs": frozenset(("renderer_memory_mb", "gpu_process_memory_mb")),
     },
+    "0007": {"cells": frozenset(("requested_gpu_features",))},
 }
 _OLDEST = "0003"  # the first that exports were made of
 
