@@ -23,7 +23,7 @@ from bench.harness.stop import Stop
 from bench.harness.truth import believe, marked
 from bench.harness.watch import Watch
 from bench.harness.written import read_written
-from bench.plan.request import STOCK, Request
+from bench.plan.request import AUTO, STOCK, Request
 from bench.record import TOLERANCE, Sample
 from bench.reference import compare
 from bench.settings import Settings
@@ -183,6 +183,7 @@ class Session:
             "device": request.device,
             "features": request.gpu_features or STOCK,
             "experimental": request.experimental_precision,
+            "webnn_plan": request.webnn_plan or AUTO,
             "program": "bundle/program.json",
             "models": {name: f"bundle/{name}" for name in made},
             "inputs": "bundle/inputs.safetensors",

@@ -183,7 +183,8 @@ async function run(task) {
   const { program, tensors, inputs, shaders, kernels, load_ms } = await inStage("load", () => load(task));
 
   await stage("build");
-  const backend = await inStage("build", () => ENGINES[task.engine]({ program, tensors, shaders, task, base }));
+  const samples = task.calls.filter((one) => one.verified).map(({ label }) => inputsOf(inputs, label).inputs);
+  const backend = await inStage("build", () => ENGINES[task.engine]({ program, tensors, shaders, task, base, samples }));
   const build_ms = await timed(() => inStage("build", () => backend.build(async () => void (await link.event("stage", { stage: "build" })))));
 
   await stage("compile");
