@@ -17,6 +17,7 @@ LEAST = {
     "steady.test.js": 60,
     "template.test.js": 6,
     "tuning.test.js": 4,
+    "webnn_plan.test.js": 3,
 }
 
 
