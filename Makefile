@@ -20,9 +20,10 @@ PIP := $(BIN)/pip install --no-input --disable-pip-version-check --no-compile --
 PIP_LINES := s/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing/p
 PYTEST := $(BIN)/pytest -q
 TORCH_CPU := torch==2.13.0+cpu
-PARALLEL := -n auto --maxprocesses 8
-# A browser spends half of a test in waiting: two at a time, a file of tests staying with one.
-TWO := -n 2 --dist loadfile
+# Who shares a worker: tests/conftest.py.
+PARALLEL := -n auto --maxprocesses 8 --dist loadgroup
+# A browser spends half of a test in waiting: two at a time.
+TWO := -n 2 --dist loadgroup
 
 say = @printf '\n== %s\n' "$(1)"
 

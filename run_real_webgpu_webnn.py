@@ -37,8 +37,8 @@ from bench.cli import run_app
 from bench.cli.asked import Asked, with_flags
 from bench.cli.run import as_contract, run_requests
 from bench.errors import BenchError, InputError
+from bench.harness.asked import RunSettings
 from bench.harness.campaign import Report
-from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.plan.request import Request
 from bench.settings import Settings, load_settings

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cli.run import run_requests
-from bench.harness.session import RunSettings
+from bench.harness.asked import RunSettings
 from bench.plan.request import Request
 from bench.settings import load_settings
 

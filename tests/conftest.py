@@ -72,6 +72,30 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.line(f"{place}: {reason}")
 
 
+# Begun last, a long test would keep one worker while the other has nothing left: these come first.
+_LONG_FIRST = (
+    "test_docs_run.py",
+    "test_kernels.py",
+    "test_faults.py",
+    "test_fallbacks.py",
+    "test_circumstances.py",
+)
+
+
+def _group(item: pytest.Item) -> str | None:
+    """With whom a test must share a worker: those with the same browser open, or the same fixture made."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    if "lab" in params:
+        return f"lab-{params['lab']}"
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    ours = [one for several in fixtures for one in several if one.baseid]
+    return item.path.name if any(one.scope in ("module", "session") for one in ours) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first: begun last, it would keep one worker while the other has nothing left."""
-    items.sort(key=lambda item: item.path.name != "test_docs_run.py")
+    """For `--dist loadgroup`: who shares something keeps to one worker, others go where there is room."""
+    for item in items:
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    order = {name: at for at, name in enumerate(_LONG_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))

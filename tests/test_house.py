@@ -9,6 +9,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted((ROOT / "bench").rglob("*.py"))}
 
 
-def imports(module: str) -> set[str]:
+@cache
+def imports(module: str) -> frozenset[str]:
     """The modules of `bench` that loading or running `module` imports, not those for type checkers."""
     path = MODULES[module]
     found: set[str] = set()
@@ -81,7 +83,7 @@ def imports(module: str) -> set[str]:
             whole = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= (whole & MODULES.keys()) | {str(node.module)}  # a package runs before its modules
         pending += ast.iter_child_nodes(node)
-    return {name for name in found if name.split(".")[0] == "bench"}
+    return frozenset(name for name in found if name.split(".")[0] == "bench")
 
 
 def reach(module: str) -> dict[str, str]:

@@ -8,15 +8,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
-
-from selenium.webdriver.common.options import ArgOptions
-from selenium.webdriver.remote.webdriver import WebDriver
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from bench.browsers.process import SessionSpace
 from bench.errors import BenchError
 from bench.plan.request import GpuFeatures
 from bench.settings import Settings
+
+if TYPE_CHECKING:
+    from selenium.webdriver.common.options import ArgOptions
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 # What a process of a browser is: it may be the page's, it talks to the GPU, or it is the browser itself.
 Role = Literal["page", "gpu", "main"]

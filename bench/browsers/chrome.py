@@ -6,17 +6,17 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
-
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.remote.webdriver import WebDriver
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.browsers import chromium, install
 from bench.browsers.base import Browser, Build, Role
 from bench.browsers.process import SessionSpace
 from bench.plan.request import STOCK, GpuFeatures
 from bench.settings import Settings
+
+if TYPE_CHECKING:
+    from selenium import webdriver
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 _CHROME_PATHS = (
     "/opt/google/chrome/chrome",
@@ -70,11 +70,16 @@ class Chrome(Browser):
 
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it headless with a fresh profile."""
+        from selenium import webdriver
+        from selenium.webdriver.chrome.service import Service
+
         service = Service(**chromium.service_arguments(build, space))
         return webdriver.Chrome(options=self.options(build, settings), service=service)
 
     def options(self, build: Build, settings: Settings) -> webdriver.ChromeOptions:
         """What a session is asked for."""
+        from selenium import webdriver
+
         options = webdriver.ChromeOptions()
         chromium.fill_options(options, build, settings)
         return options

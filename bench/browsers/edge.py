@@ -6,17 +6,17 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
-
-from selenium import webdriver
-from selenium.webdriver.edge.service import Service
-from selenium.webdriver.remote.webdriver import WebDriver
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.browsers import chromium
 from bench.browsers.base import Browser, Build, Role
 from bench.browsers.process import SessionSpace
 from bench.plan.request import STOCK, GpuFeatures
 from bench.settings import Settings
+
+if TYPE_CHECKING:
+    from selenium import webdriver
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 _PATHS = (
     "/opt/microsoft/msedge/msedge",
@@ -62,11 +62,16 @@ class Edge(Browser):
 
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it headless with a fresh profile."""
+        from selenium import webdriver
+        from selenium.webdriver.edge.service import Service
+
         service = Service(**chromium.service_arguments(build, space))
         return webdriver.Edge(options=self.options(build, settings), service=service)
 
     def options(self, build: Build, settings: Settings) -> webdriver.EdgeOptions:
         """What a session is asked for."""
+        from selenium import webdriver
+
         options = webdriver.EdgeOptions()
         chromium.fill_options(options, build, settings)
         return options

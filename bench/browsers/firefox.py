@@ -5,17 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
-
-from selenium import webdriver
-from selenium.webdriver.firefox.service import Service
-from selenium.webdriver.remote.webdriver import WebDriver
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.browsers import install
 from bench.browsers.base import Browser, Build, Role
 from bench.browsers.chromium import existing
 from bench.browsers.process import SessionSpace
 from bench.settings import Settings
+
+if TYPE_CHECKING:
+    from selenium import webdriver
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 _PATHS = (
     "/Applications/Firefox.app/Contents/MacOS/firefox",
@@ -94,6 +94,9 @@ class Firefox(Browser):
 
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it headless; geckodriver makes the fresh profile inside the session's folder."""
+        from selenium import webdriver
+        from selenium.webdriver.firefox.service import Service
+
         profiles = space.folder / "profiles"
         profiles.mkdir(exist_ok=True)
         service = Service(
@@ -110,6 +113,8 @@ class Firefox(Browser):
 
     def options(self, build: Build, settings: Settings) -> webdriver.FirefoxOptions:
         """What a session is asked for."""
+        from selenium import webdriver
+
         options = webdriver.FirefoxOptions()
         if build.binary:
             options.binary_location = str(build.binary)

@@ -10,15 +10,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
-
-from selenium import webdriver
-from selenium.webdriver.remote.webdriver import WebDriver
 
 from bench.browsers.base import Browser, BrowserMissing, Build
 from bench.errors import InputError
 from bench.settings import Settings
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 SOURCE = "grid"
 _STATUS_SECONDS = 10.0
@@ -65,6 +65,8 @@ def start(browser: Browser, build: Build, settings: Settings) -> WebDriver:
     Raises:
         BrowserMissing: no Grid answers, it has no slot for this browser, or it cannot be driven remotely.
     """
+    from selenium import webdriver
+
     url = settings.harness.grid or ""
     options = browser.options(build, settings)
     if options is None:

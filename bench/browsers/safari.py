@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import ClassVar
-
-from selenium import webdriver
-from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.safari.service import Service
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.browsers.base import Browser, Build
 from bench.browsers.chromium import existing
 from bench.browsers.process import SessionSpace
 from bench.settings import Settings
+
+if TYPE_CHECKING:
+    from selenium import webdriver
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 _BINARY = "/Applications/Safari.app/Contents/MacOS/Safari"
 _DRIVER = "/usr/bin/safaridriver"
@@ -41,11 +41,16 @@ class Safari(Browser):
 
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it through safaridriver."""
+        from selenium import webdriver
+        from selenium.webdriver.safari.service import Service
+
         service = Service(str(build.driver), env=space.environment())
         return webdriver.Safari(options=self.options(build, settings), service=service)
 
     def options(self, build: Build, settings: Settings) -> webdriver.SafariOptions:
         """What a session is asked for."""
+        from selenium import webdriver
+
         options = webdriver.SafariOptions()
         options.use_technology_preview = build.binary is not None and "Technology Preview" in str(
             build.binary

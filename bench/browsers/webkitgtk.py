@@ -7,17 +7,15 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
-
-from selenium import webdriver
-from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.webkitgtk.options import Options
-from selenium.webdriver.webkitgtk.service import Service
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.browsers.base import Browser, BrowserMissing, Build, Role
 from bench.browsers.chromium import existing
 from bench.browsers.process import SessionSpace
 from bench.settings import Settings
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 
 class WebKitGtk(Browser):
@@ -63,6 +61,10 @@ class WebKitGtk(Browser):
 
     def start(self, build: Build, space: SessionSpace, settings: Settings) -> WebDriver:
         """Start it with a display of its own where there is none."""
+        from selenium import webdriver
+        from selenium.webdriver.webkitgtk.options import Options
+        from selenium.webdriver.webkitgtk.service import Service
+
         home = space.folder / "home"
         home.mkdir(exist_ok=True)
         environment = space.environment(HOME=str(home), XDG_CACHE_HOME=str(home), XDG_DATA_HOME=str(home))

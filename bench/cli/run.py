@@ -16,9 +16,9 @@ from bench.cli.flags import Grid, with_grid
 from bench.cli.query import give_runs
 from bench.cli.work import Work, work
 from bench.errors import InputError
+from bench.harness.asked import RunSettings
 from bench.harness.campaign import Policy, Report, Sources, settled_plan
 from bench.harness.outputs import check_output_folder
-from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.plan.cells import make_plan
 from bench.plan.measuring import kept

@@ -14,7 +14,6 @@ from bench.record import PhaseMetrics, RunRecord
 from bench.report import words
 from bench.report.advice import advise
 from bench.report.row import rows_of
-from bench.stats.steady import outlying, steadiness
 from bench.store import open_store
 
 
@@ -65,6 +64,8 @@ def _describe(record: RunRecord, *, twin: bool) -> list[str]:
 
 
 def _measured(record: RunRecord) -> list[str]:
+    from bench.stats.steady import outlying, steadiness  # NumPy, which a run that failed does not need
+
     flat = flattened(record.metrics.model_dump(), record.quality.model_dump())
     lines = []
     for metric in METRICS:

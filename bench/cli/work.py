@@ -9,16 +9,15 @@ from pathlib import Path
 from bench.cli.faults import bring, runner
 from bench.cli.progress import Progress
 from bench.errors import InputError
+from bench.harness.asked import RunSettings
 from bench.harness.campaign import Policy, Report, Sources, Watching, resolve_models, run_campaign
 from bench.harness.checks import look
-from bench.harness.feature_sets import check_feature_sets
-from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.plan.campaign import Checks
 from bench.plan.estimate import Forecast
 from bench.plan.measuring import kept
-from bench.plan.request import Request
+from bench.plan.request import STOCK, Request
 from bench.report.row import rows_of
 from bench.settings import Settings, check_cache
 from bench.store import Campaign, CellState, Status, Store, open_store
@@ -82,7 +81,9 @@ def work(what: Work, stop: Stop | None = None) -> tuple[Report, Status]:
         stop.check()
         for text in look(what.checks, sqlite_path(parse_url(what.db))) if what.checks else []:
             progress.note(text)
-        if what.probe:
+        if what.probe and any(arm.gpu_features not in (None, STOCK) for arm in what.arms):
+            from bench.harness.feature_sets import check_feature_sets  # starts browsers, here
+
             check_feature_sets(what.arms, what.settings, stop, progress.note)
         supervisor.start()
         with open_store(what.db, create=what.create) as store:

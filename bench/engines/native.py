@@ -7,9 +7,10 @@ from pathlib import Path
 
 from bench.bundle import Bundle
 from bench.engines.base import Granted, Say
+from bench.errors import InputError
 from bench.models.program import Program
-from bench.plan.request import Request
-from bench.quantize.recipe import recipe_of
+from bench.plan.request import ROW_PLANS, Request
+from bench.quantize.recipe import by_row, recipe_of
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -26,16 +27,29 @@ class Native:
 
         In standard mode both run as 8 bits; in experimental mode the browser is asked for the true type.
         """
+        bits, why = request.bits, None
         if request.platform == "webnn" and request.bits < 8 and not request.experimental_precision:
-            return Granted(
-                recipe_of(request, program.weights, 8),
+            bits, why = (
+                8,
                 f"WebNN in standard mode runs {request.bits}-bit requests at 8 bits; "
                 f"--experimental-precision asks the browser for int{request.bits}",
             )
-        return Granted(recipe_of(request, program.weights))
+        recipe = recipe_of(request, program.weights, bits)
+        if request.webnn_plan in ROW_PLANS:
+            recipe = by_row(recipe, program.weights)
+        return Granted(recipe, why)
 
     def check(self, request: Request, program: Program) -> None:
-        """Every program has a form."""
+        """Every program has a form; WebNN's int8 activations are set by inputs that a cache has not yet.
+
+        Raises:
+            InputError: a plan that the program cannot have.
+        """
+        if request.webnn_plan == "qdq-int8" and program.states:
+            raise InputError(
+                f"webnn-plan qdq-int8 for {request.model}: not allowed; a model that keeps state between "
+                "calls has no range of activations beforehand; take another plan, or leave it out"
+            )
 
     def files(self, request: Request, bundle: Bundle) -> Mapping[str, Path]:
         """The packed weights."""

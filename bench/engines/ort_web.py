@@ -14,20 +14,20 @@ import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-
-from safetensors.numpy import load_file
+from typing import TYPE_CHECKING
 
 from bench.bundle import Bundle, beside
 from bench.engines.base import Granted, Say
 from bench.errors import InputError
-from bench.export.onnx_graph import check, to_onnx
-from bench.export.onnx_nodes import Form
-from bench.export.onnx_weights import Activations, NotInOnnx
 from bench.models.fetch import is_offline
 from bench.models.program import Program
 from bench.plan.request import Request
 from bench.quantize.recipe import recipe_of
 from bench.settings import cache_root
+
+if TYPE_CHECKING:
+    from bench.export.onnx_nodes import Form
+    from bench.export.onnx_weights import Activations
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web@{VERSION}"
@@ -59,10 +59,15 @@ class OrtWeb:
 
     def check(self, request: Request, program: Program) -> None:
         """Raise NotInOnnx for an operator or a size that ONNX cannot say."""
+        from bench.export.onnx_graph import check  # onnx, which only this engine needs
+
         check(program, request.bits)
 
     def files(self, request: Request, bundle: Bundle) -> Mapping[str, Path]:
         """`model.f32.onnx`, and for WebGPU `model.f16.onnx` unless a value leaves float16."""
+        from bench.export.onnx_nodes import Form
+        from bench.export.onnx_weights import NotInOnnx
+
         webnn = request.platform == "webnn"
         found: dict[str, Path] = {}
         wanted: tuple[Activations, ...] = ("f32", "f16") if request.platform == "webgpu" else ("f32",)
@@ -127,6 +132,10 @@ def _home() -> Path:
 
 
 def _write(bundle: Bundle, form: Form, folder: Path) -> None:
+    from safetensors.numpy import load_file
+
+    from bench.export.onnx_graph import to_onnx
+
     table = json.loads(bundle.program_path.read_text(encoding="utf-8"))["quantization"]
     (folder / "model.onnx").write_bytes(to_onnx(bundle.program, table, load_file(bundle.weights_path), form))
 

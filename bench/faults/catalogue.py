@@ -202,6 +202,7 @@ _ALL = (
     _page("device_lost_building", _G, "the device is lost while it builds", _LOST, _BUILD, "lost"),
     _page("device_lost_measuring", _G, "the device is lost while it measures", _LOST, _WARMUP, "lost"),
     _page("device_lost_writing", _G, "the device is lost at token 17", _LOST, _WARMUP, "lost", writes=True),
+    _page("gpu_clock_fails", _G, "its clock fails within a prompt", Outcome.OK, None, "", writes=True),
     _page("writes_on", _P, "the loop runs beyond its cache", _ERROR, _MEASURE, "CacheOverflow", writes=True),
     _page(
         "wrong_token", _P, "another token is written than was chosen", Outcome.INCORRECT, _MEASURE,

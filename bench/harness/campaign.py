@@ -14,11 +14,10 @@ from bench.bundle import prune
 from bench.engines import check_installed, engine_of
 from bench.errors import RunFailure, StoreError, StoreGone
 from bench.harness import circumstances, identity, spool
+from bench.harness.asked import RunSettings
 from bench.harness.breaker import Breaker
 from bench.harness.injection import Bring, nothing
 from bench.harness.outcome import Outcome, Stage
-from bench.harness.run import unfinished
-from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.metrics import DECODE, LATENCY
@@ -210,6 +209,14 @@ def _run_all(store: Store, campaign: Campaign, work: _Work, watching: Watching, 
     return report
 
 
+def _unfinished(
+    request: Request, source: ModelSource | None, failure: RunFailure, started_at: str | None = None
+) -> RunRecord:
+    from bench.harness.run import unfinished  # with all that a runner needs: Selenium, the page server
+
+    return unfinished(request, source, failure, started_at)
+
+
 def write_off(lease: Lease) -> RunRecord:
     """The `interrupted` run of a worker that is gone."""
     worker = identity.parse(lease.owner)
@@ -221,7 +228,7 @@ def write_off(lease: Lease) -> RunRecord:
         f"{lease.heartbeat_at} in stage {stage.value}",
         name="WorkerGone",
     )
-    return unfinished(lease.cell.request, None, failure, lease.leased_at)
+    return _unfinished(lease.cell.request, None, failure, lease.leased_at)
 
 
 def release(store: Store, campaign: Campaign) -> list[Lease]:
@@ -301,7 +308,7 @@ class _Work:
             record = self._run(lease, source, folder)
         else:
             failure = RunFailure(Outcome.UNAVAILABLE, Stage.LAUNCH, words, name="BreakerOpen")
-            record = unfinished(request, source, failure)
+            record = _unfinished(request, source, failure)
         self.breaker.note(record)
         again = record.outcome in self.policy.retry_on and lease.failures + 1 < self.policy.attempts
         owner = self.supervisor.worker.name

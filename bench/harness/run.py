@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
@@ -16,6 +15,7 @@ from bench.browsers import BrowserMissing, Build, grid, locate, parse_browser
 from bench.bundle import Bundle, make
 from bench.engines import Granted, engine_of
 from bench.errors import RunFailure
+from bench.harness.asked import RunSettings, interruption, now
 from bench.harness.environment import (
     describe_adapter,
     driver_version,
@@ -28,7 +28,7 @@ from bench.harness.injection import Injection
 from bench.harness.measured import metrics_of, quality_of
 from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
-from bench.harness.session import Findings, RunSettings, Session, interruption
+from bench.harness.session import Findings, Session
 from bench.harness.stop import Stop
 from bench.harness.written import verified_tokens
 from bench.models.catalog import ModelSource
@@ -67,11 +67,6 @@ class Result:
     inputs: Mapping[str, NDArray[np.int32]]
     outputs: Mapping[str, NDArray[np.float32]]
     interrupted: bool
-
-
-def now() -> str:
-    """UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def execute(

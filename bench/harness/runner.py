@@ -19,13 +19,13 @@ from pathlib import Path
 from bench.browsers.process import LOGS
 from bench.errors import InputError
 from bench.harness import identity, wire
+from bench.harness.asked import RunSettings
 from bench.harness.circumstances import Witness, raise_descriptors
 from bench.harness.injection import Bring, nothing
 from bench.harness.outcome import Outcome
 from bench.harness.outputs import save_tensors
 from bench.harness.run import Result, execute
 from bench.harness.server import PageServer
-from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.models.catalog import ModelSource, resolve
 from bench.plan.request import Request

@@ -14,6 +14,7 @@ from bench.bundle import Bundle
 from bench.engines import engine_of
 from bench.errors import RunFailure
 from bench.harness import drive
+from bench.harness.asked import RunSettings, interruption
 from bench.harness.injection import Injection
 from bench.harness.memory import MemoryWatch
 from bench.harness.outcome import Outcome, Stage
@@ -22,23 +23,10 @@ from bench.harness.stop import Stop
 from bench.harness.truth import believe, marked
 from bench.harness.watch import Watch
 from bench.harness.written import read_written
-from bench.plan.measuring import Measuring
-from bench.plan.request import STOCK, Request
+from bench.plan.request import AUTO, STOCK, Request
 from bench.record import TOLERANCE, Sample
 from bench.reference import compare
 from bench.settings import Settings
-
-
-class RunSettings(Measuring):
-    """How one run is measured: what its campaign says, and what a benchmark or a test adds.
-
-    Attributes:
-        tuning: values forced on the kernels, by a benchmark.
-        fault: the name of what is broken on purpose (`bench.harness.injection`).
-    """
-
-    tuning: Mapping[str, int] = {}
-    fault: str | None = None
 
 
 @dataclass
@@ -86,16 +74,6 @@ class Findings:
 def verified_as(name: str) -> str:
     """The label of the call whose answer a verdict's should be: `last` repeats set 0 after the timing."""
     return name.replace("last", "0", 1)
-
-
-def interruption(stage: Stage) -> RunFailure:
-    """What a wish to stop makes of a run."""
-    return RunFailure(
-        Outcome.INTERRUPTED,
-        stage,
-        "the harness was stopped while this run went on",
-        name="KeyboardInterrupt",
-    )
 
 
 class Session:
@@ -205,6 +183,7 @@ class Session:
             "device": request.device,
             "features": request.gpu_features or STOCK,
             "experimental": request.experimental_precision,
+            "webnn_plan": request.webnn_plan or AUTO,
             "program": "bundle/program.json",
             "models": {name: f"bundle/{name}" for name in made},
             "inputs": "bundle/inputs.safetensors",

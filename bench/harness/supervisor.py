@@ -22,10 +22,9 @@ from typing import IO
 
 from bench.errors import InputError, RunFailure
 from bench.harness import identity, wire
+from bench.harness.asked import RunSettings, interruption, now
 from bench.harness.circumstances import standstill
 from bench.harness.outcome import Outcome, Stage
-from bench.harness.run import now, unfinished
-from bench.harness.session import RunSettings, interruption
 from bench.harness.stop import Stop
 from bench.models.catalog import ModelSource
 from bench.plan.request import Request
@@ -163,6 +162,8 @@ class Supervisor:
         try:
             record = self._follow(request, source, measure, outputs, watched, say, tick, stop)
         except RunFailure as failure:
+            from bench.harness.run import unfinished  # with all that a runner needs
+
             log = self._last_lines()
             self.kill()
             record = unfinished(request, source, failure, begun)
@@ -259,6 +260,9 @@ class Supervisor:
 
     def close(self) -> None:
         """Let the runner go; at once where nothing runs, else after its run has ended in order."""
+        if not self._ready:  # it has started nothing yet: whoever refused a command need not see it load
+            self.kill()
+            return
         if self._channel is not None:
             with contextlib.suppress(OSError):
                 self._channel.close()

@@ -5,6 +5,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -86,10 +87,8 @@ def read_gguf(path: Path) -> Gguf:
 
 @lru_cache(maxsize=2)  # a reader holds all strings of a vocabulary
 def _read(path: Path, _mtime_ns: int, _size: int) -> Gguf:
-    from gguf import GGUFReader
-
     try:
-        reader = GGUFReader(path)
+        reader = _whole(path)
         fields = {name: one.contents() for name, one in reader.fields.items()}
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, OSError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -105,6 +104,39 @@ def _read(path: Path, _mtime_ns: int, _size: int) -> Gguf:
     }
     _refuse_unread(path, tensors)
     return Gguf(path, fields, tensors)
+
+
+def _whole(path: Path) -> Any:
+    """The library's reader of a file; InputError where the file ends before what its header lists.
+
+    The library itself reads on in what is not there, and ends in NumPy's words about shapes.
+    """
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader
+
+    size = path.stat().st_size
+
+    def need(end: int, words: str) -> None:
+        if end > size:
+            raise InputError(
+                f"{path} is not whole: it has {size:,} bytes, and its header {words} {end:,}; "
+                "fetch or copy it again"
+            )
+
+    class Reader(GGUFReader):
+        def _get(self, offset: int, dtype: Any, count: int = 1, *order: Any, **more: Any) -> Any:
+            need(int(offset) + np.dtype(dtype).itemsize * int(count), "lists at least")
+            return super()._get(offset, dtype, count, *order, **more)
+
+        def _build_tensors(self, start_offs: int, fields: list[Any]) -> None:
+            ends = [start_offs]
+            for one in fields:
+                *_, dims, kind, offset = one.parts
+                per, stored = GGML_QUANT_SIZES[GGMLQuantizationType(kind[0])]
+                ends.append(start_offs + int(offset[0]) + math.prod(dims.tolist()) * stored // per)
+            need(max(ends), "says")
+            super()._build_tensors(start_offs, fields)
+
+    return Reader(path)
 
 
 def _refuse_unread(path: Path, tensors: Mapping[str, Described]) -> None:

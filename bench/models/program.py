@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.models.graph import Graph, State, Weight
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FORMAT = "webquant.program/1"
 FORWARD = "forward"
@@ -113,6 +113,8 @@ class Program:
 
     def zeros(self) -> dict[str, NDArray[Any]]:
         """The states after a reset: float32 or int32 by name."""
+        import numpy as np  # a database names phases, and computes nothing
+
         kinds = {"float": np.float32, "int32": np.int32}
         return {state.name: np.zeros(state.shape, kinds[state.dtype]) for state in self.states}
 

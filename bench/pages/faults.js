@@ -82,6 +82,14 @@ const FAULTS = {
     /** @type {any} */ (hands.backend).gpu.device.destroy();
     await run(entry, count - 17, stage);
   })],
+  gpu_clock_fails: ["verify", (hands) => {
+    const backend = /** @type {Backend} */ (hands.backend);
+    replace(backend, "gpuTime", (original) => async (/** @type {string} */ entry, /** @type {number} */ budget_ms) => {
+      if (entry !== "prefill") return original.call(backend, entry, budget_ms);
+      await backend.reset(); // as after the states were set back and before the prompt was read again
+      throw new DOMException("fault: no timestamps", "OperationError");
+    });
+  }],
   writes_on: ["verify", (hands) => whileWriting(hands, async (run, entry, count, stage, back) => {
     await run(entry, count, stage, back);
     await run(entry, 3, stage);

@@ -142,7 +142,7 @@ async function runCase(given) {
  * states of whole numbers after the last.
  * @param {{platform: "webgpu" | "webnn", f16: boolean, program: Program, tensors: Record<string, string>,
  *   calls: {entry: string, inputs: Record<string, {dtype: "f32" | "i32", data: string}>}[],
- *   states?: Record<string, {dtype: "f32" | "i32", data: string}>}} given
+ *   states?: Record<string, {dtype: "f32" | "i32", data: string}>, webnn_plan?: string}} given
  */
 async function runProgram(given) {
   const { program } = given;
@@ -157,10 +157,10 @@ async function runProgram(given) {
     Object.entries(given.tensors).map(([name, data]) => [name, { dtype: "", shape: [], bytes: bytes(data) }]),
   );
   const held = new HeldTensors(tensors);
-  const task = /** @type {Task} */ (/** @type {unknown} */ ({ device: "auto", tuning: {} }));
+  const task = /** @type {Task} */ (/** @type {unknown} */ ({ device: "auto", tuning: {}, webnn_plan: given.webnn_plan }));
   const backend =
     given.platform === "webnn"
-      ? await WebNnBackend.open(program, held, task)
+      ? await WebNnBackend.open(program, held, task, given.calls.map(({ inputs }) => arrays(inputs)))
       : new WebGpuBackend(await openDevice({ f16: given.f16 }), program, held, await shaders(), task);
   try {
     await backend.build(async () => {});

@@ -102,8 +102,8 @@ async function verify(backend, inputs, calls, name = (label) => label) {
  * is written as it would be without us.
  * @param {Backend} backend @param {Phase} phase @param {Tensors} inputs @param {VerifiedCall[]} set
  * @param {number} tick_ms @param {Task} task
- * @param {Phase | null} before the phase that was timed last; where each of its calls began anew and the set goes on
- *   from one, nothing need be called again
+ * @param {Phase | null} before the phase whose calls were the last to be made, and came to their end; where each of them
+ *   began anew and the set goes on from one, nothing need be called again
  */
 async function timePhase(backend, phase, inputs, set, tick_ms, task, before) {
   let stageOf = "warmup";
@@ -134,17 +134,18 @@ async function timePhase(backend, phase, inputs, set, tick_ms, task, before) {
 
 /**
  * A clock of the GPU that fails costs its own number, not the measurement. A phase of which one call takes all the
- * time that there is for sampling is not run once more for it.
+ * time that there is for sampling is not run once more for it. `undone`: it failed somewhere within the phase, whose
+ * states then may stand anywhere.
  * @param {Backend} backend @param {Phase} phase @param {Task} task @param {import("./runtime/measure.js").Timing} timing
  */
 async function gpuTime(backend, phase, task, timing) {
   const fastest = timing.samples.reduce((least, { value_ms }) => Math.min(least, value_ms), Infinity);
-  if (fastest > task.max_seconds * 1000) return { gpu_ms: null, gpu_note: "one call takes longer than --max-seconds" };
+  if (fastest > task.max_seconds * 1000) return { undone: false, gpu_ms: null, gpu_note: "one call takes longer than --max-seconds" };
   try {
-    return { gpu_ms: await backend.gpuTime(phase.entry, task.max_seconds * 1000) };
+    return { undone: false, gpu_ms: await backend.gpuTime(phase.entry, task.max_seconds * 1000) };
   } catch (error) {
     if (error instanceof StageError && error.outcome === "device_lost") throw error;
-    return { gpu_ms: null, gpu_note: String(error) };
+    return { undone: true, gpu_ms: null, gpu_note: String(error) };
   }
 }
 
@@ -182,7 +183,8 @@ async function run(task) {
   const { program, tensors, inputs, shaders, kernels, load_ms } = await inStage("load", () => load(task));
 
   await stage("build");
-  const backend = await inStage("build", () => ENGINES[task.engine]({ program, tensors, shaders, task, base }));
+  const samples = task.calls.filter((one) => one.verified).map(({ label }) => inputsOf(inputs, label).inputs);
+  const backend = await inStage("build", () => ENGINES[task.engine]({ program, tensors, shaders, task, base, samples }));
   const build_ms = await timed(() => inStage("build", () => backend.build(async () => void (await link.event("stage", { stage: "build" })))));
 
   await stage("compile");
@@ -199,12 +201,15 @@ async function run(task) {
   const calls = (/** @type {VerifiedCall[]} */ set, /** @type {Phase} */ phase) => set.some((call) => call.entry === phase.entry);
   const way = sets.find((set) => program.phases.every((phase) => calls(set, phase))) ?? sets[0];
   const timings = [];
-  for (const [i, phase] of program.phases.entries()) {
-    const before = program.phases[i - 1] ?? null;
+  /** @type {Phase | null} */
+  let before = null;
+  for (const phase of program.phases) {
     const timing = await timePhase(backend, phase, inputs, way, found.timer_resolution_us / 1000, task, before);
     // Before the GPU's clock is asked: it runs the phase again.
     if (phase.unit === "token" && program.transcript) await link.event("generated", await written(backend, program));
-    timings.push({ phase: phase.name, dispatches: backend.dispatches(phase.entry), ...timing, ...(await gpuTime(backend, phase, task, timing)) });
+    const { undone, ...clock } = await gpuTime(backend, phase, task, timing);
+    before = undone ? null : phase;
+    timings.push({ phase: phase.name, dispatches: backend.dispatches(phase.entry), ...timing, ...clock });
   }
   // What was timed must still be right when nothing is left of an earlier answer.
   const right = await inStage("measure", () =>

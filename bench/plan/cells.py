@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.errors import InputError
-from bench.plan.request import ENGINE_PLATFORMS, GENERATE, STOCK, Request
+from bench.plan.request import AUTO, ENGINE_PLATFORMS, GENERATE, STOCK, Request
 
 Role = Literal["arm", "twin"]
 VERSION = 1
@@ -135,6 +135,8 @@ def make_plan(
             raise InputError(
                 f"gpu-features {arm.gpu_features} for {arm.label}: not allowed; platform wasm uses no GPU"
             )
+        if arm.webnn_plan not in (None, AUTO):
+            _check_webnn_plan(arm)
         if arm.platform == "webgpu" and arm.device == "npu":
             raise InputError(
                 f"device npu for {arm.label}: not allowed; WebGPU has cpu (a software adapter) and gpu, an "
@@ -155,6 +157,21 @@ def make_plan(
         for role, request in order:
             cells.append(PlannedCell(len(cells), block, role, request))
     return Plan(seed, dict(definition or {}), tuple(cells))
+
+
+def _check_webnn_plan(arm: Request) -> None:
+    """Raise InputError for a plan of WebNN's weights that the arm cannot have."""
+    why = None
+    if arm.platform != "webnn":
+        why = f"platform {arm.platform} has no WebNN graph; say --platform webnn"
+    elif arm.engine != "native":
+        why = f"engine {arm.engine} plans its own graphs; leave --webnn-plan out"
+    elif arm.bits == 16:
+        why = "16-bit weights are held as they are; say --bits 8 or less"
+    elif arm.webnn_plan == "qdq-int8" and arm.experimental:
+        why = "its weights have 8 bits; leave --experimental-precision out"
+    if why:
+        raise InputError(f"webnn-plan {arm.webnn_plan} for {arm.model}, {arm.label}: not allowed; {why}")
 
 
 def twin_of(arms: Sequence[Request], seed: int) -> Request:

@@ -19,6 +19,7 @@ Device = Literal["auto", "cpu", "gpu", "npu"]
 Scheme = Literal["symmetric", "asymmetric"]
 GroupSize = Literal[16, 32, 64, 128]
 GpuFeatures = Literal["stock", "f16", "all"]
+WebnnPlan = Literal["auto", "dequantized", "packed", "per-channel", "blockwise", "qdq-int8"]
 
 BITS: tuple[Bits, ...] = get_args(Bits)
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
@@ -29,6 +30,9 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 GROUP_SIZES: tuple[GroupSize, ...] = get_args(GroupSize)
 GPU_FEATURES: tuple[GpuFeatures, ...] = get_args(GpuFeatures)  # each has what the ones before it have
 STOCK: GpuFeatures = "stock"
+AUTO: WebnnPlan = "auto"
+# A scale for a whole row of a matrix, in place of groups.
+ROW_PLANS: tuple[WebnnPlan, ...] = ("per-channel", "qdq-int8")
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"  # of `bench run`
 MAX_BATCH = 64
@@ -125,6 +129,16 @@ class Request(BaseModel):
         default=STOCK,
         description="What of WebGPU the browser shows: `stock`, what an ordinary user has; `f16`, with "
         "`shader-f16` behind a flag; `all`, with experimental matrix units too; blank: not asked for",
+    )
+    webnn_plan: Annotated[
+        WebnnPlan | None,
+        Flag("How a WebNN graph holds its weights: {values}", several=True, typed=(AUTO,)),
+        Shown("plan", "plan {}"),
+    ] = Field(
+        default=AUTO,
+        description="How a WebNN graph holds its weights: `auto`, by what the browser can do; `dequantized`, "
+        "once, before it is timed; `packed`, scaled by group at each call; `per-channel`, a scale a row; "
+        "`blockwise`, `dequantizeLinear` at each call; `qdq-int8`, activations too; blank: not asked for",
     )
     group_size: Annotated[
         GroupSize, Flag("Weights a scale, along K: {values}."), Shown(phrase="groups of {}")

@@ -84,10 +84,15 @@ def quantize(w: F32, bits: int, group_size: int, scheme: Scheme) -> Quantized:
     Raises:
         ValueError: an unknown bits, group size or scheme, not a matrix, or a weight that is not finite.
     """
-    if bits not in PACKED_BITS or group_size not in GROUP_SIZES or scheme not in get_args(Scheme):
+    if (
+        bits not in PACKED_BITS
+        or group_size % GROUP_SIZES[0]
+        or group_size < 1
+        or scheme not in get_args(Scheme)
+    ):
         raise ValueError(
             f"{bits} bits, groups of {group_size}, {scheme!r}: "
-            f"allowed are {PACKED_BITS}, {GROUP_SIZES}, {SCHEMES}"
+            f"allowed are {PACKED_BITS}, multiples of {GROUP_SIZES[0]}, {SCHEMES}"
         )
     if w.ndim != 2 or 0 in w.shape:
         raise ValueError(f"a matrix [N, K] is needed, not {w.shape}")

@@ -7,7 +7,7 @@ layer makes one of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bench.models.graph import Weight
@@ -112,6 +112,19 @@ def recipe_of(request: Request, weights: Iterable[Weight], bits: int | None = No
         group_size=request.group_size,
         scheme=request.scheme,
     )
+
+
+def by_row(recipe: Recipe, weights: Iterable[Weight]) -> Recipe:
+    """The same with one scale for a whole row of each matrix, in place of groups.
+
+    A row is padded to whole words of every precision: to a multiple of 32.
+    """
+    rows = {
+        weight.name: replace(how, group_size=-(-weight.shape[1] // 32) * 32)
+        for weight in matrices(weights)
+        if (how := recipe.of(weight)).group_size is not None
+    }
+    return Recipe(recipe.method, recipe.default, rows)
 
 
 def bits_mean(weights: Iterable[Weight], recipe: Recipe) -> float:

@@ -15,14 +15,17 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
-import pyparsing as pp
 import sqlalchemy as sa
 
 from bench.errors import InputError
 from bench.plan import shapes
 from bench.store.schema import SUMMARY
+
+if TYPE_CHECKING:
+    import pyparsing as pp
 
 MAX_LENGTH = 2000
 TEST = "test"  # no column: what llama-bench's users call a shape
@@ -69,6 +72,8 @@ def compile_filter(text: str, table: sa.FromClause = SUMMARY) -> Condition:
     Raises:
         InputError: whatever is wrong with it, in one line.
     """
+    import pyparsing as pp
+
     if not text.strip():
         raise InputError("the filter is empty: write for example bits = 4 and outcome = ok")
     if len(text) > MAX_LENGTH:
@@ -76,7 +81,7 @@ def compile_filter(text: str, table: sa.FromClause = SUMMARY) -> Condition:
     if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
         raise InputError(f"the filter {_cut(ascii(text))} holds a character that no database can")
     try:
-        tree = _GRAMMAR.parse_string(text, parse_all=True)[0]
+        tree = _grammar().parse_string(text, parse_all=True)[0]
         return _build(tree, table)
     except pp.ParseBaseException as error:
         raise InputError(_explain(text, error)) from None
@@ -97,8 +102,10 @@ def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
+@cache
 def _grammar() -> pp.ParserElement:
     """Names, values and operators; every alternative is told from the others by its next word."""
+    import pyparsing as pp
 
     def keyword(*words: str) -> pp.ParserElement:
         return pp.MatchFirst([pp.CaselessKeyword(word) for word in words])
@@ -137,9 +144,6 @@ def _joined(word: str) -> Callable[[pp.ParseResults], Any]:
 
 def _unquote(text: str) -> str:
     return text[1:-1].replace(text[0] * 2, text[0])
-
-
-_GRAMMAR = _grammar()
 
 
 def _build(node: tuple[Any, ...], table: sa.FromClause) -> Condition:

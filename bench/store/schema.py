@@ -19,7 +19,7 @@ from bench.models.program import FORWARD
 from bench.plan.request import FIELDS, Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo
 
-REVISION = "0007"  # of the newest migration
+REVISION = "0008"  # of the newest migration
 FIRST_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
 OUR_TABLES = FIRST_TABLES | {"foreign_results"}
 _FIRST, _MIDDLE = -2, -1  # places of columns in `cells`: what is asked for stands before its JSON

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from left import OURS, left_behind
 
 from bench.browsers import BROWSERS
 from bench.harness.lab import Lab
@@ -13,6 +14,13 @@ def require(name: str) -> None:
     """Skip where that browser is not installed; CI installs chrome, firefox and webkitgtk."""
     if not BROWSERS[name].builds(load_settings()):
         pytest.skip(f"{name} is not on this machine: {BROWSERS[name].remedy}")
+
+
+@pytest.fixture
+def own_processes(tmp_path, monkeypatch):
+    """A function that lists the live processes of this test, whatever else its worker has open."""
+    monkeypatch.setenv(OURS, str(tmp_path))
+    return lambda: left_behind(str(tmp_path))
 
 
 @pytest.fixture(params=["webgpu", "webgpu-f16", "webnn"])

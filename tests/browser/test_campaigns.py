@@ -100,14 +100,14 @@ def test_kill_9_with_a_browser_open(place, wait, blocks):
         assert store.status("small").state is CampaignState.DONE
 
 
-def kill_driver():
+def kill_driver(processes):
     """A thread that kills the first driver, a while after its browser has come up."""
 
     def hunt():
         until = time.monotonic() + 60
         while time.monotonic() < until:
             time.sleep(0.05)
-            for child in psutil.Process().children(recursive=True):
+            for child in processes():
                 with contextlib.suppress(psutil.Error):
                     if "--type=renderer" in child.cmdline():
                         time.sleep(2)
@@ -120,11 +120,11 @@ def kill_driver():
 
 
 @pytest.mark.long
-def test_a_retry_is_a_run_of_its_own(place):
+def test_a_retry_is_a_run_of_its_own(place, own_processes):
     text = FILE.replace("blocks = 2", "blocks = 1").replace('name = "small"', 'name = "small"\na_a = false')
     text = text.replace("iterations = 3", "iterations = 100")
     (place / "small.toml").write_text(text + '[retry]\nattempts = 3\non = ["crashed", "timeout"]\n')
-    thread = kill_driver()
+    thread = kill_driver(own_processes)
     assert main(["campaign", "run", "small.toml"]) == 0
     thread.join()
     with open_store(create=False) as store:
@@ -149,7 +149,7 @@ def test_a_browser_that_fails_again_and_again_is_left_alone(place):
 
 
 @pytest.mark.long  # tests/harness has a runner that hangs without a browser
-def test_a_runner_that_hangs_with_its_browser_cannot_hang_the_campaign(place):
+def test_a_runner_that_hangs_with_its_browser_cannot_hang_the_campaign(place, own_processes):
     text = FILE.replace("blocks = 2", "blocks = 1").replace("[8, 4]", "[8]") + "timeout = 4\n"
     (place / "small.toml").write_text(text.replace('name = "small"', 'name = "small"\na_a = false'))
     stopped = []
@@ -158,7 +158,7 @@ def test_a_runner_that_hangs_with_its_browser_cannot_hang_the_campaign(place):
         until = time.monotonic() + 60
         while time.monotonic() < until and not stopped:
             time.sleep(0.02)
-            for child in psutil.Process().children(recursive=True):
+            for child in own_processes():
                 with contextlib.suppress(psutil.Error):
                     if "--type=renderer" in child.cmdline():
                         for one in child.parents():

@@ -1,10 +1,8 @@
 """`bench doctor` against real browsers, and against executables that hang or die."""
 
-import contextlib
 import json
 import time
 
-import psutil
 import pytest
 
 from bench.browsers import BROWSERS
@@ -17,16 +15,6 @@ pytestmark = pytest.mark.browser
 def needs(name):
     if not BROWSERS[name].builds(load_settings()):
         pytest.skip(f"{name} is not on this machine: `bench browsers install {name}`")
-
-
-def started():
-    """Live processes that this one has started."""
-    alive = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                alive.append(process)
-    return alive
 
 
 def doctor(capsys, *arguments):
@@ -67,15 +55,15 @@ def test_others(capsys, name):
     [("exec sleep 1000", "timeout", "it hangs"), ("exit 1", "crashed", "it died")],
     ids=["hangs", "dies"],
 )
-def test_a_broken_build_is_reported_and_ended(capsys, tmp_path, script, outcome, said):
+def test_a_broken_build_is_reported_and_ended(capsys, tmp_path, own_processes, script, outcome, said):
     needs("chrome")
     binary = tmp_path / "broken"
     binary.write_text(f"#!/bin/sh\n{script}\n")
     binary.chmod(0o755)
-    begun, before = time.monotonic(), set(started())
+    begun = time.monotonic()
     code, out = doctor(capsys, "--browser", f"chrome:{binary}", "--timeout", "6", "--json")
     [entry] = json.loads(out)["browsers"]
     assert code == 3 and time.monotonic() - begun < 40
     assert entry["failure"]["outcome"] == outcome and entry["failure"]["stage"] == "launch"
     assert said in entry["remedies"][0] and not entry["runs_webgpu"]
-    assert set(started()) <= before
+    assert not own_processes()

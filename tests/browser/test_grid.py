@@ -12,9 +12,9 @@ import pytest
 from bench.browsers import BROWSERS
 from bench.browsers.grid import browser_of, shown
 from bench.cli import main
+from bench.harness.asked import RunSettings
 from bench.harness.run import execute
 from bench.harness.server import PageServer
-from bench.harness.session import RunSettings
 from bench.models.catalog import resolve
 from bench.plan.request import Request
 from bench.settings import HarnessSettings, Settings

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from bench.cli import main
+from bench.harness.asked import RunSettings
 from bench.harness.outcome import Outcome
 from bench.harness.run import execute
 from bench.harness.server import PageServer
-from bench.harness.session import RunSettings
 from bench.models import llama
 from bench.models.catalog import resolve
 from bench.plan.request import Request

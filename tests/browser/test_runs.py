@@ -288,7 +288,7 @@ def test_a_wrong_result_has_no_speed(bench, tmp_path, monkeypatch):
 SETTINGS = load_settings()
 
 
-def test_a_stage_past_its_deadline_is_a_timeout(bench):
+def test_a_stage_past_its_deadline_is_a_timeout(bench, own_processes):
     require("chrome")
     begun = time.monotonic()
     code, runs = bench(
@@ -300,17 +300,7 @@ def test_a_stage_past_its_deadline_is_a_timeout(bench):
     assert run["error"]["stage"] in ("build", "compile", "verify")
     assert "deadline of 2 s" in run["error"]["message"]
     assert time.monotonic() - begun < 60
-    assert not session_processes()
-
-
-def session_processes():
-    """Live browser and driver processes below this one."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE and "chrom" in process.name():
-                found.append(process)
-    return found
+    assert not own_processes()
 
 
 def is_kind(process, kind):
@@ -323,8 +313,8 @@ def is_kind(process, kind):
     return f"--type={kind}" in line
 
 
-def kill_when_measuring(kind, delay, still=None):
-    """A thread that kills the busiest process of a kind, a while after the first of it was seen.
+def kill_when_measuring(processes, kind, delay, still=None):
+    """A thread that kills the busiest of these processes of a kind, a while after the first of it was seen.
 
     Those of the kind `still` are stopped before.
     """
@@ -346,7 +336,7 @@ def kill_when_measuring(kind, delay, still=None):
 
     def list_alive():
         with contextlib.suppress(psutil.Error):
-            return session_processes()
+            return [process for process in processes() if "chrom" in process.name()]
         return []
 
     thread = threading.Thread(target=hunt, daemon=True)
@@ -364,9 +354,9 @@ def kill_when_measuring(kind, delay, still=None):
         ("gpu-process", None, {"device_lost"}),
     ],
 )
-def test_what_dies_is_a_row_and_leaves_nothing(bench, kind, still, outcomes):
+def test_what_dies_is_a_row_and_leaves_nothing(bench, own_processes, kind, still, outcomes):
     require("chrome")
-    thread = kill_when_measuring(kind, 2.5, still)
+    thread = kill_when_measuring(own_processes, kind, 2.5, still)
     arguments = ["--model", "all-MiniLM-L6-v2", "--sequence-length", "64", "--bits", "8", "--timeout", "60"]
     code, runs = bench(*arguments, "--iterations", "30")
     thread.join()
@@ -375,7 +365,7 @@ def test_what_dies_is_a_row_and_leaves_nothing(bench, kind, still, outcomes):
     assert run["outcome"] in outcomes, run["error"]
     assert run["error"]["message"]
     assert run["metrics"]["latency_ms"] is None
-    assert not session_processes() and not orphans()
+    assert not own_processes() and not orphans()
 
 
 def test_every_run_is_in_the_view_with_its_evidence(bench, tmp_path):

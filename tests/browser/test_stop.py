@@ -20,27 +20,17 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.browser
 
 
-def browsers_of(process):
-    """Live browser and driver processes that this process has started."""
-    found = []
-    for child in process.children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if child.status() != psutil.STATUS_ZOMBIE and "chrom" in child.name():
-                found.append(child)
-    return found
-
-
 def alive(process):
     with contextlib.suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
-def wait_for_renderer(process, seconds=60):
+def wait_for_renderer(processes, seconds=60):
     """Until a renderer runs: the driver has its session, or is about to."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        for child in browsers_of(process):
+        for child in processes():
             with contextlib.suppress(psutil.Error):
                 if "--type=renderer" in child.cmdline():
                     return
@@ -68,15 +58,14 @@ def start(url, *arguments):
     ],
     ids=["Ctrl-C twice", "SIGTERM", "SIGTERM at launch", "Ctrl-C and SIGTERM"],
 )
-def test_ends_the_run_in_hand(tmp_path, numbers, wait):
+def test_ends_the_run_in_hand(tmp_path, own_processes, numbers, wait):
     url = f"sqlite:///{tmp_path}/bench.sqlite"
     # So many samples that it never ends by itself; on SwiftShader one takes about 10 ms.
     running = start(url, "--iterations", "100000")
     try:
-        process = psutil.Process(running.pid)
-        wait_for_renderer(process)
+        wait_for_renderer(own_processes)
         time.sleep(wait)
-        started = browsers_of(process)
+        started = own_processes()
         begun = time.monotonic()
         for number in numbers:
             running.send_signal(number)
@@ -99,11 +88,11 @@ def test_ends_the_run_in_hand(tmp_path, numbers, wait):
         assert campaign["state"] == "interrupted"
 
 
-def test_one_ctrl_c_finishes_the_run_in_hand(tmp_path):
+def test_one_ctrl_c_finishes_the_run_in_hand(tmp_path, own_processes):
     url = f"sqlite:///{tmp_path}/bench.sqlite"
     running = start(url, "--iterations", "300")
     try:
-        wait_for_renderer(psutil.Process(running.pid))
+        wait_for_renderer(own_processes)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=100)
     finally:
@@ -118,18 +107,17 @@ def test_one_ctrl_c_finishes_the_run_in_hand(tmp_path):
         assert campaign["state"] == "interrupted" and "stopped by the user" in campaign["note"]
 
 
-def test_cancelled_task(tmp_path, monkeypatch):
+def test_cancelled_task(tmp_path, own_processes, monkeypatch):
     monkeypatch.setenv("BENCH_OFFLINE", "1")
     monkeypatch.delenv("BENCH_ITERATIONS", raising=False)
     url = f"sqlite:///{tmp_path}/bench.sqlite"
-    me = psutil.Process()
 
     async def cancel():
         first = asyncio.create_task(
             run_real_webgpu_test(model="bert-tiny", sequence_length=16, iterations=100_000, db=url)
         )
         second = asyncio.create_task(run_real_webgpu_test(model="bert-tiny", sequence_length=16, db=url))
-        await asyncio.to_thread(wait_for_renderer, me)
+        await asyncio.to_thread(wait_for_renderer, own_processes)
         await asyncio.sleep(2)
         second.cancel()  # waits for its turn, and gives up
         first.cancel()
@@ -137,6 +125,6 @@ def test_cancelled_task(tmp_path, monkeypatch):
 
     ended = asyncio.run(cancel())
     assert all(isinstance(one, asyncio.CancelledError) for one in ended)
-    assert not browsers_of(me)
+    assert not own_processes()
     with open_store(url, create=False) as store:
         assert [row["outcome"] for row in store.rows()] == ["interrupted"]

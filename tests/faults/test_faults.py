@@ -21,10 +21,10 @@ from left import OURS, left_behind, orphans
 from bench.browsers import BROWSERS
 from bench.errors import InputError
 from bench.faults import CATALOGUE, Layer, injection
+from bench.harness.asked import RunSettings
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.run import execute
 from bench.harness.server import PageServer
-from bench.harness.session import RunSettings
 from bench.models.catalog import resolve
 from bench.plan.request import Request
 from bench.report.advice import advise
@@ -43,7 +43,7 @@ EVERYDAY = {
     "browser_missing", "browser_exits", "browser_killed_loading", "renderer_killed", "renderer_stopped",
     "driver_missing", "driver_hangs", "driver_of_another_version", "driver_garbage", "driver_killed",
     "gpu_process_killed", "shader_of_garbage", "no_adapter", "device_lost_building", "device_lost_measuring",
-    "device_lost_writing", "writes_on", "wrong_token",
+    "device_lost_writing", "gpu_clock_fails", "writes_on", "wrong_token",
     "validation_error", "samples_on_timer", "other_platform", "machine_sleeps",
     "stops_computing", "no_webnn", "operator_missing", "context_lost", "dialog", "infinite_loop",
     "unhandled_rejection", "clock_back", "page_missing", "script_missing", "weights_torn", "report_refused",

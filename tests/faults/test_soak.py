@@ -19,10 +19,10 @@ import tiny_model
 from left import OURS, left_behind
 
 from bench.browsers import BROWSERS
+from bench.harness.asked import RunSettings
 from bench.harness.outcome import Outcome
 from bench.harness.run import execute
 from bench.harness.server import PageServer
-from bench.harness.session import RunSettings
 from bench.models.catalog import resolve
 from bench.plan.request import Request
 from bench.settings import load_settings

@@ -15,8 +15,8 @@ from records import request
 from bench.errors import InputError
 from bench.harness import identity
 from bench.harness import supervisor as module
+from bench.harness.asked import RunSettings
 from bench.harness.outcome import Outcome, Stage
-from bench.harness.session import RunSettings
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
 from bench.models.catalog import resolve

@@ -1,9 +1,13 @@
 """GGUF files, written as llama.cpp's converter writes them, against the Hugging Face tensors they came of."""
 
+import re
+
 import gguf
 import numpy as np
 import pytest
 import tiny_gguf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tiny_gguf import CONFIG
 
 from bench.errors import InputError
@@ -131,12 +135,48 @@ def test_a_type_that_is_not_read(tmp_path):
     refused(tmp_path / "m.gguf", "blk.0.attn_q.weight is stored as Q8_K, which is not read here; allowed")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.0001, 0.001, 0.3, 0.999])
-def test_truncated(tmp_path, share):
-    file = tiny_gguf.write(tmp_path / "m.gguf")
-    data = file.read_bytes()
-    file.write_bytes(data[: int(len(data) * share)])
-    refused(file, "is not a (whole )?GGUF file")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The bytes of a small file, and how many of them its tensors need: the last ones only fill up."""
+    folder = tmp_path_factory.mktemp("gguf")
+    data = tiny_gguf.write(
+        folder / "m.gguf",
+        kind="Q8_0",
+        tokens=lambda writer: writer.add_token_list([f"word {i}" for i in range(60)]),
+    ).read_bytes()
+    last = max(int(one.data_offset) + one.n_bytes for one in gguf.GGUFReader(folder / "m.gguf").tensors)
+    return data, last
+
+
+@given(draw=st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_truncated(tmp_path, whole, draw):
+    """Wherever a download broke off: one line that has both sizes, and no library's words."""
+    data, needed = whole
+    size = draw.draw(st.integers(0, needed - 1) | st.integers(0, 4096))  # the header takes about 3,000
+    file = tmp_path / f"m{size}.gguf"
+    file.write_bytes(data[:size])
+    with pytest.raises(InputError) as caught:
+        open_model(file)
+    said = str(caught.value)
+    if size < 4:
+        assert said == f"{file} is not a GGUF file: it does not begin with GGUF"
+        return
+    found = re.fullmatch(
+        rf"{re.escape(str(file))} is not whole: it has ([\d,]+) bytes, and its header (says|lists) "
+        r"(at least )?([\d,]+); fetch or copy it again",
+        said,
+    )
+    assert found, said
+    assert int(found[1].replace(",", "")) == size < int(found[4].replace(",", "")) <= needed
+    if found[2] == "says":
+        assert int(found[4].replace(",", "")) == needed
+
+
+def test_what_only_fills_up_may_be_missing(tmp_path, whole):
+    data, needed = whole
+    (tmp_path / "m.gguf").write_bytes(data[:needed])
+    assert open_model(tmp_path / "m.gguf").is_finite("lm_head.weight")
 
 
 def test_pointers_and_names(tmp_path):

@@ -18,6 +18,7 @@ LEAST = {
     "template.test.js": 6,
     "tuning.test.js": 6,
     "variants.test.js": 5,
+    "webnn_plan.test.js": 3,
 }
 
 

@@ -85,6 +85,8 @@ test("a matmul's grid covers every output, within the limit of a dimension", () 
     }
   }
   assert.throws(() => matmul(PLAIN, { ...odd, m: 9, n: 9, tuning: { BM: 16, TM: 5 } }), /does not divide among its threads/);
+  const crooked = { ROW_KERNEL: 0, BM: 7, BN: 16, BK: 32, TM: 4, TN: 4 };
+  assert.throws(() => matmul(PLAIN, { ...odd, m: 9, n: 9, tuning: crooked }), /does not divide among its threads/);
   assert.throws(() => matmul(WHOLE, { ...odd, m: 9, n: 9, tuning: { BM: 16, SM: 5 } }), /does not divide among its subgroups/);
 });
 

@@ -113,7 +113,7 @@ def test_a_missing_file(folder, target):
     [
         (lambda found: found | {"format": "other"}, "no manifest of an export"),
         (lambda found: found | {"version": 2}, "format version 2, this program reads 1: update"),
-        (lambda found: found | {"schema_revision": "9999"}, "schema '9999', this program has '0007'"),
+        (lambda found: found | {"schema_revision": "9999"}, "schema '9999', this program has '0008'"),
         (lambda found: found | {"encoding": "xlsx"}, "encoding"),
         (lambda found: found | {"more": 1}, "more"),
         (lambda found: found | {"files": {}}, "does not name environments.jsonl"),

@@ -105,6 +105,7 @@ def test_rows_of_before_there_were_feature_sets_were_asked_for_none(tmp_path):
 
 def test_a_row_of_today_says_which_feature_set(tmp_path):
     shutil.copy(DATA / "revision-0007.sqlite", tmp_path / "bench.sqlite")
+    upgrade(f"sqlite:///{tmp_path}/bench.sqlite")
     with open_store(f"sqlite:///{tmp_path}/bench.sqlite", create=False) as store:
         assert {row["outcome"] for row in store.rows("gpu_features = all")} == {"unsupported"}
         rows = store.rows("gpu_features = f16 and outcome = ok")
@@ -112,6 +113,26 @@ def test_a_row_of_today_says_which_feature_set(tmp_path):
         assert {words.options(row) for row in rows} == {"features f16", "ort-web, features f16"}
         assert store.run(rows[0]["id"]).requested.gpu_features == "f16"
     assert all("--gpu-features f16" in line for line in repeat_commands(rows))
+
+
+def test_rows_of_before_there_were_webnn_plans_were_asked_for_none(tmp_path):
+    with open_store(f"sqlite:///{tmp_path}/bench.sqlite") as store:
+        import_folder(store.engine, open_export(DATA / "export-0007"))
+        rows = store.rows()
+        assert len(rows) == 22 and {row["requested_webnn_plan"] for row in rows} == {None}
+        assert not any("plan" in words.options(row) for row in rows)
+        assert not any("webnn-plan" in line for line in repeat_commands(rows))
+
+
+def test_a_row_of_today_says_which_plan(tmp_path):
+    shutil.copy(DATA / "revision-0008.sqlite", tmp_path / "bench.sqlite")
+    with open_store(f"sqlite:///{tmp_path}/bench.sqlite", create=False) as store:
+        rows = {row["requested_webnn_plan"]: row for row in store.rows()}
+        assert set(rows) == {"auto", "packed", "per-channel", "qdq-int8"}
+        assert rows["qdq-int8"]["effective_activations"] == "int8-static"
+        assert words.options(rows["packed"]) == "plan packed" and words.options(rows["auto"]) == ""
+        assert store.rows("webnn_plan = packed") == [rows["packed"]]
+    assert any("--webnn-plan packed" in line for line in repeat_commands(list(rows.values())))
 
 
 @pytest.mark.parametrize("number", ["0001", "0002", "0003", "0004", "0005"])

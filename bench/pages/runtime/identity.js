@@ -27,7 +27,8 @@ function only(values) {
 
 /** @param {Format} format */
 function shown({ bits, group_size, scheme }) {
-  return bits >= 16 ? String(bits) : `${bits} bits, groups of ${group_size}, ${scheme}`;
+  const groups = group_size === null ? "a scale a row" : `groups of ${group_size}`;
+  return bits >= 16 ? String(bits) : `${bits} bits, ${groups}, ${scheme}`;
 }
 
 /**

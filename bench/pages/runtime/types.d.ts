@@ -142,7 +142,7 @@ export interface Effective {
   bits_mean: number | null;
   group_size: number | null;
   scheme: string | null;
-  activations: "f16" | "f32";
+  activations: "f16" | "f32" | "int8-static";
   /** The largest feature set that the device has; null where that cannot be seen. */
   features: "stock" | "f16" | "all" | null;
   weight_path: string;
@@ -181,6 +181,8 @@ export interface Task {
   /** What of the browser may be used; see `webgpu/device.js`. */
   features: "stock" | "f16" | "all";
   experimental: boolean;
+  /** How a WebNN graph holds its weights; see `webnn/plan.js`. */
+  webnn_plan?: string;
   program: string;
   /** What the engine made of the bundle: file name -> path. */
   models: Record<string, string>;

@@ -16,7 +16,8 @@ export function tileMatmul(gpu, spec, { values, constants, bindings }) {
   const { m, n, quant, tuning } = spec;
   const tile = chooseTile(m, n, gpu.software, tuning);
   const threads = (tile.BM / tile.TM) * (tile.BN / tile.TN);
-  if (!Number.isInteger(threads) || (tile.BM * tile.BK) / 4 / threads < 1 || (tile.BM * tile.BK) % (4 * threads)) {
+  const whole = [tile.BM / tile.TM, tile.BN / tile.TN].every(Number.isInteger);
+  if (!whole || (tile.BM * tile.BK) / 4 / threads < 1 || (tile.BM * tile.BK) % (4 * threads)) {
     throw new Error(`matmul_tile: ${JSON.stringify(tile)} does not divide among its threads`);
   }
   const UNIT = quant.bits === 16 ? 4 : 32 / quant.bits;

@@ -2,21 +2,25 @@ import { StageError } from "../runtime/errors.js";
 import { summary } from "../runtime/identity.js";
 import { openContext } from "./context.js";
 import { WebNnEntry } from "./entry.js";
+import { limitsShown, planOf } from "./plan.js";
+import { Int8Linears, rangesOf } from "./qdq.js";
 
 /** @import {States} from "./entry.js" */
-/** @import {Backend, Effective, Formats, Inputs, Outputs, Program, Progress, State, Task, TensorSource} from "../runtime/types.d.ts" */
+/** @import {Backend, Effective, Formats, Graph, Inputs, Outputs, Program, Progress, State, Task, TensorSource} from "../runtime/types.d.ts" */
 
 /** Runs a program through MLGraphBuilder: a graph for each entry. @implements {Backend} */
 export class WebNnBackend {
-  /** @param {MLContext} context @param {Program} program @param {TensorSource} tensors @param {Task} task */
-  constructor(context, program, tensors, task) {
+  /** @param {MLContext} context @param {Program} program @param {TensorSource} tensors @param {Task} task @param {Inputs[]} samples */
+  constructor(context, program, tensors, task, samples) {
     this.context = context;
     this.program = program;
     this.tensors = tensors;
     this.task = task;
-    this.entries = new Map(
-      Object.entries(program.entries).map(([name, graph]) => [name, new WebNnEntry(context, program, graph, tensors)]),
-    );
+    this.samples = samples;
+    this.limits = context.opSupportLimits();
+    this.plan = planOf(task.webnn_plan ?? "auto", this.limits, program);
+    /** @type {Map<string, WebNnEntry>} */
+    this.entries = new Map();
     /** @type {States} */
     this.states = new Map();
     /** @type {Map<string, ArrayBuffer>} state of whole numbers -> what it was at the mark */
@@ -28,9 +32,12 @@ export class WebNnBackend {
     });
   }
 
-  /** @param {Program} program @param {TensorSource} tensors @param {Task} task */
-  static async open(program, tensors, task) {
-    return new WebNnBackend(await openContext(task.device), program, tensors, task);
+  /**
+   * @param {Program} program @param {TensorSource} tensors @param {Task} task
+   * @param {Inputs[]} [samples] the inputs by which the ranges of activations are set, where they are quantized
+   */
+  static async open(program, tensors, task, samples = []) {
+    return new WebNnBackend(await openContext(task.device), program, tensors, task, samples);
   }
 
   /** @param {string} name */
@@ -42,8 +49,26 @@ export class WebNnBackend {
 
   /** @param {Progress} progress */
   async build(progress) {
-    for (const entry of this.entries.values()) await entry.build(progress);
+    for (const [name, graph] of Object.entries(this.program.entries)) {
+      const ranges = this.plan.ran === "qdq-int8" ? await this.ranges(graph, progress) : null;
+      const int8 = ranges && new Int8Linears(ranges);
+      const entry = new WebNnEntry(this.context, this.program, graph, this.tensors, this.plan, int8);
+      this.entries.set(name, entry);
+      await entry.build(progress);
+    }
     this.tensors.release();
+  }
+
+  /** What an entry's linears take and give over the samples. @param {Graph} graph @param {Progress} progress */
+  async ranges(graph, progress) {
+    const watching = new WebNnEntry(this.context, this.program, graph, this.tensors, this.plan, new Int8Linears(null));
+    await watching.build(progress);
+    await watching.compile();
+    try {
+      return await rangesOf(watching, this.samples);
+    } finally {
+      watching.destroy();
+    }
   }
 
   async compile() {
@@ -175,13 +200,13 @@ export class WebNnBackend {
       platform: "webnn",
       device: devices?.length ? devices.join("+") : null, // what was asked for is no evidence
       ...found,
-      activations: "f32",
+      activations: this.plan.ran === "qdq-int8" ? "int8-static" : "f32",
       features: null, // of WebGPU
       weight_path: [...new Set(entries.flatMap(({ weights }) => [...weights.paths]))].sort().join("; "),
       wait: "plain", // WebNN shows nothing that could be done meanwhile
       completion_ms: null,
       weight_bytes: entries.reduce((sum, { weights }) => sum + weights.bytes, 0),
-      notes: { matrices, graph_devices: devices ?? null, context_accelerated: this.context.accelerated ?? null },
+      notes: { matrices, webnn_plan: { ...this.plan, limits: limitsShown(this.limits) }, graph_devices: devices ?? null, context_accelerated: this.context.accelerated ?? null },
     };
   }
 

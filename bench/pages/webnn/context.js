@@ -16,3 +16,22 @@ export async function openContext(device) {
     throw new StageError("probe", error, { outcome: "unsupported", operator: "createContext" });
   }
 }
+
+/**
+ * A builder whose every throw says which operator it was.
+ * @param {MLGraphBuilder} builder
+ * @returns {any}
+ */
+export function tracked(builder) {
+  return new Proxy(builder, {
+    get(target, operator) {
+      return (/** @type {unknown[]} */ ...args) => {
+        try {
+          return target[String(operator)](...args);
+        } catch (error) {
+          throw new StageError("build", error, { operator: String(operator) });
+        }
+      };
+    },
+  });
+}

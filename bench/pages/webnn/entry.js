@@ -1,42 +1,29 @@
-import { StageError } from "../runtime/errors.js";
+import { tracked } from "./context.js";
 import { OPERATORS } from "./operators.js";
 import { WebNnWeights } from "./weights.js";
 
 /** @import {Graph, Inputs, Program, Progress, TensorSource} from "../runtime/types.d.ts" */
+/** @import {Plan} from "./plan.js" */
+/** @import {Int8Linears} from "./qdq.js" */
 
 /** @typedef {Map<string, {now: MLTensor, next: MLTensor}>} States a state's tensors, swapped by a call that updates it */
-
-/**
- * A builder whose every throw says which operator it was.
- * @param {MLGraphBuilder} builder
- * @returns {any}
- */
-function tracked(builder) {
-  return new Proxy(builder, {
-    get(target, operator) {
-      return (/** @type {unknown[]} */ ...args) => {
-        try {
-          return target[String(operator)](...args);
-        } catch (error) {
-          throw new StageError("build", error, { operator: String(operator) });
-        }
-      };
-    },
-  });
-}
 
 /** An MLGraph names its outputs apart from its inputs; a state is both. @param {string} state */
 const nextOf = (state) => `next ${state}`;
 
 /** One entry of a program as an MLGraph, weights packed inside it. */
 export class WebNnEntry {
-  /** @param {MLContext} context @param {Program} program @param {Graph} graph @param {TensorSource} tensors */
-  constructor(context, program, graph, tensors) {
+  /**
+   * @param {MLContext} context @param {Program} program @param {Graph} graph @param {TensorSource} tensors
+   * @param {Plan} plan @param {Int8Linears | null} [int8] for linears with int8 activations
+   */
+  constructor(context, program, graph, tensors, plan, int8 = null) {
     this.context = context;
     this.program = program;
     this.graph = graph;
     this.builder = new MLGraphBuilder(context); // builds once: every entry has its own, and its own constants
-    this.weights = new WebNnWeights(tracked(this.builder), program, tensors);
+    this.weights = new WebNnWeights(tracked(this.builder), program, tensors, context, plan);
+    this.int8 = int8;
     /** @type {Record<string, MLOperand>} */
     this.operands = {};
     /** @type {MLGraph | null} */
@@ -55,6 +42,11 @@ export class WebNnEntry {
   /** @param {string} name */
   isState(name) {
     return this.program.states.some((state) => state.name === name);
+  }
+
+  /** What is read besides, while ranges are sought. @returns {Map<string, MLOperand>} */
+  get watches() {
+    return this.int8?.watched ?? new Map();
   }
 
   /** @param {Progress} progress */
@@ -84,12 +76,12 @@ export class WebNnEntry {
     for (const node of this.graph.nodes) {
       const operator = OPERATORS[node.op];
       if (!operator) throw new Error(`webnn: no form for operator ${node.op}`);
-      await this.weights.hold(node.weights);
+      await this.weights.hold(node);
       if (performance.now() - told > 1000) {
         await progress();
         told = performance.now();
       }
-      known.set(node.output, operator({ b: builder, w: this.weights, get, set, node }));
+      known.set(node.output, operator({ b: builder, w: this.weights, int8: this.int8, get, set, node }));
       if (this.graph.outputs.includes(node.output)) {
         this.sizes.set(node.output, node.shape[0] * node.shape[1]);
       }
@@ -97,6 +89,7 @@ export class WebNnEntry {
     this.weights.held = new Map(); // the browser has its own copy now
     for (const name of this.graph.outputs) this.operands[name] = get(name);
     for (const name of this.updates) this.operands[nextOf(name)] = get(name);
+    for (const [name, operand] of this.watches) this.operands[name] = operand;
     this.reads = used; // a state that is only written is no input of the graph
   }
 
@@ -105,7 +98,7 @@ export class WebNnEntry {
     for (const { name, shape, dtype } of this.graph.inputs) {
       this.inputs[name] = await this.context.createTensor({ dataType: dtype, shape, writable: true });
     }
-    for (const name of this.graph.outputs) {
+    for (const name of [...this.graph.outputs, ...this.watches.keys()]) {
       const descriptor = { dataType: "float32", shape: this.operands[name].shape, readable: true, writable: true };
       this.outputs[name] = await this.context.createTensor(descriptor);
     }
@@ -137,5 +130,11 @@ export class WebNnEntry {
   /** The name of the smallest output. */
   smallest() {
     return [...this.sizes].sort((a, b) => a[1] - b[1])[0][0];
+  }
+
+  /** Nobody asks it again. */
+  destroy() {
+    for (const tensor of [...Object.values(this.inputs), ...Object.values(this.outputs)]) tensor.destroy();
+    this.compiled?.destroy();
   }
 }

@@ -1,6 +1,7 @@
 import { DECODER } from "./decoder.js";
 
 /** @import {GraphNode} from "../runtime/types.d.ts" */
+/** @import {Int8Linears} from "./qdq.js" */
 /** @import {WebNnWeights} from "./weights.js" */
 
 /** Nearly the largest float32; its negative stands for a score that does not count. */
@@ -9,7 +10,7 @@ const LOWEST = 3e38;
 /**
  * One function an operator of the graph: operands in, operand out. Activations are float32 [rows, features].
  * `set` gives a state its new value.
- * @typedef {{b: any, w: WebNnWeights, get: (name: string) => MLOperand, set: (state: string, value: MLOperand) => void,
+ * @typedef {{b: any, w: WebNnWeights, int8: Int8Linears | null, get: (name: string) => MLOperand, set: (state: string, value: MLOperand) => void,
  *   node: GraphNode}} Step
  * @type {Record<string, (step: Step) => MLOperand>}
  */
@@ -34,12 +35,12 @@ export const OPERATORS = {
     return b.layerNormalization(told, { scale, bias, axes: [1], epsilon: node.attrs.epsilon });
   },
 
-  linear({ b, w, get, node }) {
-    const options = { bTranspose: true };
+  linear({ b, w, int8, get, node }) {
     const x = get(node.inputs[0]);
     const weight = w.matrix(node.weights[0]);
-    if (node.weights.length > 1) Object.assign(options, { c: w.vector(node.weights[1]) });
-    return b.gemm(x, weight, options);
+    const bias = node.weights.length > 1 ? w.vector(node.weights[1]) : null;
+    if (int8) return int8.linear(b, node.output, x, weight, bias);
+    return b.gemm(x, weight, { bTranspose: true, ...(bias ? { c: bias } : {}) });
   },
 
   activation({ b, w, get, node }) {

@@ -1,20 +1,28 @@
-/** @import {Formats, Program, Quantization, TensorSource} from "../runtime/types.d.ts" */
+import { computedOnce, narrowest } from "./once.js";
+
+/** @import {Formats, GraphNode, Program, Quantization, TensorSource} from "../runtime/types.d.ts" */
+/** @import {Form, Plan} from "./plan.js" */
 
 const SCHEMES = ["symmetric", "asymmetric"];
+/** @type {Form[]} a scale for a whole row */
+const BY_ROW = ["per-channel", "qdq-int8"];
 
 /**
- * Packed weights as WebNN operands that stay packed in the graph.
+ * Weights as WebNN operands, by the plan (`plan.js`). Tables are gathered packed in every plan: of a table a call unpacks
+ * only its own rows.
  *
- * Block-wise `dequantizeLinear` is exact but slow in today's LiteRT backend (1024 x 1024 at blocks of 32: 28 ms a
- * dispatch), so groups are scaled by a broadcast `mul` instead, which gives the same values: 8 bits are an int8
- * constant and a cast; 4 bits an int4 constant and a `dequantizeLinear` of scale 1, the one operator that reads int4.
+ * Where a graph holds a matrix packed, groups are scaled by a broadcast `mul`: 8 bits are an int8 constant and a cast; 4
+ * bits an int4 constant and a `dequantizeLinear` of scale 1, the one operator that reads int4. Block-wise
+ * `dequantizeLinear` gives the same values, but 10 to 20 times slower in today's LiteRT backend (docs/webnn.md).
  */
 export class WebNnWeights {
-  /** @param {any} builder @param {Program} program @param {TensorSource} tensors */
-  constructor(builder, program, tensors) {
+  /** @param {any} builder @param {Program} program @param {TensorSource} tensors @param {MLContext} context @param {Plan} plan */
+  constructor(builder, program, tensors, context, plan) {
     this.builder = builder;
     this.program = program;
     this.tensors = tensors;
+    this.context = context;
+    this.plan = plan;
     /** @type {Map<string, Uint8Array>} bytes of the weights of the node that is being built */
     this.held = new Map();
     this.bytes = 0;
@@ -28,19 +36,45 @@ export class WebNnWeights {
 
   /**
    * Have the bytes of a node's weights here, and no others; a graph is built node by node.
-   * @param {readonly string[]} names
+   * @param {Pick<GraphNode, "op" | "weights">} node
    */
-  async hold(names) {
+  async hold({ op, weights }) {
     this.held = new Map();
-    for (const name of names) {
+    for (const name of weights) {
       // What is an operand already is not read again (tied embeddings).
       const made = (/** @type {string[]} */ ...keys) => keys.some((key) => this.made.has(name + key));
-      const parts = { "": made(""), ".codes": made(":half", ":integers"), ".scales": made(":scales"), ".zeros": made(":zeros") };
+      if (op === "linear" && made(":whole")) continue;
+      // A product that takes them in another form than a table does needs the bytes again.
+      const own = op === "linear" && this.plan.ran !== "packed";
+      const parts = {
+        "": made(""),
+        ".codes": made(":half") || (!own && made(":integers")),
+        ".scales": !own && made(":scales"),
+        ".zeros": !own && made(":zeros"),
+      };
       for (const [part, isMade] of Object.entries(parts)) {
         const key = name + part;
         if (!isMade && this.tensors.size(key) !== undefined) this.held.set(key, await this.tensors.bytes(key));
       }
     }
+    if (op === "linear" && this.plan.ran === "dequantized") await this.unpack(weights[0]);
+  }
+
+  /** Make a constant of a packed matrix's values, which the browser unpacks from the true type. @param {string} name */
+  async unpack(name) {
+    const { rows, quant } = this.layout(name);
+    if (quant.bits === 16 || this.made.has(`${name}:whole`)) return;
+    const values = await computedOnce(this.context, (builder) => {
+      const packed = new WebNnWeights(builder, this.program, this.tensors, this.context, { ...this.plan, ran: "packed" });
+      packed.held = this.held;
+      return packed.matrix(name);
+    });
+    const held = narrowest(values);
+    const type = held instanceof Float32Array ? "float32" : "float16";
+    this.note(name, quant.bits, quant);
+    this.paths.add(`int${quant.bits} dequantized once, held as ${type}`);
+    const constant = this.constant(type, [rows, quant.k], held);
+    this.made.set(`${name}:whole`, type === "float32" ? constant : this.builder.cast(constant, "float32"));
   }
 
   /** @param {string} name @returns {Uint8Array} the stored bytes, aligned for any view; taken once */
@@ -60,7 +94,8 @@ export class WebNnWeights {
   note(name, bits, quant) {
     const { rows } = this.layout(name);
     const { group_size, scheme } = bits === 16 ? { group_size: null, scheme: null } : quant;
-    this.formats.set(name, { bits, group_size, scheme, parameters: rows * quant.k });
+    const size = this.plan.ran && BY_ROW.includes(this.plan.ran) ? null : group_size;
+    this.formats.set(name, { bits, group_size: size, scheme, parameters: rows * quant.k });
   }
 
   /** @param {string} key @param {() => MLOperand} make @returns {MLOperand} */
@@ -95,16 +130,44 @@ export class WebNnWeights {
     return { rows: weight.shape[0], quant };
   }
 
-  /** A matrix [rows, k] as float32, unpacked inside the graph. @param {string} name @returns {MLOperand} */
+  /** A matrix [rows, k] as float32. @param {string} name @returns {MLOperand} */
   matrix(name) {
+    const whole = this.made.get(`${name}:whole`);
+    if (whole) return whole;
     const { rows, quant } = this.layout(name);
     if (quant.bits === 16) {
       this.paths.add("float16 constant, cast to float32");
       const half = this.once(`${name}:half`, () => this.half(name, rows, quant.k));
       return this.powered(this.builder.cast(half, "float32"), quant);
     }
+    if (this.plan.ran !== "packed") return this.dequantized(name, rows, quant);
     const shape = [rows, quant.kp / quant.group_size, quant.group_size];
     return this.scaled(this.codes(name, shape, quant), this.scales(name, rows, quant), name, rows, quant, null);
+  }
+
+  /** A matrix through `dequantizeLinear`, a scale a group. @param {string} name @param {number} rows @param {Quantization} quant */
+  dequantized(name, rows, quant) {
+    const { builder } = this;
+    const groups = quant.kp / quant.group_size;
+    const integers = this.once(`${name}:integers`, () => this.integers(name, [rows, quant.kp], quant));
+    const halves = new Float16Array(this.stored(`${name}.scales`).buffer);
+    const scale = this.constant("float32", [rows, groups], Float32Array.from(halves, (half) => half * 2 ** (quant.exponent ?? 0)));
+    const zero = this.zeroPoints(name, rows * groups, quant);
+    this.paths.add(`int${quant.bits} constant, dequantizeLinear by ${groups === 1 ? "row" : "block"} in the graph`);
+    const values = builder.dequantizeLinear(integers, scale, this.constant(`int${quant.bits}`, [rows, groups], zero));
+    return quant.kp === quant.k ? values : builder.slice(values, [0, 0], [rows, quant.k]);
+  }
+
+  /** Zero points in the type of the codes, as `dequantizeLinear` wants them. @param {string} name @param {number} count @param {Quantization} quant */
+  zeroPoints(name, count, quant) {
+    const values = quant.scheme === "asymmetric" ? this.unpackedZeros(name, quant) : new Int8Array(count);
+    if (quant.bits === 8) return values;
+    const per = 8 / quant.bits;
+    const bytes = new Uint8Array(Math.ceil(count / per));
+    values.forEach((value, i) => {
+      bytes[Math.floor(i / per)] |= (value & (2 ** quant.bits - 1)) << ((i % per) * quant.bits);
+    });
+    return bytes;
   }
 
   /** Rows of a table for `ids` [r]: gathered while packed. @param {string} name @param {MLOperand} ids @param {number} r */
@@ -221,8 +284,14 @@ export class WebNnWeights {
     return quant.kp === quant.k ? flat : builder.slice(flat, [0, 0], [r, quant.k]);
   }
 
-  /** Zero points less 2^(bits-1), unpacked to int8. @param {string} name @param {Quantization} quant */
+  /** Zero points less 2^(bits-1), as int8. @param {string} name @param {Quantization} quant */
   zeros(name, quant) {
+    const shape = [this.layout(name).rows, quant.kp / quant.group_size];
+    return this.constant("int8", shape, this.unpackedZeros(name, quant));
+  }
+
+  /** @param {string} name @param {Quantization} quant @returns {Int8Array} [rows, groups] */
+  unpackedZeros(name, quant) {
     const { rows } = this.layout(name);
     const groups = quant.kp / quant.group_size;
     const words = new Uint32Array(this.stored(`${name}.zeros`).buffer);
@@ -235,6 +304,6 @@ export class WebNnWeights {
         zeros[row * groups + g] = ((word >>> ((g % per) * quant.bits)) & (2 ** quant.bits - 1)) - 2 ** (quant.bits - 1);
       }
     }
-    return this.constant("int8", [rows, groups], zeros);
+    return zeros;
   }
 }

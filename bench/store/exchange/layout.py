@@ -134,6 +134,7 @@ _ADDED: dict[str, dict[str, frozenset[str]]] = {
         "runs": frozenset(("renderer_memory_mb", "gpu_process_memory_mb")),
     },
     "0007": {"cells": frozenset(("requested_gpu_features",))},
+    "0008": {"cells": frozenset(("requested_webnn_plan",))},
 }
 _OLDEST = "0003"  # the first that exports were made of
 

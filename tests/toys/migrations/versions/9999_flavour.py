@@ -4,13 +4,13 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    view = op.get_context().script.get_revision("0007").module.VIEW
+    view = op.get_context().script.get_revision("0008").module.VIEW
     before = "c.requested_scheme AS requested_scheme,"
     assert before in view
     op.execute("DROP VIEW run_summary")
