@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bench.errors import RunFailure
+from bench.harness.asked import interruption, now
 from bench.harness.campaign import Report
 from bench.harness.kernel_records import Place, record_of, request_of
 from bench.harness.kernel_session import KernelSession, KernelWork
-from bench.harness.run import now
-from bench.harness.session import interruption
 from bench.harness.stop import Stop
 from bench.plan.cells import Plan, PlannedCell
 from bench.plan.request import Request
