@@ -94,7 +94,7 @@ NOTHING_RAN = [
 ]
 # Pages that take minutes even when shortened, or that say nothing which another page does not type.
 LONG = re.compile(r"docs/(browsers/|campaigns|engines|howto/(gpu-host|second-build)|measuring)")
-STARTS = re.compile(r"^bench (run|campaign (run|resume)|doctor)\b|^(python run_real)")
+STARTS = re.compile(r"^bench (run|kernels|campaign (run|resume)|doctor)\b|^(python run_real)")
 
 
 def typed(page: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -52,6 +52,36 @@ def _shape(kind: str) -> Any:
     return Annotated[list[str] | None, option]
 
 
+_Engines = Annotated[
+    list[str] | None, typer.Option(help="native or ort-web; repeatable; else both.", show_default=False)
+]
+_Bits = Annotated[
+    list[str] | None,
+    typer.Option(help="16, 8, 4 or 2, of a matrix; repeatable; else all.", show_default=False),
+]
+_Levels = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of ort-web's products: 0, or 4, which rounds more; repeatable; else 0.", show_default=False
+    ),
+]
+_Tunings = Annotated[
+    list[str] | None,
+    typer.Option(metavar="JSON", help="Constants forced on our kernels, a variant each.", show_default=False),
+]
+_Spread = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MIB",
+        help="What the copies of an operator take together; else 256 on a GPU, and two copies elsewhere.",
+        show_default=False,
+    ),
+]
+_Name = Annotated[
+    str | None, typer.Option(help="The campaign's name; else made of the time.", show_default=False)
+]
+
+
 def kernels_command(
     matmul: _shape("matmul") = None,  # type: ignore[valid-type]
     attention: _shape("attention") = None,  # type: ignore[valid-type]
@@ -61,46 +91,19 @@ def kernels_command(
     convolution: _shape("convolution") = None,  # type: ignore[valid-type]
     embedding: _shape("embedding") = None,  # type: ignore[valid-type]
     browser: Annotated[str, typer.Option(help="chrome, firefox, edge, or NAME:/path.")] = "chrome",
-    engine: Annotated[
-        list[str] | None, typer.Option(help="native or ort-web; repeatable; else both.", show_default=False)
-    ] = None,
-    bits: Annotated[
-        list[str] | None,
-        typer.Option(help="16, 8, 4 or 2, of a matrix; repeatable; else all.", show_default=False),
-    ] = None,
+    engine: _Engines = None,
+    bits: _Bits = None,
     group_size: Annotated[str, typer.Option(help="Weights a scale, along K: 16, 32, 64 or 128.")] = "32",
     scheme: Annotated[str, typer.Option(help="symmetric or asymmetric.")] = SCHEMES[0],
     gpu_features: Annotated[str, typer.Option(help="stock, f16 or all; see `bench run`.")] = STOCK,
     device: Annotated[str, typer.Option(help="auto, cpu (a software adapter) or gpu.")] = "auto",
-    accuracy_level: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Of ort-web's products: 0, or 4, which rounds more; repeatable; else 0.",
-            show_default=False,
-        ),
-    ] = None,
-    tuning: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="JSON",
-            help="Constants forced on our kernels, a variant each; repeatable.",
-            show_default=False,
-        ),
-    ] = None,
+    accuracy_level: _Levels = None,
+    tuning: _Tunings = None,
     rounds: Annotated[int, typer.Option(help="In each every variant is timed once, in turn.")] = 7,
-    spread: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MIB",
-            help="What the copies of an operator take together; else 256 on a GPU, and two copies elsewhere.",
-            show_default=False,
-        ),
-    ] = None,
+    spread: _Spread = None,
     blocks: Annotated[int, typer.Option(help="Starts of the browser, each with all rounds.")] = 1,
     timeout: Annotated[float, typer.Option(help="Seconds without a sign of life.")] = 180.0,
-    name: Annotated[
-        str | None, typer.Option(help="The campaign's name; else made of the time.", show_default=False)
-    ] = None,
+    name: _Name = None,
     as_json: AsJson = False,
     db: Database = None,
 ) -> int:
@@ -110,41 +113,42 @@ def kernels_command(
     float64 before and after; a wrong one has no time. A ratio is the peer's time over ours: above 1 ours is
     faster.
     """
-    settings = load_settings()
-    typed = dict(
-        zip(KINDS, (matmul, attention, decode, layer_norm, rms_norm, convolution, embedding), strict=True)
-    )
-    shapes = [Operator.parse(kind, text) for kind, texts in typed.items() for text in texts or ()]
-    asked = _Asked(
-        shapes,
-        [choose("--bits", one, BITS) for one in dict.fromkeys(bits or BITS)],
-        choose("--group-size", group_size, GROUP_SIZES),
-        choose("--scheme", scheme, SCHEMES),
-    )
+    texts = (matmul, attention, decode, layer_norm, rms_norm, convolution, embedding)
+    asked = _asked(dict(zip(KINDS, texts, strict=True)), bits or BITS, group_size, scheme)
     variants = _variants(engine or _ENGINES, tuning or [], accuracy_level or ["0"])
     features = choose("--gpu-features", gpu_features, GPU_FEATURES)
     choose("--device", device, _DEVICES)
     _ranges(rounds, spread, blocks, timeout)
-    check_browser(browser, settings)
     if name is not None:
         check_name(name)
     work = KernelWork(browser, features, device, (), variants, rounds, spread, timeout)
-    check_installed([request_of(asked.any(), one.engine, browser, features, device) for one in variants])
+    report = _measure(work, asked, blocks, name, db)
+    if as_json:
+        runs = [one.model_dump(mode="json") for one in report.records]
+        ratios = table.ratios(report.records)
+        print(json.dumps({"campaign": report.campaign.id, "runs": runs, "ratios": ratios}))
+    else:
+        _show(report)
+    return report.exit_code
+
+
+def _measure(work: KernelWork, asked: _Asked, blocks: int, name: str | None, db: str | None) -> Report:
+    """Look at everything else that can be wrong, then run it all."""
+    settings = load_settings()
+    check_browser(work.browser, settings)
+    check_installed(
+        [
+            request_of(asked.any(), one.engine, work.browser, work.features, work.device)
+            for one in work.variants
+        ]
+    )
     check_cache()
     stop = Stop()
     with stop.signals():
         software, halves = _looked_at(work, settings, stop)
         work = replace(_with_cases(work, asked, software), halves=halves)
         with open_store(db, create=True) as store:
-            report = KernelCampaign(store, settings, work, blocks, _tell, stop).run(name)
-    if as_json:
-        runs = [one.model_dump(mode="json") for one in report.records]
-        print(
-            json.dumps({"campaign": report.campaign.id, "runs": runs, "ratios": table.ratios(report.records)})
-        )
-    else:
-        _show(report)
-    return report.exit_code
+            return KernelCampaign(store, settings, work, blocks, _tell, stop).run(name)
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,18 @@ class _Asked:
     def any(self) -> Case:
         """One of them, whichever."""
         return self.cases(self.shapes or [operators.of(operators.ON_PROCESSOR[0])])[0]
+
+
+def _asked(
+    typed: Mapping[str, Sequence[str] | None], bits: Sequence[Any], group_size: str, scheme: str
+) -> _Asked:
+    """What the flags of operators say; InputError where they cannot."""
+    return _Asked(
+        [Operator.parse(kind, text) for kind, texts in typed.items() for text in texts or ()],
+        [choose("--bits", one, BITS) for one in dict.fromkeys(bits)],
+        choose("--group-size", group_size, GROUP_SIZES),
+        choose("--scheme", scheme, SCHEMES),
+    )
 
 
 def _variants(engines: Sequence[str], tunings: Sequence[str], levels: Sequence[str]) -> list[Variant]:
