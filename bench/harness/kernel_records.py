@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from bench.errors import RunFailure
+from bench.harness.asked import now
 from bench.harness.kernel_cases import Case
 from bench.harness.kernel_session import Answer, KernelFindings, KernelSession, Variant
 from bench.harness.outcome import Outcome, categorize
-from bench.harness.run import Attempt, departures, environment_of, now
+from bench.harness.run import Attempt, departures, environment_of
 from bench.harness.session import Findings
 from bench.models.program import FORWARD
 from bench.plan.request import GpuFeatures, Request

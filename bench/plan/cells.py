@@ -120,28 +120,7 @@ def make_plan(
         InputError: an arm asks for what its platform never has.
     """
     for arm in arms:
-        platforms = ENGINE_PLATFORMS[arm.engine]
-        if arm.platform not in platforms:
-            others = [name for name, has in ENGINE_PLATFORMS.items() if arm.platform in has]
-            raise InputError(
-                f"platform {arm.platform} for engine {arm.engine} ({arm.model}): not allowed; engine "
-                f"{arm.engine} has {', '.join(platforms)}; {arm.platform} is for engine {', '.join(others)}"
-            )
-        if arm.platform == "wasm" and arm.device in ("gpu", "npu"):
-            raise InputError(
-                f"device {arm.device} for {arm.label}: not allowed; platform wasm runs on the cpu"
-            )
-        if arm.platform == "wasm" and arm.gpu_features != STOCK:
-            raise InputError(
-                f"gpu-features {arm.gpu_features} for {arm.label}: not allowed; platform wasm uses no GPU"
-            )
-        if arm.webnn_plan not in (None, AUTO):
-            _check_webnn_plan(arm)
-        if arm.platform == "webgpu" and arm.device == "npu":
-            raise InputError(
-                f"device npu for {arm.label}: not allowed; WebGPU has cpu (a software adapter) and gpu, an "
-                "NPU is reached through platform webnn only"
-            )
+        _check_platform(arm)
     entries: list[tuple[Role, Request]] = [("arm", arm) for arm in arms]
     if twin:
         entries.append(("twin", twin_of(arms, seed)))
@@ -157,6 +136,30 @@ def make_plan(
         for role, request in order:
             cells.append(PlannedCell(len(cells), block, role, request))
     return Plan(seed, dict(definition or {}), tuple(cells))
+
+
+def _check_platform(arm: Request) -> None:
+    """Raise InputError where an arm asks for what its platform never has."""
+    platforms = ENGINE_PLATFORMS[arm.engine]
+    if arm.platform not in platforms:
+        others = [name for name, has in ENGINE_PLATFORMS.items() if arm.platform in has]
+        raise InputError(
+            f"platform {arm.platform} for engine {arm.engine} ({arm.model}): not allowed; engine "
+            f"{arm.engine} has {', '.join(platforms)}; {arm.platform} is for engine {', '.join(others)}"
+        )
+    if arm.platform == "wasm" and arm.device in ("gpu", "npu"):
+        raise InputError(f"device {arm.device} for {arm.label}: not allowed; platform wasm runs on the cpu")
+    if arm.platform == "wasm" and arm.gpu_features != STOCK:
+        raise InputError(
+            f"gpu-features {arm.gpu_features} for {arm.label}: not allowed; platform wasm uses no GPU"
+        )
+    if arm.webnn_plan not in (None, AUTO):
+        _check_webnn_plan(arm)
+    if arm.platform == "webgpu" and arm.device == "npu":
+        raise InputError(
+            f"device npu for {arm.label}: not allowed; WebGPU has cpu (a software adapter) and gpu, an "
+            "NPU is reached through platform webnn only"
+        )
 
 
 def _check_webnn_plan(arm: Request) -> None:
