@@ -1,5 +1,6 @@
 import { WebGpuBackend } from "./webgpu/backend.js";
 import { guarded, openDevice } from "./webgpu/device.js";
+import { attention } from "./webgpu/attention.js";
 import * as kernels from "./webgpu/kernels.js";
 import { matmul } from "./webgpu/matmul.js";
 import { Memory } from "./webgpu/memory.js";
@@ -70,7 +71,7 @@ function dispatchOf(gpu, given) {
     case "matmul": return matmul(gpu, given.spec);
     case "embedding": return kernels.embedding(gpu, given.spec);
     case "layer_norm": return kernels.layerNorm(gpu, given.spec);
-    case "attention": return kernels.attention(gpu, given.spec);
+    case "attention": return attention(gpu, given.spec);
     case "unfold": return kernels.unfold(gpu, given.spec);
     default: return kernels.simple(gpu, /** @type {"add"} */ (given.op), given.spec);
   }

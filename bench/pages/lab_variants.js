@@ -1,3 +1,4 @@
+import { attention } from "./webgpu/attention.js";
 import * as kernels from "./webgpu/kernels.js";
 import { matmul } from "./webgpu/matmul.js";
 import { MATRIX_TILES, matrixBytes, matrixThreads } from "./webgpu/matmul_matrix.js";
@@ -103,9 +104,15 @@ export function variants(gpu) {
   for (const d of [1, 12, 64, 128, 256]) {
     const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };
     const q = { value: "q", stride: d, offset: 0 };
-    all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q }).variant);
-    all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q, mask: null, keys: 5 }).variant);
-    all.push(kernels.attention(gpu, { ...spec, q, k: q, v: q, mask: null, causal: true }).variant);
+    all.push(attention(gpu, { ...spec, q, k: q, v: q }).variant);
+    all.push(attention(gpu, { ...spec, q, k: q, v: q, mask: null, keys: 5 }).variant);
+    all.push(attention(gpu, { ...spec, q, k: q, v: q, mask: null, causal: true }).variant);
+    if (d % 16 || !gpu.f16 || d > 128) continue;
+    const many = { ...spec, q, k: q, v: q, sequence: 40, ...(gpu.matrices.length ? {} : { tuning: { MATRICES: 0 } }) };
+    const cache = { length: "l", capacity: 99, share: 1 };
+    for (const more of [{}, { mask: null }, { mask: null, causal: true }, { mask: null, causal: true, cache }]) {
+      all.push(attention(gpu, { ...many, ...more }).variant);
+    }
   }
   const windows = { name: "", rows: 2, width: 9, batch: 1, sequence: 3, kernel: 3, stride: 2, padding: 1 };
   add("canary", {}, {});

@@ -5,6 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.harness.lab import value
+from bench.harness.outcome import Outcome
+from bench.harness.run import execute
+from bench.harness.server import PageServer
+from bench.harness.session import RunSettings
+from bench.models.catalog import resolve
+from bench.plan.request import Request
+from bench.settings import load_settings
+
 from .test_kernels import close, matmul_case
 
 pytestmark = pytest.mark.browser
@@ -68,3 +77,65 @@ def test_the_tile_of_each_shape(lab, tuning):
     for shape in ((9, 40, 1600), (40, 48, 1600), (130, 200, 40)):
         case, want = matmul_case(rng, *shape, 4, tuning=tuning, f16=True)
         close(lab.run(case), want, True)
+
+
+@pytest.mark.parametrize(
+    ("batch", "queries", "keys", "heads", "d", "masked", "causal"),
+    [
+        (2, 35, 35, 3, 16, True, False),
+        (1, 70, 70, 2, 64, False, True),
+        (2, 17, 50, 1, 32, False, False),
+        pytest.param(1, 33, 33, 1, 128, True, False, marks=LONG),
+        pytest.param(1, 130, 130, 2, 48, False, True, marks=LONG),
+    ],
+)
+def test_attention(lab, tuning, batch, queries, keys, heads, d, masked, causal):
+    rng = np.random.default_rng([queries, keys, d])
+    hidden = heads * d
+    q, k, v = (
+        rng.normal(0, 1, (batch, n, hidden)).astype(np.float16).astype(np.float64)
+        for n in (queries, keys, keys)
+    )
+    mask = np.ones((batch, keys), np.int32)
+    if masked:
+        mask[-1, keys // 2 :] = 0
+    want = np.zeros_like(q)
+    for h in range(heads):
+        cols = slice(h * d, (h + 1) * d)
+        scores = q[..., cols] @ k[..., cols].transpose(0, 2, 1) * d**-0.5
+        scores = np.where(mask[:, None, :] == 0, -np.inf, scores)
+        if causal:
+            scores[:, np.triu(np.ones((queries, keys), bool), 1)] = -np.inf
+        p = np.exp(scores - scores.max(-1, keepdims=True))
+        want[..., cols] = p / p.sum(-1, keepdims=True) @ v[..., cols]
+    columns = {n: {"value": n, "stride": hidden, "offset": 0} for n in "qkv"}
+    forced = {"MATRICES": 0} if tuning["MATRICES"] == 0 else {}
+    spec = {
+        "name": "a", "batch": batch, "sequence": queries, "keys": keys, "causal": causal, "heads": heads,
+        "hidden": hidden, "scale": d**-0.5, **columns, "mask": "mask" if masked else None, "output": "y",
+        "tuning": forced,
+    }  # fmt: skip
+    values = {n: value(a.reshape(-1, hidden)) for n, a in zip("qkv", (q, k, v), strict=True)}
+    if masked:
+        values["mask"] = value(mask)
+    case = {
+        "op": "attention", "spec": spec, "f16": True, "weights": {}, "values": values, "output": "y",
+        "elements": batch * queries * hidden,
+    }  # fmt: skip
+    assert np.max(np.abs(lab.run(case) - want.ravel())) <= 4e-3
+
+
+def test_a_language_model(tuning, lab):
+    """Prompt and cache as a GPU with matrix units runs them; the harness verifies it."""
+    request = Request(
+        platform="webgpu", browser=lab.name, model="llama-tiny", bits=4, sequence_length=40, generate=12
+    )
+    forced = {"MATRICES": tuning["MATRICES"]}
+    with PageServer() as server:
+        settings = RunSettings(iterations=2, tuning=forced)
+        run = execute(
+            request, resolve("llama-tiny"), server, load_settings(), settings, lambda _: None
+        ).record
+    assert run.outcome is Outcome.OK, run.error
+    kernels = " ".join(run.evidence["notes"]["kernels"])
+    assert "matmul_matrix" in kernels and "attention_matrix" in kernels

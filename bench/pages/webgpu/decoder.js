@@ -1,4 +1,5 @@
-import { ACTIVATIONS, attention as tiledAttention, blocks, grid } from "./kernels.js";
+import { attention as tiledAttention, attentionTuning } from "./attention.js";
+import { ACTIVATIONS, blocks, grid } from "./kernels.js";
 import { normalizedByReaders } from "./fusion.js";
 import { mostFewRows } from "./tuning.js";
 
@@ -189,6 +190,7 @@ export function cachedAttention(planner, node) {
       mask: null,
       output: node.output,
       cache: { length, capacity, share },
+      tuning: attentionTuning(planner.tuning),
     });
     planner.push(dispatch, node.output, rows * width);
     return;

@@ -1,4 +1,4 @@
-import { SOFTWARE_THREADS, attentionTile } from "./tuning.js";
+import { SOFTWARE_THREADS } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Variant} from "./pipelines.js" */
@@ -132,58 +132,6 @@ export function layerNorm(gpu, spec) {
  * A column of heads inside a row-major buffer.
  * @typedef {{value: string, stride: number, offset: number}} Columns
  */
-
-/**
- * out = softmax(q k^T * scale) v; without `keys` as many of them as queries, without `mask` all of them count. With
- * `cache`, keys and values are a cache's rows up to the queries' own, a head of them for `share` of the queries'.
- * @param {Gpu} gpu
- * @param {{name: string, batch: number, sequence: number, keys?: number, causal?: boolean, heads: number,
- *   hidden: number, scale: number, q: Columns, k: Columns, v: Columns, mask: string | null, output: string,
- *   tuning?: Record<string, number>, cache?: {length: string, capacity: number, share: number}}} spec
- * @returns {Dispatch}
- */
-export function attention(gpu, spec) {
-  const d = spec.hidden / spec.heads;
-  const { cache } = spec;
-  const keys = spec.keys ?? (cache ? cache.capacity : spec.sequence);
-  const scalar = gpu.f16 ? 2 : 4;
-  const shared = gpu.device.limits.maxComputeWorkgroupStorageSize;
-  const chosen = attentionTile(d, spec.heads * spec.batch, spec.sequence, { software: gpu.software, scalar, shared });
-  const { TQ, TK, RQ, RK } = { ...chosen, ...spec.tuning };
-  const tile = { TQ, TK, RQ, RK };
-  const aligned = [d, ...[spec.q, spec.k, spec.v].flatMap((one) => [one.stride, one.offset]), spec.hidden].every((n) => n % 4 === 0);
-  const constants = {
-    T: spec.sequence,
-    ...(cache ? { CAPACITY: cache.capacity, SHARE: cache.share } : { S: keys }),
-    SCALE: spec.scale,
-    Q_STRIDE: spec.q.stride,
-    K_STRIDE: spec.k.stride,
-    V_STRIDE: spec.v.stride,
-    O_STRIDE: spec.hidden,
-    Q_OFFSET: spec.q.offset,
-    K_OFFSET: spec.k.offset,
-    V_OFFSET: spec.v.offset,
-  };
-  const values = { D: d, ...tile, VEC: aligned ? 1 : 0, MASK: spec.mask ? 1 : 0, CAUSAL: spec.causal ? 1 : 0, ...(cache ? { CACHE: 1 } : {}) };
-  /** @type {[number, Resource][]} */
-  const bindings = [
-    [0, { value: spec.q.value }],
-    [1, { value: spec.k.value }],
-    [2, { value: spec.v.value }],
-  ];
-  if (spec.mask) bindings.push([3, { value: spec.mask }]);
-  if (cache) bindings.push([3, { value: cache.length }]);
-  bindings.push([4, { value: spec.output }]);
-  const rows = spec.batch * spec.sequence;
-  return {
-    name: spec.name,
-    variant: { shader: "attention", values, constants },
-    groups: [blocks(spec.sequence, tile.TQ), spec.heads, spec.batch],
-    bindings,
-    flops: 4 * rows * keys * spec.hidden,
-    bytes: scalar * 2 * (rows + spec.batch * keys) * spec.hidden,
-  };
-}
 
 /**
  * The windows of a one-dimensional convolution side by side (see `bench/models/graph.py`).

@@ -1,5 +1,6 @@
 import * as kernels from "./kernels.js";
 import { byRow, matmul } from "./matmul.js";
+import { attention, attentionTuning } from "./attention.js";
 import { addRmsNorm } from "./decoder.js";
 import { gateOf, inOrder, residualOf, turnOf } from "./fusion.js";
 import { OPERATORS } from "./operators.js";
@@ -331,7 +332,7 @@ export class Planner {
   attention(node) {
     const hidden = node.shape[1];
     const at = (/** @type {string} */ name) => this.at(name, hidden);
-    const dispatch = kernels.attention(this.gpu, {
+    const dispatch = attention(this.gpu, {
       name: node.name,
       batch: Number(node.attrs.batch),
       sequence: Number(node.attrs.sequence),
@@ -344,6 +345,7 @@ export class Planner {
       k: at(node.inputs[1]),
       v: at(node.inputs[2]),
       mask: node.inputs[3] ?? null,
+      tuning: attentionTuning(this.tuning),
       output: node.output,
     });
     this.push(dispatch, node.output, node.shape[0] * hidden);
