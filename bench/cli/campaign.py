@@ -25,11 +25,10 @@ from bench.harness.campaign import (
     settled_plan,
 )
 from bench.harness.foresight import Asked, Foreseen, asked, foresee
-from bench.harness.kernel_campaign import SETTINGS
 from bench.plan.campaign import CampaignFile, retried
 from bench.plan.cells import Plan
 from bench.plan.estimate import Estimate, Forecast
-from bench.plan.measuring import kept
+from bench.plan.measuring import OPERATORS, kept
 from bench.plan.request import Request
 from bench.report import words
 from bench.settings import load_settings
@@ -113,7 +112,7 @@ def resume_command(name: Name, grid: Grid = None, db: Database = None) -> int:
             raise InputError(
                 f"the campaign {campaign.name!r} was cancelled: run its file under another --name"
             )
-        if SETTINGS in campaign.settings:
+        if OPERATORS in campaign.settings:
             raise InputError(f"the campaign {campaign.name!r} is one of operators: type bench kernels again")
         if campaign.plan_hash is not None and campaign.plan.hash != campaign.plan_hash:
             raise InputError(

@@ -12,12 +12,11 @@ from bench.harness.kernel_records import Place, record_of, request_of
 from bench.harness.kernel_session import KernelSession, KernelWork
 from bench.harness.stop import Stop
 from bench.plan.cells import Plan, PlannedCell
+from bench.plan.measuring import OPERATORS
 from bench.plan.request import Request
 from bench.record import RunRecord
 from bench.settings import Settings
 from bench.store import Campaign, CampaignState, Store
-
-SETTINGS = "kernels"  # by which a campaign's settings tell that it is one of operators
 
 
 class KernelCampaign:
@@ -76,7 +75,7 @@ class KernelCampaign:
             "spread": work.spread,
             "variants": [one.label for one in work.variants],
         }
-        campaign = self.store.plan_campaign(name, Plan(0, {}, cells), settings={SETTINGS: kernels})
+        campaign = self.store.plan_campaign(name, Plan(0, {}, cells), settings={OPERATORS: kernels})
         self.cells = {place: cell.id for place, cell in zip(places, campaign.cells, strict=True)}
         return campaign
 

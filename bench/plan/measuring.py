@@ -11,6 +11,7 @@ from bench.plan.fields import Flag, fields_of
 
 MAX_SECONDS = 86_400.0
 MAX_ITERATIONS = 100_000
+OPERATORS = "kernels"  # by which a campaign's settings tell that it is one of operators (`bench kernels`)
 
 
 class Measuring(BaseModel):
