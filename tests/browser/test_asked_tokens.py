@@ -33,7 +33,8 @@ def test_a_row_says_how_many_tokens_were_written_and_what_the_browser_held(
     assert rate == pytest.approx(1000 / metrics["decode_ms"]["median"])
     page, gpu = memory["page"], memory["gpu"]
     assert page["peak_mb"] == metrics["renderer_memory_mb"] >= page["peak_since_load_mb"]
-    assert 20 < page["pss_at_end_mb"] < page["peak_mb"] < 1000
+    # Of what it shares with other Firefoxes it is given its part only: the more of them, the less.
+    assert 5 < page["pss_at_end_mb"] < page["peak_mb"] < 1000
     assert 0 < page["peak_since_load_mb"] - page["before_load_mb"] < 200, "a tiny model takes little"
     if name == "chrome":
         assert gpu["peak_mb"] == metrics["gpu_process_memory_mb"] > 50
