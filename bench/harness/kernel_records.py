@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.errors import RunFailure
 from bench.harness.asked import now
-from bench.harness.kernel_cases import Case
+from bench.harness.kernel_cases import Case, Prepared
 from bench.harness.kernel_session import Answer, KernelFindings, KernelSession, Variant
 from bench.harness.outcome import Outcome, categorize
 from bench.harness.run import Attempt, departures, environment_of
@@ -71,7 +71,7 @@ def record_of(session: KernelSession, place: Place, failure: RunFailure | None, 
     """
     found, work = session.findings, session.work
     case, variant = work.cases[place.case], work.variants[place.variant]
-    answer = found.answer(place.case, place.variant)
+    answer, prepared = found.answer(place.case, place.variant), found.prepared.get(place.case)
     ended = answer.failure or (None if answer.timed else failure)
     attempt = Attempt(place.request, None, started_at, build=session.build, flags=found.flags)
     known = Findings(found.capabilities, found.probe)
@@ -100,13 +100,13 @@ def record_of(session: KernelSession, place: Place, failure: RunFailure | None, 
         effective=effective,
         environment=environment,
         model=ModelInfo(name=case.operator.name, family=family, weights="synthetic", sha256=sha256),
-        metrics=_metrics(found, place, answer, outcome),
+        metrics=_metrics(found, prepared, answer, outcome),
         quality=Quality(kernel_rel_l2=answer.distance),
         error=error,
         started_at=started_at,
         finished_at=now(),
         phases_ms=dict(session.watch.spent_ms),
-        evidence=_evidence(found, case, variant, answer),
+        evidence=_evidence(found, prepared, case, variant, answer),
         samples=_samples(answer) if outcome.measured else [],
     )
 
@@ -128,8 +128,7 @@ def _effective(found: KernelFindings, answer: Answer) -> Effective:
     return Effective(**{**said, **shared})
 
 
-def _metrics(found: KernelFindings, place: Place, answer: Answer, outcome: Outcome) -> Metrics:
-    prepared = found.prepared.get(place.case)
+def _metrics(found: KernelFindings, prepared: Prepared | None, answer: Answer, outcome: Outcome) -> Metrics:
     metrics = Metrics()
     if prepared and prepared.bytes and answer.made:
         metrics.weight_bytes, metrics.weight_bytes_fp16 = prepared.bytes, prepared.bytes_fp16
@@ -171,10 +170,13 @@ def shares(found: KernelFindings, flops: int, moved: int, milliseconds: float) -
     }
 
 
-def _evidence(found: KernelFindings, case: Case, variant: Variant, answer: Answer) -> dict[str, Any]:
-    timed, prepared = answer.timed or {}, found.prepared
-    matrix = next(iter(prepared.values())).bytes if prepared else 0
-    moved = case.operator.moved(matrix, 2 if found.opened.get("activations") == "f16" else 4)
+def _evidence(
+    found: KernelFindings, prepared: Prepared | None, case: Case, variant: Variant, answer: Answer
+) -> dict[str, Any]:
+    timed = answer.timed or {}
+    moved = case.operator.moved(
+        prepared.bytes if prepared else 0, 2 if found.opened.get("activations") == "f16" else 4
+    )
     evidence: dict[str, Any] = {
         "launches": found.launches,
         "notes": (answer.made or {}).get("notes"),

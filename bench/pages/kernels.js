@@ -8,7 +8,7 @@ import { probe } from "./runtime/probe.js";
 import { quantile } from "./runtime/steady.js";
 import { WebGpuBackend } from "./webgpu/backend.js";
 import { ceilings } from "./webgpu/ceilings.js";
-import { check, openDevice } from "./webgpu/device.js";
+import { check, openDevice, shown } from "./webgpu/device.js";
 import { Pipelines, loadTexts } from "./webgpu/pipelines.js";
 import { completion } from "./webgpu/waiting.js";
 
@@ -59,7 +59,6 @@ async function open(work, tick_ms) {
   );
   const shared = { gpu, shaders, pipelines, ort: peer ? await runtime() : null, kernels: await Promise.all(kernels) };
   const wait = await completion(gpu);
-  const { info } = gpu.adapter;
   await link.event("opened", {
     activations: gpu.f16 ? "f16" : "f32",
     features: gpu.features,
@@ -68,10 +67,7 @@ async function open(work, tick_ms) {
     software: gpu.software,
     completion_ms: wait.completion_ms,
     tick_ms,
-    adapter: {
-      vendor: info.vendor, architecture: info.architecture, device: info.device, description: info.description,
-      is_fallback_adapter: gpu.software,
-    },
+    adapter: shown(gpu),
   });
   return shared;
 }

@@ -6,6 +6,7 @@
 // of a cache up to `length` and these T more, a head of them for SHARE of the queries. q, k and v may be columns of
 // one buffer: each has a row stride and an offset. VEC: heads are whole vectors of four, at offsets of four.
 //#include common
+//#include attention
 //#if VEC
 alias element = vec4s;
 //#else
@@ -14,29 +15,8 @@ alias element = scalar;
 @group(0) @binding(0) var<storage, read> q: array<element>;
 @group(0) @binding(1) var<storage, read> k: array<element>;
 @group(0) @binding(2) var<storage, read> v: array<element>;
-//#if MASK
-@group(0) @binding(3) var<storage, read> mask: array<i32>;
-//#endif
-//#if CACHE
-@group(0) @binding(3) var<storage, read> length: array<i32>;
-//#endif
 @group(0) @binding(4) var<storage, read_write> out: array<element>;
 
-override T: u32;
-//#if CACHE
-override CAPACITY: u32;
-override SHARE: u32;
-//#else
-override S: u32;
-//#endif
-override SCALE: f32;
-override Q_STRIDE: u32;
-override K_STRIDE: u32;
-override V_STRIDE: u32;
-override O_STRIDE: u32;
-override Q_OFFSET: u32;
-override K_OFFSET: u32;
-override V_OFFSET: u32;
 const D = ${D}u;
 const D4 = ${(D + 3) / 4}u; // vectors in a head, the last filled up with zeros
 const TQ = ${TQ}u;

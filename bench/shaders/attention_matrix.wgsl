@@ -5,32 +5,12 @@
 // the query's output: that is scaled down when a larger score comes (online softmax, arXiv 1805.02867).
 // Without MATRICES the same sums are made by hand: so all but the units is tested where there are none.
 //#include common
+//#include attention
 @group(0) @binding(0) var<storage, read> q: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> k: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> v: array<vec4<u32>>;
-//#if MASK
-@group(0) @binding(3) var<storage, read> mask: array<i32>;
-//#endif
-//#if CACHE
-@group(0) @binding(3) var<storage, read> length: array<i32>;
-//#endif
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f16>>;
 
-override T: u32;
-//#if CACHE
-override CAPACITY: u32;
-override SHARE: u32;
-//#else
-override S: u32;
-//#endif
-override SCALE: f32;
-override Q_STRIDE: u32;
-override K_STRIDE: u32;
-override V_STRIDE: u32;
-override O_STRIDE: u32;
-override Q_OFFSET: u32;
-override K_OFFSET: u32;
-override V_OFFSET: u32;
 const D = ${D}u;
 const D8 = ${D / 8}u;
 const TQ = ${TQ}u;

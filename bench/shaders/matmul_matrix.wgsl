@@ -11,7 +11,7 @@ const BN = ${BN}u;
 const BK = ${BK}u;
 const ROW = ${BK / 8 + 1}u; // vectors from one staged row to the next
 const SUBGROUPS_OF = ${BM / SM * (BN / SN)}u; // in a slice
-const THREADS = ${LANES * (BM / SM) * (BN / SN) * SLICES}u;
+const THREADS = ${THREADS}u; // each loads A_LOADS vectors of `a` and W_LOADS pieces of W a step
 const PIECE = ${PW * 32 / BITS}u; // codes that a thread takes at a time
 const PIECES = ${BK / (PW * 32 / BITS)}u; // in a row of the tile
 var<workgroup> tile_a: array<vec4<u32>, BM * ROW>;
@@ -181,31 +181,31 @@ fn main(
 //#endif
 //#endfor
 //#endfor
-//#for l 0 ${(BM * BK / 8 + LANES * (BM / SM) * (BN / SN) * SLICES - 1) / (LANES * (BM / SM) * (BN / SN) * SLICES)}
+//#for l 0 ${A_LOADS}
   let a_row_${l} = (thread + ${l}u * THREADS) / (BK / 8u);
   let a_k8_${l} = (thread + ${l}u * THREADS) % (BK / 8u);
   var a_next_${l} = load_8(row0 + a_row_${l}, a_k8_${l});
 //#endfor
-//#for l 0 ${(BN * (BK / (PW * 32 / BITS)) + LANES * (BM / SM) * (BN / SN) * SLICES - 1) / (LANES * (BM / SM) * (BN / SN) * SLICES)}
+//#for l 0 ${W_LOADS}
   let w_row_${l} = (thread + ${l}u * THREADS) / PIECES;
   let w_piece_${l} = (thread + ${l}u * THREADS) % PIECES;
   var w_next_${l}: Piece;
   if (w_row_${l} < BN) { w_next_${l} = load_w(col0 + w_row_${l}, w_piece_${l}); }
 //#endfor
   for (var k0 = 0u; k0 < row_codes(); k0 += BK) {
-//#for l 0 ${(BM * BK / 8 + LANES * (BM / SM) * (BN / SN) * SLICES - 1) / (LANES * (BM / SM) * (BN / SN) * SLICES)}
+//#for l 0 ${A_LOADS}
     if (a_row_${l} < BM) { tile_a[a_row_${l} * ROW + a_k8_${l}] = a_next_${l}; }
 //#endfor
-//#for l 0 ${(BN * (BK / (PW * 32 / BITS)) + LANES * (BM / SM) * (BN / SN) * SLICES - 1) / (LANES * (BM / SM) * (BN / SN) * SLICES)}
+//#for l 0 ${W_LOADS}
     if (w_row_${l} < BN) { keep_w(w_row_${l}, w_piece_${l}, w_next_${l}); }
 //#endfor
     workgroupBarrier();
     let next = k0 + BK;
     if (next < KP) {
-//#for l 0 ${(BM * BK / 8 + LANES * (BM / SM) * (BN / SN) * SLICES - 1) / (LANES * (BM / SM) * (BN / SN) * SLICES)}
+//#for l 0 ${A_LOADS}
       a_next_${l} = load_8(row0 + a_row_${l}, next / 8u + a_k8_${l});
 //#endfor
-//#for l 0 ${(BN * (BK / (PW * 32 / BITS)) + LANES * (BM / SM) * (BN / SN) * SLICES - 1) / (LANES * (BM / SM) * (BN / SN) * SLICES)}
+//#for l 0 ${W_LOADS}
       if (w_row_${l} < BN) { w_next_${l} = load_w(col0 + w_row_${l}, next / PIECE + w_piece_${l}); }
 //#endfor
     }

@@ -1,6 +1,6 @@
 import { ceilings } from "./ceilings.js";
 import { summary } from "../runtime/identity.js";
-import { finished, guarded, openDevice } from "./device.js";
+import { finished, guarded, openDevice, shown } from "./device.js";
 import { Entry, halves } from "./entry.js";
 import { schemeOf } from "./kernels.js";
 import { Memory } from "./memory.js";
@@ -241,7 +241,6 @@ export class WebGpuBackend {
 
   /** @returns {Effective} */
   describe() {
-    const { info } = this.gpu.adapter;
     const { matrices, ...found } = summary(this.formats());
     return {
       platform: "webgpu",
@@ -256,13 +255,7 @@ export class WebGpuBackend {
       notes: {
         matrices,
         plain_waits_ms: this.completion && { first: this.completion.first_ms, next: this.completion.next_ms },
-        adapter: {
-          vendor: info.vendor,
-          architecture: info.architecture,
-          device: info.device,
-          description: info.description,
-          is_fallback_adapter: this.gpu.software,
-        },
+        adapter: shown(this.gpu),
         dispatches: this.planned().length,
         fused: this.fused(),
         activation_bytes: this.memory.activationBytes,

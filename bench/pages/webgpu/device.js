@@ -32,6 +32,12 @@ export function isSoftware(info) {
   return info.isFallbackAdapter === true || SOFTWARE.test([vendor, architecture, device, description].join(" "));
 }
 
+/** What the browser says of a device's adapter, for the row. @param {Gpu} gpu */
+export function shown({ adapter, software }) {
+  const { vendor, architecture, device, description } = adapter.info;
+  return { vendor, architecture, device, description, is_fallback_adapter: software };
+}
+
 /**
  * Ask for the adapter; once more if the first answer is null, which browsers give now and then under load.
  * @param {string} [device] `cpu` asks for the fallback adapter

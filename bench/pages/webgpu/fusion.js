@@ -10,15 +10,9 @@ import { rowBindings } from "./matmul_row.js";
  * the one before costs microseconds, whatever it computes.
  */
 
-/** The reader of a node's output, if there is one alone. @param {Planner} planner @param {GraphNode} node */
-function reader(planner, node) {
-  const users = planner.users.get(node.output) ?? [];
-  return users.length === 1 && !planner.graph.outputs.includes(node.output) ? users[0] : null;
-}
-
 /** A gate's two linears with the gate first; others as they are. @param {Planner} planner @param {GraphNode[]} nodes */
 export function inOrder(planner, nodes) {
-  const gate = nodes.findIndex((node) => reader(planner, node)?.op === "activation");
+  const gate = nodes.findIndex((node) => planner.reader(node)?.op === "activation");
   return nodes.length === 2 && gate === 1 ? [nodes[1], nodes[0]] : nodes;
 }
 
@@ -60,7 +54,7 @@ export function turnOf(planner, nodes) {
   if (!q || !k || !attention) return null;
   const [first, second, third, keys, values, length] = attention.inputs;
   const reads = first === q.output && second === k.output && third === nodes[2].output;
-  const alone = [k, nodes[2]].every((node) => reader(planner, node) === attention);
+  const alone = [k, nodes[2]].every((node) => planner.reader(node) === attention);
   const same = q.inputs[1] === length && k.inputs[1] === length && q.weights[0] === k.weights[0];
   if (!reads || !alone || !same) return null;
   const heads = Number(attention.attrs.heads);

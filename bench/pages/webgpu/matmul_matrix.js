@@ -91,7 +91,11 @@ export function matrixMatmul(gpu, spec, { values, constants, bindings }) {
     throw new Error(`matmul_matrix: ${JSON.stringify(tile)} does not divide among its subgroups`);
   }
   const RAW = k % 8 === 0 && !spec.wideInput ? 1 : 0;
-  const form = { ...tile, ...UNIT, ...pieceOf(quant), LANES, MATRICES, SUBGROUPS: MATRICES, RAW };
+  const THREADS = matrixThreads(tile, LANES);
+  const piece = pieceOf(quant);
+  const A_LOADS = blocks((tile.BM * tile.BK) / 8, THREADS);
+  const W_LOADS = blocks((tile.BN * tile.BK) / ((piece.PW * 32) / quant.bits), THREADS);
+  const form = { ...tile, ...UNIT, ...piece, LANES, THREADS, A_LOADS, W_LOADS, MATRICES, SUBGROUPS: MATRICES, RAW };
   return {
     variant: { shader: "matmul_matrix", values: { ...values, ...form }, constants },
     groups: [blocks(n, tile.BN), blocks(m, tile.BM), 1],

@@ -80,14 +80,16 @@ export class Planner {
     }
   }
 
-  /**
-   * The one node that uses this output, if it is of that operator and nobody else looks at the value.
-   * @param {GraphNode} node @param {string} op
-   */
-  onlyUser(node, op) {
+  /** The one node that uses this output, if nobody else looks at the value. @param {GraphNode} node */
+  reader(node) {
     const users = this.users.get(node.output) ?? [];
-    const alone = users.length === 1 && !this.graph.outputs.includes(node.output);
-    return alone && users[0].op === op ? users[0] : null;
+    return users.length === 1 && !this.graph.outputs.includes(node.output) ? users[0] : null;
+  }
+
+  /** The same, if it is of that operator. @param {GraphNode} node @param {string} op */
+  onlyUser(node, op) {
+    const user = this.reader(node);
+    return user?.op === op ? user : null;
   }
 
   /** @param {Dispatch} dispatch @param {string} output @param {number} elements @param {boolean} [wide] */
@@ -254,9 +256,8 @@ export class Planner {
 
   /** Whether who reads this output reads columns of a wider buffer as well. @param {GraphNode} node */
   readInColumns(node) {
-    const users = this.users.get(node.output) ?? [];
-    if (users.length !== 1 || this.graph.outputs.includes(node.output) || node.attrs.wide === 1) return false;
-    const [user] = users;
+    const user = this.reader(node);
+    if (!user || node.attrs.wide === 1) return false;
     if (user.op === "activation") return this.onlyUser(user, "multiply") !== null;
     return ["rope", "cached_attention", "multiply", "rms_norm"].includes(user.op);
   }
