@@ -146,6 +146,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let piece = first + p;
 //#for r 0 ${ROWS}
       let words_${r} = piece_of(row_${r}, piece);
+//#if ONE_SCALE
+      let scale_${r} = scale_of(row_${r}, piece * ${PW}u);
+      let zero_${r} = zero_of(row_${r}, piece * ${PW}u);
+//#endif
 //#endfor
 //#if FIXED
 //#for s 0 ${PW * 2 / BITS}
@@ -156,8 +160,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#endfor
 //#for r 0 ${ROWS}
       {
-        let word = piece * ${PW}u + ${s * BITS / 2}u;
-        let scale = scale_of(row_${r}, word);
+//#if ONE_SCALE
+        let scale = scale_${r};
+        let middle = zero_${r};
+//#else
+        let scale = scale_of(row_${r}, piece * ${PW}u + ${s * BITS / 2}u);
+        let middle = zero_of(row_${r}, piece * ${PW}u + ${s * BITS / 2}u);
+//#endif
 //#for j 0 4
 //#if BITS == 8
         let code_${j} = words_${r}[${s * 4 + j}] ^ 0x80808080u;
@@ -170,9 +179,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#endif
 //#endfor
 //#if BITS == 8
-        let zero = zero_of(row_${r}, word) - 128.0;
+        let zero = middle - 128.0;
 //#else
-        let zero = zero_of(row_${r}, word);
+        let zero = middle;
 //#endif
 //#for m 0 ${MR}
         {
@@ -215,9 +224,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#else
 //#for w 0 ${PW}
       {
-        let word = piece * ${PW}u + ${w}u;
-        let scale = scale_of(row_${r}, word);
-        let zero = zero_of(row_${r}, word);
+//#if ONE_SCALE
+        let scale = scale_${r};
+        let zero = zero_${r};
+//#else
+        let scale = scale_of(row_${r}, piece * ${PW}u + ${w}u);
+        let zero = zero_of(row_${r}, piece * ${PW}u + ${w}u);
+//#endif
 //#for p 0 ${8 / BITS}
         let code_${p} = codes4(words_${r}[${w}], ${p}u);
 //#endfor
@@ -240,11 +253,43 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
 //#endif
   }
+//#if SUBGROUPS
 //#for m 0 ${MR}
 //#for r 0 ${ROWS}
-  let sum_${m}_${r} = team_total(thread, ${m * ROWS + r}u, c_${m}_${r});
+  let sum_${m}_${r} = subgroupAdd(c_${m}_${r});
 //#endfor
 //#endfor
+//#else
+  // One tree for all sums; the first of a team takes the last few by itself, which saves a processor two barriers.
+//#for m 0 ${MR}
+//#for r 0 ${ROWS}
+  partial[${m * ROWS + r}u * THREADS + thread] = c_${m}_${r};
+//#endfor
+//#endfor
+  workgroupBarrier();
+  for (var half = TEAM / 2u; half > 2u; half /= 2u) {
+    if (lane < half) {
+//#for slot 0 ${MR * ROWS}
+      partial[${slot}u * THREADS + thread] += partial[${slot}u * THREADS + thread + half];
+//#endfor
+    }
+    workgroupBarrier();
+  }
+//#for m 0 ${MR}
+//#for r 0 ${ROWS}
+  var sum_${m}_${r} = 0.0;
+//#endfor
+//#endfor
+  if (lane == 0u) {
+    for (var t = thread; t < thread + min(TEAM, 4u); t++) {
+//#for m 0 ${MR}
+//#for r 0 ${ROWS}
+      sum_${m}_${r} += partial[${m * ROWS + r}u * THREADS + t];
+//#endfor
+//#endfor
+    }
+  }
+//#endif
   if (lane == 0u) {
 //#for m 0 ${MR}
     if (m0 + ${m}u < M) {

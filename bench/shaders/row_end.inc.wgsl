@@ -99,37 +99,34 @@ fn end(m: u32, team: u32, r: u32, sum: f32) {
 //#endif
 //#endif
 
-// The sum over a team, in each of its threads (in the first of them, without SUBGROUPS).
-fn team_total(thread: u32, slot: u32, mine: f32) -> f32 {
-//#if SUBGROUPS
-  return subgroupAdd(mine);
-//#else
-  let at = slot * THREADS + thread;
-  partial[at] = mine;
-  workgroupBarrier();
-  for (var half = TEAM / 2u; half > 0u; half /= 2u) {
-    if (thread % TEAM < half) {
-      partial[at] += partial[at + half];
-    }
-    workgroupBarrier();
-  }
-  return partial[at];
-//#endif
-}
-
 //#if NORM
 // The sum over the workgroup, in each thread.
 fn workgroup_total(thread: u32, mine: f32) -> f32 {
-  let team_sum = team_total(thread, 0u, mine);
-  workgroupBarrier();
-  if (thread % TEAM == 0u) {
-    partial[thread] = team_sum;
+//#if SUBGROUPS
+  let part = subgroupAdd(mine);
+  const STEP = TEAM;
+//#else
+  let part = mine;
+  const STEP = 1u;
+//#endif
+  if (thread % STEP == 0u) {
+    partial[thread] = part;
   }
   workgroupBarrier();
+//#if !SUBGROUPS
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+    if (thread < half) {
+      partial[thread] += partial[thread + half];
+    }
+    workgroupBarrier();
+  }
+  let total = partial[0];
+//#else
   var total = 0.0;
-  for (var t = 0u; t < THREADS; t += TEAM) {
+  for (var t = 0u; t < THREADS; t += STEP) {
     total += partial[t];
   }
+//#endif
   workgroupBarrier();
   return total;
 }
