@@ -1,10 +1,13 @@
 """Weights that are written tensor by tensor on all cores, against the safetensors library."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 import tiny_model
 from bundled import pack_weights
@@ -112,7 +115,8 @@ def test_language_models_too(tmp_path):
     assert all(found[name].tobytes() == value.tobytes() for name, value in expected.items())
 
 
-def test_a_weight_that_is_not_finite(tmp_path):
+@pytest.mark.parametrize("processes", [True, False])
+def test_a_weight_that_is_not_finite(tmp_path, processes):
     source = resolve("m", tiny_model.write(tmp_path / "m"))
     program = source.program(1, 3)
 
@@ -126,7 +130,30 @@ def test_a_weight_that_is_not_finite(tmp_path):
     with pytest.raises(
         InputError, match=r"broken: tensor .*layer.1.output.dense.weight: a weight is not finite"
     ):
-        write_weights(Broken(), program.weights, recipe, tmp_path / "w")
+        write_weights(Broken(), program.weights, recipe, tmp_path / "w", processes=processes)
+
+
+def test_processes_write_what_threads_write(tmp_path):
+    source = resolve("llama-tiny")
+    program = source.program(1, 5, 3)
+    recipe = planned(program.weights, 2, raised=True, group_size=16, scheme="asymmetric")
+    for name, processes in (("threads", False), ("processes", True)):
+        write_weights(source, program.weights, recipe, tmp_path / name, processes=processes)
+    assert (tmp_path / "threads").read_bytes() == (tmp_path / "processes").read_bytes()
+
+
+def test_no_process_outlives_a_parent_that_was_killed(tmp_path):
+    code = """
+import os, time
+from bench.bundle.workers import Processes
+with Processes(lambda shared, item: (os.getpid(), time.sleep(item))[0], None) as work:
+    print(work(0), flush=True)
+    work(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        worker = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    worker.wait(timeout=60)
 
 
 def test_no_more_in_memory_than_there_is_room_for():

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,41 @@ _ALIGNED = 8
 
 # Name -> type and shape.
 Layout = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the tensors of a file begin, for whoever writes them: other processes too.
+
+    Attributes:
+        path: the file, of its full length already.
+        layout: name -> type and shape.
+        offsets: name -> first byte in the file.
+    """
+
+    path: Path
+    layout: Layout
+    offsets: Mapping[str, int]
+
+    def write(self, name: str, values: NDArray[Any]) -> None:
+        """Write one tensor; other threads and processes may write others meanwhile.
+
+        Raises:
+            ValueError: the type or shape is not that of the layout.
+            KeyError: it is not of the layout.
+        """
+        kind, shape = self.layout[name]
+        if values.dtype != kind or values.shape != shape:
+            raise ValueError(f"{name} is {values.dtype} {values.shape}, not {kind} {shape}")
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        at = self.offsets[name]
+        file = os.open(self.path, os.O_WRONLY)
+        try:
+            while data.size:
+                done = os.pwrite(file, data.data, at)  # a call writes 2 GiB at most
+                data, at = data[done:], at + done
+        finally:
+            os.close(file)
 
 
 class StreamedFile:
@@ -64,6 +100,21 @@ class StreamedFile:
         finally:
             os.close(self._file)
 
+    @property
+    def place(self) -> Place:
+        """What it takes to write the tensors; whoever did says so (`written`)."""
+        begin = 8 + self._header
+        return Place(self._path, self.layout, {name: begin + at for name, (at, _) in self._offsets.items()})
+
+    def written(self, names: Iterable[str]) -> None:
+        """These tensors were written, each once.
+
+        Raises:
+            KeyError: one is not of the layout, or was written already.
+        """
+        for name in names:
+            self._missing.remove(name)
+
     def write(self, name: str, values: NDArray[Any]) -> None:
         """Write one tensor, once; other threads may write others meanwhile.
 
@@ -71,15 +122,10 @@ class StreamedFile:
             ValueError: the type or shape is not that of the layout.
             KeyError: it is not of the layout, or was written already.
         """
-        kind, shape = self.layout[name]
-        if values.dtype != kind or values.shape != shape:
-            raise ValueError(f"{name} is {values.dtype} {values.shape}, not {kind} {shape}")
-        self._missing.remove(name)
-        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-        at = 8 + self._header + self._offsets[name][0]
-        while data.size:
-            done = os.pwrite(self._file, data.data, at)  # a call writes 2 GiB at most
-            data, at = data[done:], at + done
+        if name in self.layout and name not in self._missing:
+            raise KeyError(f"{name} was written already")
+        self.place.write(name, values)
+        self.written([name])
 
     def _finish(self) -> None:
         if self._missing:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from bench.bundle.streamed import StreamedFile
-from bench.bundle.workers import on_all_cores
+from bench.bundle.streamed import Place, StreamedFile
+from bench.bundle.workers import Processes, on_all_cores
 from bench.errors import InputError
 from bench.models.catalog import ModelSource
 from bench.models.graph import Weight
@@ -24,6 +26,7 @@ from bench.quantize.recipe import Format, Recipe
 Tensors = dict[str, NDArray[Any]]
 F32 = NDArray[np.float32]
 _WORKED = 16  # bytes of a parameter while its matrix is packed: float32 a few times over
+_MANY = 1 << 27  # parameters from which on processes pay for their start
 _METADATA = 64  # of the metadata, beside the exponents
 
 
@@ -69,8 +72,30 @@ def _layout(weight: Weight, recipe: Recipe) -> dict[str, tuple[np.dtype[Any], tu
     return {f"{weight.name}.{part}": described for part, described in parts.items()}
 
 
-def write_weights(source: ModelSource, weights: Iterable[Weight], recipe: Recipe, path: Path) -> None:
+def _write_weight(shared: tuple[ModelSource, Recipe, Place], weight: Weight) -> int:
+    """Pack one weight into its place in the file; its exponent."""
+    source, recipe, place = shared
+    tensors, exponent = pack_weight(source, weight, recipe)
+    for name, stored in tensors.items():
+        place.write(name, stored)
+    return exponent
+
+
+def write_weights(
+    source: ModelSource,
+    weights: Iterable[Weight],
+    recipe: Recipe,
+    path: Path,
+    processes: bool | None = None,
+) -> None:
     """Write `weights.safetensors`, a tensor on each core at a time: no whole model is ever in memory.
+
+    Args:
+        source: the model.
+        weights: all that the file is to hold.
+        recipe: which matrix is stored how.
+        path: the file; made anew.
+        processes: whether each core gets a process instead of a thread; by default where that pays.
 
     Raises:
         InputError: a weight is not finite.
@@ -78,18 +103,23 @@ def write_weights(source: ModelSource, weights: Iterable[Weight], recipe: Recipe
     weights = tuple(weights)
     layout = {name: what for weight in weights for name, what in _layout(weight, recipe).items()}
     exponents: dict[str, int] = {}
-
-    def pack(weight: Weight) -> None:
-        tensors, exponent = pack_weight(source, weight, recipe)
-        for name, stored in tensors.items():
-            file.write(name, stored)
-        if exponent:
-            exponents[weight.name] = exponent
+    if processes is None:
+        processes = sum(math.prod(one.shape) for one in weights) >= _MANY
 
     names = [weight.name for weight in weights]
     # Quoted once more within the metadata, so that each quotation mark takes two bytes.
     room = sum(len(json.dumps(json.dumps({name: -120}))) for name in names) + _METADATA
-    with StreamedFile(path, layout, room) as file:
+    with StreamedFile(path, layout, room) as file, ExitStack() as opened:
+        write: Callable[[Weight], int] = partial(_write_weight, (source, recipe, file.place))
+        if processes:
+            write = opened.enter_context(Processes(_write_weight, (source, recipe, file.place)))
+
+        def pack(weight: Weight) -> None:
+            exponent = write(weight)
+            file.written(_layout(weight, recipe))
+            if exponent:
+                exponents[weight.name] = exponent
+
         on_all_cores([(weight, _WORKED * math.prod(weight.shape)) for weight in weights], pack)
         told = {name: exponents[name] for name in names if name in exponents}
         file.metadata["exponents"] = json.dumps(told)

@@ -20,6 +20,7 @@ F32 = NDArray[np.float32]
 Shape = tuple[int, ...]
 Parts = Mapping[str, NDArray[Any]]  # `codes`, `scales`, `zeros`: what a matrix is stored as
 METHODS = {LEAST_SQUARES: quantize}
+_CHUNK = 1 << 17  # values that are unpacked at a time
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,18 @@ def _store_groups(values: F32, how: Format, method: str) -> tuple[Parts, int]:
 
 def _restore_groups(parts: Parts, how: Format, k: int, exponent: int) -> F32:
     assert how.group_size is not None, "only half floats have no groups"
-    scales = parts["scales"]
-    groups = scales.shape[1]
-    zeros = unpack(parts["zeros"], how.bits, groups) if "zeros" in parts else None
-    codes = unpack(parts["codes"], how.bits, groups * how.group_size)
-    return dequantize(Quantized(codes, scales, zeros, how.bits, how.group_size, k, exponent))
+    rows, groups = parts["scales"].shape
+    values = np.empty((rows, k), np.float32)
+    step = max(1, _CHUNK // max(k, 1))
+    for start in range(
+        0, rows, step
+    ):  # what is between stays in a core's cache, and is no new memory each time
+        of = {name: part[start : start + step] for name, part in parts.items()}
+        zeros = unpack(of["zeros"], how.bits, groups) if "zeros" in of else None
+        codes = unpack(of["codes"], how.bits, groups * how.group_size)
+        packed = Quantized(codes, of["scales"], zeros, how.bits, how.group_size, k, exponent)
+        values[start : start + step] = dequantize(packed)
+    return values
 
 
 _GROUPS = Storage(_store_groups, _restore_groups)

@@ -85,7 +85,7 @@ fn main(
 //#if MATRICES
 //#for j 0 ${TK / 16}
     {
-      var c: subgroup_matrix_result<f32, 16, 16>;
+      var c = subgroup_matrix_result<f32, 16, 16>();
 //#for s 0 ${D / 16}
       c = subgroupMatrixMultiplyAccumulate(
         subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&tile_q, subgroup * 16u * ROW + ${2 * s}u, ROW),
@@ -141,7 +141,7 @@ fn main(
 //#if MATRICES
 //#for c 0 ${D / 16}
     {
-      var c: subgroup_matrix_result<f32, 16, 16>;
+      var c = subgroup_matrix_result<f32, 16, 16>();
 //#for s 0 ${TK / 16}
       c = subgroupMatrixMultiplyAccumulate(
         subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&tile_p, subgroup * 16u * P_ROW + ${2 * s}u, P_ROW),
