@@ -1,6 +1,7 @@
 import { attention } from "./webgpu/attention.js";
 import * as kernels from "./webgpu/kernels.js";
 import { matmul } from "./webgpu/matmul.js";
+import { rowAttentionForm } from "./webgpu/decoder.js";
 import { MATRIX_TILES, matrixBytes, matrixThreads } from "./webgpu/matmul_matrix.js";
 import { SOFTWARE_TILE, TILES } from "./webgpu/tuning.js";
 
@@ -26,8 +27,7 @@ function writing(gpu, add) {
     add("rope", { TURN, Q, KV }, { D: 4, T: 1, HEADS: Q, KV_HEADS: KV, CAPACITY: 3, ...strides });
   }
   for (const [D, VEC] of [[64, 4], [128, 4], [10, 1]]) {
-    const THREADS = gpu.software ? D / VEC : 128;
-    const values = { D, VEC, THREADS, POWER: 2 ** Math.ceil(Math.log2(THREADS)) };
+    const values = { D, VEC, ...rowAttentionForm(gpu, D / VEC) };
     const sizes = { SCALE: 1, SHARE: 1, CAPACITY: 9, K_STRIDE: D / VEC, O_STRIDE: D / VEC };
     add("attention_row", values, { ...sizes, Q_STRIDE: D / VEC, Q_OFFSET: 0 });
   }

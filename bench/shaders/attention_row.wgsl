@@ -27,6 +27,9 @@ override O_STRIDE: u32;
 const COLUMNS = ${D / VEC}u;
 const THREADS = ${THREADS}u;
 const SLICES = ${THREADS / (D / VEC)}u;
+//#if SUBGROUPS
+const LANES = ${LANES}u; // threads of a subgroup, of which a workgroup is made in order
+//#endif
 const LOWEST = -3.0e38;
 var<workgroup> query: array<part, COLUMNS>;
 var<workgroup> weights: array<f32, THREADS>;
@@ -63,6 +66,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       score = dots;
 //#endif
     }
+//#if SUBGROUPS
+    let highest = subgroupMax(score);
+    if (thread % LANES == 0u) { reduced[thread / LANES] = highest; }
+    workgroupBarrier();
+    var top = largest;
+    for (var s = 0u; s < THREADS / LANES; s++) { top = max(top, reduced[s]); }
+//#else
     reduced[thread] = score;
     workgroupBarrier();
     for (var half = ${POWER / 2}u; half > 0u; half /= 2u) {
@@ -72,6 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
     }
     let top = max(largest, reduced[0]);
+//#endif
     weights[thread] = select(exp(score - top), 0.0, key >= seen);
     workgroupBarrier();
     let keep = exp(largest - top);
@@ -87,6 +98,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
   }
   sums[thread] = mine;
+//#if SUBGROUPS
+  let share = subgroupAdd(total);
+  if (thread % LANES == 0u) { reduced[thread / LANES] = share; }
+  workgroupBarrier();
+  var weight = 0.0;
+  for (var s = 0u; s < THREADS / LANES; s++) { weight += reduced[s]; }
+//#else
   reduced[thread] = total;
   workgroupBarrier();
   for (var half = ${POWER / 2}u; half > 0u; half /= 2u) {
@@ -95,15 +113,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
   }
+  let weight = reduced[0];
+//#endif
   if (thread < COLUMNS) {
     var sum = sums[thread];
     for (var s = 1u; s < SLICES; s++) {
       sum += sums[s * COLUMNS + thread];
     }
 //#if VEC == 4
-    out[row * O_STRIDE + head * COLUMNS + thread] = vec4s(sum / reduced[0]);
+    out[row * O_STRIDE + head * COLUMNS + thread] = vec4s(sum / weight);
 //#else
-    out[row * O_STRIDE + head * COLUMNS + thread] = scalar(sum / reduced[0]);
+    out[row * O_STRIDE + head * COLUMNS + thread] = scalar(sum / weight);
 //#endif
   }
 }

@@ -122,6 +122,8 @@ test("a matrix unit's tile fits the device, and large ones are for much work", (
     }
   }
   const limits = { shared: 49152, invocations: 1024 };
-  assert.equal(chooseMatrixTile({ m: 512, n: 4096, k: 4096, bits: 4 }, limits).BM, 128);
+  assert.equal(chooseMatrixTile({ m: 512, n: 4096, k: 4096, bits: 16 }, limits).BM, 128);
+  assert.equal(chooseMatrixTile({ m: 512, n: 4096, k: 4096, bits: 4 }, limits).BN, 128);
+  assert.equal(chooseMatrixTile({ m: 128, n: 768, k: 3072, bits: 4 }, { ...limits, shared: 49152 }).SLICES, 4);
   assert.equal(chooseMatrixTile({ m: 128, n: 768, k: 768, bits: 4 }, limits).BM, 32);
 });

@@ -1,9 +1,10 @@
 import { attention as tiledAttention, attentionTuning } from "./attention.js";
 import { ACTIVATIONS, blocks, grid } from "./kernels.js";
 import { normalizedByReaders } from "./fusion.js";
-import { mostFewRows } from "./tuning.js";
+import { lanesOf, mostFewRows } from "./tuning.js";
 
 /** @import {Columns, Dispatch, Resource} from "./kernels.js" */
+/** @import {Gpu} from "./device.js" */
 /** @import {Planner} from "./plan.js" */
 /** @import {GraphNode} from "../runtime/types.d.ts" */
 
@@ -197,8 +198,7 @@ export function cachedAttention(planner, node) {
   }
   const VEC = d % 4 === 0 && from.stride % 4 === 0 && from.offset % 4 === 0 ? 4 : 1;
   const columns = d / VEC;
-  const THREADS = planner.gpu.software ? columns : Math.max(128, columns);
-  const POWER = 2 ** Math.ceil(Math.log2(THREADS));
+  const form = rowAttentionForm(planner.gpu, columns);
   const constants = {
     SCALE: Number(node.attrs.scale),
     SHARE: share,
@@ -214,7 +214,7 @@ export function cachedAttention(planner, node) {
   planner.push(
     {
       name: node.name,
-      variant: { shader: "attention_row", values: { D: d, VEC, THREADS, POWER }, constants },
+      variant: { shader: "attention_row", values: { D: d, VEC, ...form }, constants },
       groups: [heads, rows, 1],
       bindings,
       // Of a cache that is full; how much of it is filled is not known before it runs.
@@ -224,6 +224,17 @@ export function cachedAttention(planner, node) {
     node.output,
     rows * width,
   );
+}
+
+/**
+ * How many threads attend for a head of one row, and whether they reduce by subgroups.
+ * @param {Gpu} gpu @param {number} columns of a head
+ */
+export function rowAttentionForm(gpu, columns) {
+  const THREADS = gpu.software ? columns : Math.max(256, columns);
+  const LANES = lanesOf(gpu);
+  const SUBGROUPS = LANES !== null && THREADS % LANES === 0 ? 1 : 0;
+  return { THREADS, POWER: 2 ** Math.ceil(Math.log2(THREADS)), ...(SUBGROUPS ? { SUBGROUPS, LANES: Number(LANES) } : {}) };
 }
 
 /** An activation whose only reader multiplies it: they become one. @param {Planner} planner @param {GraphNode} node */

@@ -1,4 +1,5 @@
 import { blocks } from "./kernels.js";
+import { lanesOf } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Dispatch} from "./kernels.js" */
@@ -13,8 +14,10 @@ import { blocks } from "./kernels.js";
 export const MATRIX_TILES = /** @type {MatrixTile[]} */ ([
   { BM: 128, BN: 128, BK: 32, SM: 64, SN: 32, SLICES: 1 },
   { BM: 128, BN: 64, BK: 32, SM: 64, SN: 32, SLICES: 1 },
+  { BM: 64, BN: 128, BK: 32, SM: 32, SN: 64, SLICES: 1 },
   { BM: 64, BN: 64, BK: 32, SM: 32, SN: 32, SLICES: 1 },
   { BM: 32, BN: 32, BK: 64, SM: 16, SN: 16, SLICES: 1 },
+  { BM: 32, BN: 32, BK: 128, SM: 16, SN: 16, SLICES: 4 },
   { BM: 32, BN: 32, BK: 128, SM: 16, SN: 16, SLICES: 2 },
   { BM: 16, BN: 64, BK: 64, SM: 16, SN: 16, SLICES: 1 },
   { BM: 16, BN: 32, BK: 128, SM: 16, SN: 16, SLICES: 4 },
@@ -46,21 +49,21 @@ export function matrixBytes(t) {
 export function chooseMatrixTile({ m, n, k, bits }, limits) {
   const fits = (/** @type {MatrixTile} */ t) => matrixBytes(t) <= limits.shared && matrixThreads(t, LANES) <= limits.invocations;
   const busy = (/** @type {MatrixTile} */ t) => fits(t) && blocks(m, t.BM) * blocks(n, t.BN) >= ENOUGH;
-  const [huge, large, middle, small, smallSliced, flat, flatSliced] = MATRIX_TILES;
+  const [huge, large, wide, middle, small, smallSliced, smallHalved, flat, flatSliced] = MATRIX_TILES;
   if (m <= 16) return busy(flat) || !fits(flatSliced) ? flat : flatSliced;
   if (bits === 16 && busy(huge)) return huge;
-  if (busy(large)) return large;
+  const most = bits === 16 ? large : wide;
+  if (busy(most)) return most;
   if (busy(middle)) return middle;
-  return k >= LONG && fits(smallSliced) ? smallSliced : small;
+  return (k >= LONG && [smallSliced, smallHalved].find(fits)) || small;
 }
 
 /** Whether the device multiplies matrices of halves and sums in f32, with subgroups of one size. @param {Gpu} gpu */
 export function hasMatrices(gpu) {
-  const [least, most] = gpu.subgroupSizes ?? [null, null];
   const fits = (gpu.matrices ?? []).some(
     (one) => one.componentType === "f16" && one.resultComponentType === "f32" && one.M === UNIT.MM && one.N === UNIT.MN && one.K === UNIT.MK,
   );
-  return gpu.f16 && gpu.subgroups && least === LANES && most === LANES && fits;
+  return gpu.f16 && lanesOf(gpu) === LANES && fits;
 }
 
 /** Words that a thread takes at a time, and whether they are one vector. @param {MatmulSpec["quant"]} quant */

@@ -1,5 +1,5 @@
 import { blocks } from "./kernels.js";
-import { SOFTWARE_THREADS, mostFewRows } from "./tuning.js";
+import { SOFTWARE_THREADS, lanesOf, mostFewRows } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Dispatch, Resource} from "./kernels.js" */
@@ -10,14 +10,12 @@ const stagedBytes = (/** @type {number} */ shared) => (shared >= 32768 ? Math.fl
 /** Bytes that a staged value takes: two of whole numbers and an eighth of a scale and a sum, or a float. */
 const STAGED_BYTES_OF = { fixed: 2.5, float: 4 };
 /**
- * How many threads sum up one output together, and whether they are a subgroup: only where all subgroups have one
- * size, for a workgroup's invocations fill its subgroups in order.
+ * How many threads sum up one output together, and whether they are a subgroup.
  * @param {Gpu} gpu
  * @param {Record<string, number>} tuning
  */
 function teamOf(gpu, tuning) {
-  const [least, most] = gpu.subgroupSizes ?? [null, null];
-  const size = gpu.subgroups && least !== null && least === most && tuning.SUBGROUPS !== 0 ? least : null;
+  const size = tuning.SUBGROUPS !== 0 ? lanesOf(gpu) : null;
   const TEAM = tuning.TEAM ?? size ?? (gpu.software ? SOFTWARE_THREADS : 32);
   return { TEAM, SUBGROUPS: TEAM === size ? 1 : 0 };
 }

@@ -1,3 +1,5 @@
+/** @import {Gpu} from "./device.js" */
+
 /**
  * Which tile a matmul runs with. The candidates and the rule come from `bench kernels`; what was chosen is
  * recorded with each run.
@@ -47,6 +49,15 @@ export function chooseTile(m, n, software, forced) {
 /** How far rows are turned against each other in shared memory; both thread counts must be multiples of it. @param {Tile} t */
 export function turnOf(t) {
   return (t.BM / t.TM) % 8 === 0 && (t.BN / t.TN) % 8 === 0 ? 8 : 1;
+}
+
+/**
+ * Threads of a subgroup where all have that many: then a workgroup's invocations fill its subgroups in order.
+ * @param {Pick<Gpu, "subgroups" | "subgroupSizes">} gpu
+ */
+export function lanesOf({ subgroups, subgroupSizes }) {
+  const [least, most] = subgroupSizes ?? [null, null];
+  return subgroups && least !== null && least === most ? least : null;
 }
 
 /** Up to so many rows the kernel for a few wins: it reads the weights once for all of them. */
