@@ -46,9 +46,13 @@ export function chooseTile(m, n, software, forced) {
   };
 }
 
-/** How far rows are turned against each other in shared memory; both thread counts must be multiples of it. @param {Tile} t */
+/**
+ * How far rows are turned against each other in shared memory: both thread counts must be multiples of it, and a row's
+ * vectors as many at least.
+ * @param {Tile} t
+ */
 export function turnOf(t) {
-  return (t.BM / t.TM) % 8 === 0 && (t.BN / t.TN) % 8 === 0 ? 8 : 1;
+  return (t.BM / t.TM) % 8 === 0 && (t.BN / t.TN) % 8 === 0 && t.BK % 32 === 0 ? 8 : 1;
 }
 
 /**
