@@ -3,7 +3,7 @@ import * as kernels from "./webgpu/kernels.js";
 import { matmul } from "./webgpu/matmul.js";
 import { rowAttentionForm } from "./webgpu/decoder.js";
 import { MATRIX_TILES, matrixBytes, matrixThreads } from "./webgpu/matmul_matrix.js";
-import { SOFTWARE_TILE, TILES } from "./webgpu/tuning.js";
+import { SOFTWARE_TILE, TILES, WIDE_TILE, tileBytes } from "./webgpu/tuning.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
 /** @import {Variant} from "./webgpu/pipelines.js" */
@@ -26,8 +26,8 @@ function writing(gpu, add) {
   for (const [TURN, Q, KV] of [[1, 1, 1], [1, 1, 0], [1, 0, 1], [0, 0, 1]]) {
     add("rope", { TURN, Q, KV }, { D: 4, T: 1, HEADS: Q, KV_HEADS: KV, CAPACITY: 3, ...strides });
   }
-  for (const [D, VEC] of [[64, 4], [128, 4], [10, 1]]) {
-    const values = { D, VEC, ...rowAttentionForm(gpu, D / VEC) };
+  for (const [D, VEC, capacity] of [[64, 4, 9], [128, 4, 4096], [10, 1, 1500]]) {
+    const values = { D, VEC, ...rowAttentionForm(gpu, D / VEC, capacity) };
     const sizes = { SCALE: 1, SHARE: 1, CAPACITY: 9, K_STRIDE: D / VEC, O_STRIDE: D / VEC };
     add("attention_row", values, { ...sizes, Q_STRIDE: D / VEC, Q_OFFSET: 0 });
   }
@@ -66,7 +66,8 @@ function matmuls(gpu) {
     }
   }
   for (const act of Object.keys(kernels.ACTIVATIONS)) add({ act });
-  for (const tuning of [...TILES.map((tile) => ({ ...tile, PREFETCH: 1 })), ...matrices]) add({ tuning });
+  const tiles = [...TILES, WIDE_TILE].filter((tile) => tileBytes(tile) <= gpu.device.limits.maxComputeWorkgroupStorageSize);
+  for (const tuning of [...tiles.map((tile) => ({ ...tile, PREFETCH: 1 })), ...matrices]) add({ tuning });
   const wide = { wide: gpu.f16, wideInput: gpu.f16 };
   const constants = { D: 4, HEADS: 1, KV_HEADS: 1, CAPACITY: 9 };
   const turn = { table: "t", length: "l", caches: ["k", "v"], constants };

@@ -18,13 +18,15 @@ const TK = ${TK}u;
 const THREADS = TQ * 2u; // sixteen queries a subgroup of 32
 const ROW = D8 + 1u; // vectors from one staged row to the next, so that rows start in different banks
 const P_ROW = ${TK / 8 + 1}u;
-const WIDTH = ${D * (D >= TK) + TK * (TK > D)}u;
+// Vectors of four from one row of sums to the next: two more than a multiple of eight, so that neighbouring queries'
+// vectors lie in different banks.
+const WIDTH = ${(D * (D >= TK) + TK * (TK > D) + 31) / 32 * 8 + 2}u;
 const LOWEST = -3.0e38;
 var<workgroup> tile_q: array<vec4<u32>, TQ * ROW>;
 var<workgroup> tile_k: array<vec4<u32>, TK * ROW>;
 var<workgroup> tile_v: array<vec4<u32>, TK * ROW>;
 var<workgroup> tile_p: array<vec4<u32>, TQ * P_ROW>;
-var<workgroup> made: array<f32, TQ * WIDTH>; // scores, then what they mix
+var<workgroup> made: array<vec4<f32>, TQ * WIDTH>; // scores, then what they mix
 var<workgroup> parts: array<f32, THREADS>;
 
 //#if !MATRICES
@@ -93,20 +95,27 @@ fn main(
         c,
       );
 //#endfor
-      subgroupMatrixStore<row_major>(&made, subgroup * 16u * WIDTH + ${16 * j}u, c, WIDTH);
+      subgroupMatrixStore<row_major>(&made, subgroup * 16u * WIDTH + ${4 * j}u, c, WIDTH);
     }
 //#endfor
 //#else
-    for (var e = thread; e < TQ * TK; e += THREADS) {
-      var sum = 0.0;
-      for (var d = 0u; d < D; d++) {
-        sum += half_of(tile_q[e / TK * ROW + d / 8u], d % 8u) * half_of(tile_k[e % TK * ROW + d / 8u], d % 8u);
+    for (var e = thread; e < TQ * TK / 4u; e += THREADS) {
+      let row = e * 4u / TK;
+      var sum = vec4<f32>();
+      for (var i = 0u; i < 4u; i++) {
+        let column = (e * 4u + i) % TK;
+        for (var d = 0u; d < D; d++) {
+          sum[i] += half_of(tile_q[row * ROW + d / 8u], d % 8u) * half_of(tile_k[column * ROW + d / 8u], d % 8u);
+        }
       }
-      made[e / TK * WIDTH + e % TK] = sum;
+      made[row * WIDTH + e * 4u % TK / 4u] = sum;
     }
 //#endif
     workgroupBarrier();
     var top = LOWEST;
+//#for j 0 ${TK / 8}
+    let made_${j} = made[query * WIDTH + part * ${TK / 8}u + ${j}u];
+//#endfor
 //#for j 0 ${TK / 2}
     let key_${j} = k0 + part * ${TK / 2}u + ${j}u;
     var counts_${j} = key_${j} < S;
@@ -116,7 +125,7 @@ fn main(
 //#if MASK
     counts_${j} = counts_${j} && mask[first_key + min(key_${j}, S - 1u)] != 0;
 //#endif
-    let s_${j} = select(LOWEST, made[query * WIDTH + part * ${TK / 2}u + ${j}u] * SCALE, counts_${j});
+    let s_${j} = select(LOWEST, made_${j / 4}[${j % 4}] * SCALE, counts_${j});
     top = max(top, s_${j});
 //#endfor
     parts[thread] = top;
@@ -149,24 +158,26 @@ fn main(
         c,
       );
 //#endfor
-      subgroupMatrixStore<row_major>(&made, subgroup * 16u * WIDTH + ${16 * c}u, c, WIDTH);
+      subgroupMatrixStore<row_major>(&made, subgroup * 16u * WIDTH + ${4 * c}u, c, WIDTH);
     }
 //#endfor
 //#else
-    for (var e = thread; e < TQ * D; e += THREADS) {
-      var sum = 0.0;
+    for (var e = thread; e < TQ * D / 4u; e += THREADS) {
+      let row = e * 4u / D;
+      let column = e * 4u % D;
+      var sum = vec4<f32>();
       for (var j = 0u; j < TK; j++) {
-        sum += half_of(tile_p[e / D * P_ROW + j / 8u], j % 8u) * half_of(tile_v[j * ROW + e % D / 8u], e % 8u);
+        let p = half_of(tile_p[row * P_ROW + j / 8u], j % 8u);
+        for (var i = 0u; i < 4u; i++) {
+          sum[i] += p * half_of(tile_v[j * ROW + column / 8u], (column + i) % 8u);
+        }
       }
-      made[e / D * WIDTH + e % D] = sum;
+      made[row * WIDTH + column / 4u] = sum;
     }
 //#endif
     workgroupBarrier();
 //#for c 0 ${D / 8}
-    {
-      let at = query * WIDTH + part * ${D / 2}u + ${4 * c}u;
-      o_${c} = o_${c} * keep + vec4<f32>(made[at], made[at + 1u], made[at + 2u], made[at + 3u]);
-    }
+    o_${c} = o_${c} * keep + made[query * WIDTH + part + ${2 * c}u];
 //#endfor
     workgroupBarrier();
   }
@@ -176,9 +187,9 @@ fn main(
   // No key counts: zeros.
   let share = select(1.0 / weight, 0.0, weight == 0.0);
   if (t0 + query < T) {
-    let at = ((first + t0 + query) * O_STRIDE + group.y * D + part * ${D / 2}u) / 4u;
+    let at = ((first + t0 + query) * O_STRIDE + group.y * D) / 4u + part;
 //#for c 0 ${D / 8}
-    out[at + ${c}u] = vec4<f16>(o_${c} * share);
+    out[at + ${2 * c}u] = vec4<f16>(o_${c} * share);
 //#endfor
   }
 }

@@ -1,6 +1,7 @@
 // out[T, heads*D] = softmax(q k^T * SCALE) v for one row or a few against a cache: a workgroup a head of a row.
 // Keys pass in tiles of THREADS, a key a thread, with a running maximum and sum (online softmax, arXiv 1805.02867).
 // Values are summed by columns of VEC neighbours, SLICES threads a column, each for its share of the keys.
+// LOADS loads are on their way at once: there are few workgroups, and a GPU waits long for memory.
 //#include common
 //#if VEC == 4
 alias part = vec4<f32>;
@@ -57,9 +58,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (key < seen) {
       let at = key * K_STRIDE + shared_head;
       var dots = part();
+//#if LOADS > 1
+//#for i 0 ${D / VEC}
+      let key_${i} = part(keys[at + ${i}u]);
+//#endfor
+//#for i 0 ${D / VEC}
+      dots += query[${i}] * key_${i};
+//#endfor
+//#else
       for (var i = 0u; i < COLUMNS; i++) {
         dots += query[i] * part(keys[at + i]);
       }
+//#endif
 //#if VEC == 4
       score = dots.x + dots.y + dots.z + dots.w;
 //#else
@@ -91,8 +101,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     mine *= keep;
     if (slice < SLICES) {
       let end = min(THREADS, seen - first);
-      for (var j = slice; j < end; j += SLICES) {
-        mine += weights[j] * part(values[(first + j) * K_STRIDE + shared_head + column]);
+      for (var j = slice; j < end; j += SLICES * ${LOADS}u) {
+//#for u 0 ${LOADS}
+        let j_${u} = min(j + ${u}u * SLICES, end - 1u);
+        let value_${u} = part(values[(first + j_${u}) * K_STRIDE + shared_head + column]);
+//#endfor
+//#for u 0 ${LOADS}
+        mine += select(0.0, weights[j_${u}], j + ${u}u * SLICES < end) * value_${u};
+//#endfor
       }
     }
     workgroupBarrier();

@@ -110,6 +110,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var c_${m}_${r} = 0.0;
 //#endfor
 //#endfor
+//#if AHEAD
+  // The first piece of each row is on its way while the activations are made ready, each next one meanwhile.
+//#for r 0 ${ROWS}
+  var words_next_${r} = piece_of(row_${r}, min(lane, pieces - 1u));
+//#for g 0 ${SCALES}
+  var scale_next_${r}_${g} = scale_of(row_${r}, min(lane, pieces - 1u) * ${PW}u + ${g * GROUP_WORDS}u);
+//#endfor
+//#endfor
+//#endif
 //#if NORM
 //#for m 0 ${MR}
   {
@@ -144,13 +153,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#endif
     for (var p = lane; p < count; p += TEAM) {
       let piece = first + p;
+//#if AHEAD
+      let after = select(first + count + lane, piece + TEAM, p + TEAM < count);
+//#for r 0 ${ROWS}
+      let words_${r} = words_next_${r};
+      words_next_${r} = piece_of(row_${r}, min(after, pieces - 1u));
+//#for g 0 ${SCALES}
+      let scale_${r}_${g} = scale_next_${r}_${g};
+      scale_next_${r}_${g} = scale_of(row_${r}, min(after, pieces - 1u) * ${PW}u + ${g * GROUP_WORDS}u);
+      let zero_${r}_${g} = zero_of(row_${r}, piece * ${PW}u + ${g * GROUP_WORDS}u);
+//#endfor
+//#endfor
+//#else
 //#for r 0 ${ROWS}
       let words_${r} = piece_of(row_${r}, piece);
-//#if ONE_SCALE
-      let scale_${r} = scale_of(row_${r}, piece * ${PW}u);
-      let zero_${r} = zero_of(row_${r}, piece * ${PW}u);
-//#endif
+//#for g 0 ${SCALES}
+      let scale_${r}_${g} = scale_of(row_${r}, piece * ${PW}u + ${g * GROUP_WORDS}u);
+      let zero_${r}_${g} = zero_of(row_${r}, piece * ${PW}u + ${g * GROUP_WORDS}u);
 //#endfor
+//#endfor
+//#endif
 //#if FIXED
 //#for s 0 ${PW * 2 / BITS}
 //#for m 0 ${MR}
@@ -160,13 +182,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#endfor
 //#for r 0 ${ROWS}
       {
-//#if ONE_SCALE
-        let scale = scale_${r};
-        let middle = zero_${r};
-//#else
-        let scale = scale_of(row_${r}, piece * ${PW}u + ${s * BITS / 2}u);
-        let middle = zero_of(row_${r}, piece * ${PW}u + ${s * BITS / 2}u);
-//#endif
+        let scale = scale_${r}_${s * 16 / GROUP};
 //#for j 0 4
 //#if BITS == 8
         let code_${j} = words_${r}[${s * 4 + j}] ^ 0x80808080u;
@@ -179,9 +195,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#endif
 //#endfor
 //#if BITS == 8
-        let zero = middle - 128.0;
+        let zero = zero_${r}_${s * 16 / GROUP} - 128.0;
 //#else
-        let zero = middle;
+        let zero = zero_${r}_${s * 16 / GROUP};
 //#endif
 //#for m 0 ${MR}
         {
@@ -224,13 +240,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#else
 //#for w 0 ${PW}
       {
-//#if ONE_SCALE
-        let scale = scale_${r};
-        let zero = zero_${r};
-//#else
-        let scale = scale_of(row_${r}, piece * ${PW}u + ${w}u);
-        let zero = zero_of(row_${r}, piece * ${PW}u + ${w}u);
-//#endif
+        let scale = scale_${r}_${w * 32 / BITS / GROUP};
+        let zero = zero_${r}_${w * 32 / BITS / GROUP};
 //#for p 0 ${8 / BITS}
         let code_${p} = codes4(words_${r}[${w}], ${p}u);
 //#endfor

@@ -22,10 +22,18 @@ pytestmark = pytest.mark.browser
 LONG = pytest.mark.long  # what `make test-long` adds
 # As a GPU runs it, and as one without subgroups or dot products does; blocks of K that end within a row.
 FORMS = {
-    "fixed": {"FIXED": 1, "TEAM": 8, "THREADS": 32},
-    "fixed, in blocks": {"FIXED": 1, "TEAM": 4, "THREADS": 16, "BLOCK": 64, "ROWS": 2},
+    "fixed": {"FIXED": 1, "TEAM": 8, "THREADS": 32, "AHEAD": 1},
+    "fixed, in blocks": {"FIXED": 1, "TEAM": 4, "THREADS": 16, "BLOCK": 64, "ROWS": 2, "AHEAD": 1},
     "float, shared": {"FIXED": 0, "STAGED": 1, "TEAM": 8, "THREADS": 32},
-    "float, in blocks": {"FIXED": 0, "STAGED": 1, "TEAM": 4, "THREADS": 8, "BLOCK": 64, "ROWS": 3},
+    "float, in blocks": {
+        "FIXED": 0,
+        "STAGED": 1,
+        "TEAM": 4,
+        "THREADS": 8,
+        "BLOCK": 64,
+        "ROWS": 3,
+        "AHEAD": 1,
+    },
     "float": {"FIXED": 0, "STAGED": 0, "TEAM": 16, "THREADS": 32},
 }
 
@@ -126,7 +134,7 @@ def test_a_whole_layer_in_five_dispatches(browser, bits):
     request = Request(
         platform="webgpu", browser=browser, model="llama-tiny", bits=bits, sequence_length=9, generate=12
     )
-    tuning = {"NORM": 1, "FIXED": 1, "STAGED": 1, "TEAM": 8, "THREADS": 32, "ROWS": 2}
+    tuning = {"NORM": 1, "FIXED": 1, "STAGED": 1, "TEAM": 8, "THREADS": 32, "ROWS": 2, "AHEAD": 1, "LOADS": 8}
     said = []
     with PageServer() as server:
         settings = RunSettings(iterations=2, tuning=tuning)

@@ -3,16 +3,16 @@ import test from "node:test";
 
 import { matmul } from "../../bench/pages/webgpu/matmul.js";
 import { MATRIX_TILES, chooseMatrixTile, matrixBytes, matrixThreads } from "../../bench/pages/webgpu/matmul_matrix.js";
-import { SOFTWARE_TILE, TILES, attentionBytes, attentionTile, chooseTile, turnOf } from "../../bench/pages/webgpu/tuning.js";
+import { SOFTWARE_TILE, TILES, WIDE_TILE, attentionBytes, attentionTile, chooseTile, tileBytes, turnOf } from "../../bench/pages/webgpu/tuning.js";
 
 // What every WebGPU device has; `device.js` asks for no more where the adapter has no more.
 const LEAST = { invocations: 256, shared: 16384, groups: 65535 };
 
 test("each tile fits the least device and divides among its threads", () => {
-  for (const t of [...TILES, SOFTWARE_TILE]) {
+  for (const t of [...TILES, SOFTWARE_TILE, WIDE_TILE]) {
     const threads = (t.BM / t.TM) * (t.BN / t.TN);
     assert.ok(Number.isInteger(threads) && threads <= LEAST.invocations, JSON.stringify(t));
-    assert.ok((t.BM + t.BN) * t.BK * 4 <= LEAST.shared, JSON.stringify(t));
+    assert.ok(tileBytes(t) <= (t === WIDE_TILE ? 24576 : LEAST.shared), JSON.stringify(t));
     assert.equal(((t.BM * t.BK) / 4) % threads, 0);
     assert.equal(((t.BN * t.BK) / 4) % threads, 0);
     const turn = turnOf(t);
@@ -32,6 +32,8 @@ test("a choice is a tile of the list, or what was forced", () => {
     }
   }
   assert.equal(chooseTile(4096, 4096, false, {}).BM, 64, "much work takes the large tile");
+  assert.equal(chooseTile(4096, 4096, false, {}, 24576).BN, 128, "and a wider one where there is room");
+  assert.equal(chooseTile(128, 768, false, {}, 49152).BN <= 64, true, "for much work alone");
   assert.equal(chooseTile(8, 64, false, {}).BM, 16, "a few rows do not take one that is mostly empty");
 });
 

@@ -33,7 +33,7 @@ function aligned({ hidden, heads, q, k, v }, n) {
 
 /** Bytes of workgroup memory of the kernel for matrix units. @param {number} queries @param {number} d */
 export function matrixAttentionBytes(queries, d) {
-  return 16 * ((queries + 2 * KEYS) * (d / 8 + 1) + queries * (KEYS / 8 + 1)) + 4 * queries * Math.max(d, KEYS) + 8 * queries;
+  return 16 * ((queries + 2 * KEYS) * (d / 8 + 1) + queries * (KEYS / 8 + 1)) + 16 * queries * (Math.ceil(Math.max(d, KEYS) / 32) * 8 + 2) + 8 * queries;
 }
 
 /**

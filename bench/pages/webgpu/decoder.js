@@ -198,7 +198,7 @@ export function cachedAttention(planner, node) {
   }
   const VEC = d % 4 === 0 && from.stride % 4 === 0 && from.offset % 4 === 0 ? 4 : 1;
   const columns = d / VEC;
-  const form = rowAttentionForm(planner.gpu, columns);
+  const form = rowAttentionForm(planner.gpu, columns, capacity, planner.tuning);
   const constants = {
     SCALE: Number(node.attrs.scale),
     SHARE: share,
@@ -226,15 +226,25 @@ export function cachedAttention(planner, node) {
   );
 }
 
+/** Values whose loads a thread has on their way at once. */
+const LOADS = 8;
+/** Bytes of workgroup memory that a thread takes: two numbers and a part of the sum. */
+const ROW_BYTES = 24;
+
 /**
- * How many threads attend for a head of one row, and whether they reduce by subgroups.
- * @param {Gpu} gpu @param {number} columns of a head
+ * How many threads attend for a head of one row, and whether they reduce by subgroups: more where the cache is long.
+ * @param {Gpu} gpu @param {number} columns of a head @param {number} capacity of the cache
+ * @param {Record<string, number>} tuning
  */
-export function rowAttentionForm(gpu, columns) {
-  const THREADS = gpu.software ? columns : Math.max(256, columns);
+export function rowAttentionForm(gpu, columns, capacity, tuning = {}) {
+  const { maxComputeInvocationsPerWorkgroup: invocations, maxComputeWorkgroupStorageSize: shared } = gpu.device.limits;
+  const most = Math.min(invocations, Math.floor((shared - 16 * columns) / ROW_BYTES));
+  const wanted = [1024, 512].find((threads) => threads <= most && 2 * threads <= capacity) ?? 256;
+  const THREADS = gpu.software ? columns : Math.max(wanted, columns);
   const LANES = lanesOf(gpu);
   const SUBGROUPS = LANES !== null && THREADS % LANES === 0 ? 1 : 0;
-  return { THREADS, POWER: 2 ** Math.ceil(Math.log2(THREADS)), ...(SUBGROUPS ? { SUBGROUPS, LANES: Number(LANES) } : {}) };
+  const form = { THREADS, POWER: 2 ** Math.ceil(Math.log2(THREADS)), LOADS: tuning.LOADS ?? (gpu.software ? 1 : LOADS) };
+  return { ...form, ...(SUBGROUPS ? { SUBGROUPS, LANES: Number(LANES) } : {}) };
 }
 
 /** An activation whose only reader multiplies it: they become one. @param {Planner} planner @param {GraphNode} node */

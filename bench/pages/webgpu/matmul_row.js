@@ -51,7 +51,9 @@ export function rowMatmul(gpu, spec, { values, constants, bindings }) {
   const words = quant.bits === 16 ? blocks(k, 2) : (quant.kp * quant.bits) / 32;
   const WVEC = words % 4 === 0 && k % 4 === 0 ? 1 : 0;
   const PW = WVEC ? 4 : quant.bits === 16 ? 2 : FIXED ? quant.bits / 2 : 1;
-  const ONE_SCALE = quant.bits < 16 && quant.group_size * quant.bits >= 32 * PW ? 1 : 0;
+  const GROUP_WORDS = quant.bits < 16 ? (quant.group_size * quant.bits) / 32 : 0;
+  const SCALES = GROUP_WORDS ? Math.max(1, Math.floor(PW / GROUP_WORDS)) : 0; // of a thread's piece
+  const AHEAD = WVEC && (tuning.AHEAD ?? (gpu.software ? 0 : 1)) === 1 ? 1 : 0;
   const ROWS = tuning.ROWS ?? (gpu.software ? 4 : paired ? 2 : MR > 1 || n < 4096 ? 1 : 2);
   if (paired && ROWS % 2) throw new Error(`matmul_row: ROWS ${ROWS} is odd, and rows end in pairs here`);
   const most = Math.floor(stagedBytes(gpu.device.limits.maxComputeWorkgroupStorageSize) / MR / (FIXED ? STAGED_BYTES_OF.fixed : STAGED_BYTES_OF.float) / 64) * 64;
@@ -62,7 +64,7 @@ export function rowMatmul(gpu, spec, { values, constants, bindings }) {
       shader: "matmul_row",
       values: {
         ...values, ROWS, MR, TEAM, THREADS, SUBGROUPS, WVEC, PW, FIXED, STAGED: FIXED ? 0 : STAGED, BLOCK,
-        ...(ONE_SCALE ? { ONE_SCALE } : {}), ...(NORM ? { NORM } : {}), ...(spec.gated ? { GATED: 1 } : {}), ...(turn ? { TURN: 1 } : {}), ...(residual ? { RESIDUAL: 1 } : {}),
+        SCALES, GROUP_WORDS, AHEAD, ...(NORM ? { NORM } : {}), ...(spec.gated ? { GATED: 1 } : {}), ...(turn ? { TURN: 1 } : {}), ...(residual ? { RESIDUAL: 1 } : {}),
       },
       constants: { ...constants, ...(norm ? { EPSILON: norm.epsilon } : {}), ...(turn ? turn.constants : {}) },
     },

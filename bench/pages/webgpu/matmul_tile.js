@@ -14,7 +14,7 @@ import { SOFTWARE_PREFETCH, chooseTile, turnOf } from "./tuning.js";
  */
 export function tileMatmul(gpu, spec, { values, constants, bindings }) {
   const { m, n, quant, tuning } = spec;
-  const tile = chooseTile(m, n, gpu.software, tuning);
+  const tile = chooseTile(m, n, gpu.software, tuning, gpu.device.limits.maxComputeWorkgroupStorageSize);
   const threads = (tile.BM / tile.TM) * (tile.BN / tile.TN);
   const whole = [tile.BM / tile.TM, tile.BN / tile.TN].every(Number.isInteger);
   if (!whole || (tile.BM * tile.BK) / 4 / threads < 1 || (tile.BM * tile.BK) % (4 * threads)) {

@@ -13,6 +13,12 @@ export const TILES = /** @type {Tile[]} */ ([
   { BM: 16, BN: 32, BK: 64, TM: 1, TN: 2 },
 ]);
 
+/** For much work on a device with more shared memory: each value read there is used twice as often. */
+export const WIDE_TILE = /** @type {Tile} */ ({ BM: 64, BN: 128, BK: 32, TM: 4, TN: 8 });
+
+/** Bytes of shared memory. @param {Tile} t */
+export const tileBytes = (t) => (t.BM + t.BN) * t.BK * 4;
+
 /** On a processor each invocation is a loop's turn: few of them, each with more to do, win. */
 export const SOFTWARE_TILE = /** @type {Tile} */ ({ BM: 16, BN: 16, BK: 32, TM: 4, TN: 4 });
 
@@ -30,11 +36,13 @@ const ENOUGH = 64;
  * @param {number} n columns
  * @param {boolean} software
  * @param {Record<string, number>} forced values that a benchmark or a task sets
+ * @param {number} shared bytes of shared memory that the device has
  * @returns {Tile}
  */
-export function chooseTile(m, n, software, forced) {
+export function chooseTile(m, n, software, forced, shared = 16384) {
   const groups = (/** @type {Tile} */ t) => Math.ceil(m / t.BM) * Math.ceil(n / t.BN);
-  const fitting = TILES.filter((t) => t.BM < 2 * m);
+  const wide = tileBytes(WIDE_TILE) <= shared && groups(WIDE_TILE) >= 2 * ENOUGH;
+  const fitting = wide ? [WIDE_TILE] : TILES.filter((t) => t.BM < 2 * m);
   const hardware = fitting.find((t) => groups(t) >= (t.BM === 64 ? 16 : 1) * ENOUGH) ?? fitting[fitting.length - 1] ?? TILES[TILES.length - 1];
   const chosen = software ? SOFTWARE_TILE : hardware;
   return {
