@@ -1,4 +1,4 @@
-"""Writes what the code and the stored runs know best: reference, a page a browser, troubleshooting.
+"""Writes what the code and the stored runs know best: reference, browsers, performance, troubleshooting.
 
 `make docs` runs it. A test holds each page to what this makes of them.
 """
@@ -21,6 +21,7 @@ from bench.cli import application
 from bench.metrics import METRICS, Metric
 from bench.plan.campaign import CampaignFile
 from made_browsers import TITLES, browser_pages
+from made_performance import performance_page
 from made_reference import MADE, campaign_page, outcomes_page, settings_page, summary_page
 from made_troubles import troubles_page
 
@@ -174,6 +175,7 @@ def _sentence(text: str | None) -> str:
 MADE_PAGES = [
     *(FOLDER / name for name in ("metrics.md", "cli.md", "campaign.schema.json", "campaign-file.md")),
     *(FOLDER / name for name in ("outcomes.md", "settings.md", "summary.md", "troubleshooting.md")),
+    FOLDER / "performance.md",
     *(FOLDER / "browsers" / f"{name}.md" for name in ("index", *TITLES)),
 ]
 
@@ -189,6 +191,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "settings.md": settings_page(),
         FOLDER / "summary.md": summary_page(),
         FOLDER / "troubleshooting.md": troubles_page(),
+        FOLDER / "performance.md": performance_page(),
         **{FOLDER / "browsers" / name: text for name, text in browser_pages().items()},
     }
 

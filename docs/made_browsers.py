@@ -11,10 +11,12 @@ import pandas as pd
 
 from bench.browsers import BROWSERS
 from bench.harness.outcome import Outcome
+from bench.plan.request import STOCK
 from bench.record import Environment
 from bench.report import tables, words
 from bench.report.board import Board
 from bench.report.repeat import repeat_commands
+from bench.report.row import Arm, value_at, writes
 from made_hearsay import hearsay
 from made_reference import code, page, table
 from made_sets import ResultSet, result_sets
@@ -54,12 +56,13 @@ def browser_pages() -> dict[str, str]:
 
 
 def _of(name: str) -> list[tuple[ResultSet, Board]]:
-    """The sets that have runs asked of this browser, cut down to those."""
+    """The sets that have runs of models asked of this browser, cut down to those."""
     found = []
     for one in result_sets():
-        asked = one.board.runs["requested_browser"].str.partition(":")[0] == name
+        runs = one.models.runs
+        asked = runs["requested_browser"].astype("string").str.split(":").str[0] == name
         if asked.any():
-            found.append((one, Board.of(one.board.runs[asked])))
+            found.append((one, Board.of(runs[asked])))
     return found
 
 
@@ -243,8 +246,19 @@ def _ability_lines(said: Environment) -> Iterator[str]:
 def _repeat(sets: Sequence[tuple[ResultSet, Board]]) -> Iterator[Any]:
     yield "One session of each arm; the campaign files lie beside the sets that have several."
     for one, board in sets:
-        yield f"{one.title}:"
-        yield ["```bash", *repeat_commands(board.arms), "```"]
+        anywhere = [arm for arm in board.arms if not _needs_gpu(arm)]
+        elsewhere = [arm for arm in board.arms if _needs_gpu(arm)]
+        if anywhere:
+            yield f"{one.title}:"
+            yield ["```bash", *repeat_commands(anywhere), "```"]
+        if elsewhere:
+            yield f"{one.title}, on a GPU that has the features and the memory:"
+            yield ["```text", *repeat_commands(elsewhere), "```"]
+
+
+def _needs_gpu(arm: Arm) -> bool:
+    """Whether no test can type it on any machine: language models, and features beyond the stock ones."""
+    return writes(arm) or value_at(arm, "requested_gpu_features") not in (None, STOCK)
 
 
 def _index() -> str:

@@ -28,7 +28,7 @@ def hearsay(name: str) -> list[tuple[str, str]]:
 def _arms(browser: str, platform: str, audio: bool = False) -> Iterable[tuple[str, Arm]]:
     """(result set, arm) of every arm that was measured as requested, with default options."""
     for one in result_sets():
-        for arm in one.board.arms:
+        for arm in one.models.arms:
             plain = not words.options(arm) and arm["requested_browser"] == browser
             same = arm["requested_platform"] == platform and (arm["model_family"] == "whisper") == audio
             if plain and same and measured(arm) and arm["outcome"] == Outcome.OK:
@@ -37,7 +37,7 @@ def _arms(browser: str, platform: str, audio: bool = False) -> Iterable[tuple[st
 
 def _levels(browser: str, platform: str) -> str:
     """How many cells of each precision ran as requested."""
-    cells = pd.concat([one.board.cells for one in result_sets()])
+    cells = pd.concat([one.models.cells for one in result_sets()])
     asked = cells[(cells["requested_browser"] == browser) & (cells["requested_platform"] == platform)]
     said = []
     for bits, some in sorted(asked.groupby("requested_bits"), key=lambda pair: -int(str(pair[0]))):
@@ -67,7 +67,7 @@ def _fastest(browser: str, *, audio: bool = False) -> str:
 def _since() -> str:
     versions: dict[str, set[str]] = {}
     for one in result_sets():
-        for row in as_rows(one.board.runs):
+        for row in as_rows(one.models.runs):
             if row["requested_platform"] == "webnn" and row["browser"] == "chrome":
                 word = "ran" if Outcome(row["outcome"]).measured else str(row["outcome"])
                 major = f"{words.short_version(row['browser_version'])} ({row['browser_binary']})"
@@ -80,7 +80,7 @@ def _no_webnn(browser: str) -> str:
     """The words with which it says so."""
     said: dict[str, int] = {}
     for one in result_sets():
-        for row in as_rows(one.board.runs):
+        for row in as_rows(one.models.runs):
             if row["browser"] == browser and row["requested_platform"] == "webnn":
                 text = f"`{row['outcome']}`: {row['error_message'] or ''}".strip(": ")
                 said[text] = said.get(text, 0) + 1
@@ -109,8 +109,8 @@ def _audio() -> str:
 
 def _heard(one: ResultSet, browser: str) -> Sequence[Row]:
     """A set's cells of audio models through WebGPU, as they were planned, in one browser."""
-    cells = one.board.cells
-    models = {arm["requested_model"] for arm in one.board.arms if arm["model_family"] == "whisper"}
+    cells = one.models.cells
+    models = {arm["requested_model"] for arm in one.models.arms if arm["model_family"] == "whisper"}
     chosen = cells[
         cells["requested_model"].isin(models)
         & (cells["requested_platform"] == "webgpu")

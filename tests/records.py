@@ -170,6 +170,34 @@ def written(
     return RunRecord.model_validate({**one.model_dump(), "samples": one.samples, **changes})
 
 
+def operator(
+    engine: str,
+    wall: list[float],
+    gpu: list[float],
+    *,
+    level: int = 0,
+    tuning: dict[str, int] | None = None,
+    outcome: Outcome = Outcome.OK,
+    **asked: Any,
+) -> RunRecord:
+    """A run of an operator, with the times of its rounds."""
+    middle = sorted(wall)[len(wall) // 2]
+    made = record(
+        request(**{"model": "matmul 1x8x32", "sequence_length": 1, "engine": engine, **asked}),
+        outcome,
+        evidence={
+            "operator": {"kind": "matmul"},
+            "variant": {"engine": engine, "level": level, "tuning": tuning or {}},
+            "rounds": {"wall_ms": wall, "gpu_ms": gpu},
+            "shares": {"bandwidth": 0.5, "arithmetic": 0.25},
+        },
+    )
+    if outcome.measured:
+        made.metrics.latency_ms = latency(middle, len(wall)).model_copy(update={"median": middle})
+        made.metrics.gpu_ms = sorted(gpu)[len(gpu) // 2] if gpu else None
+    return made
+
+
 def arms() -> list[tuple[Request, Outcome, float]]:
     """Three browsers, two platforms, four precisions: every kind of outcome among 24 cells."""
     found: list[tuple[Request, Outcome, float]] = []

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.harness.outcome import Category, Outcome, Stage
+from bench.models import operators
+from bench.plan.request import STOCK, Request
 from bench.record import RunRecord
 
 
@@ -57,6 +59,7 @@ _PRECISE = (
 _ABOUT_TIMES = ("SamplesOnTimer", "Suspended")
 _FAILED_BY_LACK = (Outcome.ERROR, Outcome.CRASHED, Outcome.TIMEOUT, Outcome.DEVICE_LOST)
 _AGAIN = "bench run --browser {browser} --platform {platform} --model {model} --bits {bits}"
+_RESUME = "bench campaign resume CAMPAIGN"
 _DOCTOR = "bench doctor --browser {browser}"
 _SOURCE = "pip install --force-reinstall webquant-bench"
 _O, _S = Outcome, Stage
@@ -202,7 +205,7 @@ _RULES = (
         _O.ERROR, "the browser lacks an operator or refuses the graph", _DOCTOR, stages=(_S.BUILD, _S.COMPILE)
     ),
     _Rule(_O.ERROR, "the page raised what it should not", _AGAIN),
-    _Rule(_O.INTERRUPTED, "the harness was stopped while this run went on", "bench campaign resume CAMPAIGN"),
+    _Rule(_O.INTERRUPTED, "the harness was stopped while this run went on", _RESUME),
 )
 
 
@@ -218,6 +221,8 @@ def advise(record: RunRecord) -> Advice | None:
         cause = "; ".join(str(one["words"]) for one in lacked)
         then = _LACKS[str(lacked[0]["kind"])] + _AGAIN
     asked = record.requested
+    if record.evidence.get("operator"):
+        then = _of_operators(then, asked)
     names = {
         "browser": asked.browser_name,
         "platform": asked.platform,
@@ -225,6 +230,19 @@ def advise(record: RunRecord) -> Advice | None:
         "bits": asked.bits,
     }
     return Advice(cause, then.format(**names))
+
+
+def _of_operators(then: str, asked: Request) -> str:
+    """The same for one operator: `bench run` knows none, and its campaigns are not resumed."""
+    shape = operators.of(asked.model)
+    again = f"bench kernels --browser {{browser}} --{shape.kind} {','.join(map(str, shape.sizes))}"
+    again += " --bits {bits}" if shape.packed else ""
+    again += f" --gpu-features {asked.gpu_features}" if asked.gpu_features not in (None, STOCK) else ""
+    for beginning in (_AGAIN, _RESUME):
+        before, found, _ = then.partition(beginning)
+        if found:
+            return before + again
+    return then
 
 
 def _lacked(record: RunRecord) -> list[Mapping[str, object]]:

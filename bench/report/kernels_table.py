@@ -31,8 +31,7 @@ def ratios(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
         groups.setdefault(_operator(one), []).append(one)
     found = []
     for members in groups.values():
-        peers = [one for one in members if one.requested.engine == PEER and _middle(one) is not None]
-        peer = min(peers, key=lambda one: _middle(one) or 0.0, default=None)
+        peer = fastest_peer(members)
         for one in members:
             found.append(
                 {
@@ -42,13 +41,37 @@ def ratios(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
                     "outcome": one.outcome.value,
                     "gpu_ms": one.metrics.gpu_ms,
                     "wall_ms": one.metrics.latency_ms.median if one.metrics.latency_ms else None,
-                    "gpu_ratio": _ratio(peer, one, "gpu_ms"),
-                    "wall_ratio": _ratio(peer, one, "wall_ms"),
+                    "gpu_ratio": ratio(peer, one, "gpu_ms"),
+                    "wall_ratio": ratio(peer, one, "wall_ms"),
                     **(one.evidence.get("shares") or {} if one.metrics.latency_ms else {}),
                     "rel_l2": one.quality.kernel_rel_l2,
                 }
             )
     return found
+
+
+def fastest_peer(records: Sequence[RunRecord]) -> RunRecord | None:
+    """The fastest of the peer's variants of one operator, by GPU time; None where none was measured."""
+    peers = [one for one in records if one.requested.engine == PEER and _middle(one) is not None]
+    return min(peers, key=lambda one: _middle(one) or 0.0, default=None)
+
+
+def ratio(base: RunRecord | None, one: RunRecord, key: str) -> float | None:
+    """How many times as long `base` takes: the median over rounds of the ratios within each.
+
+    Args:
+        base: a variant of the same operator, timed in the same rounds.
+        one: the variant that is above 1 where it is faster.
+        key: `gpu_ms` or `wall_ms`.
+
+    Returns:
+        None where one side was not measured, or where both are the same.
+    """
+    if base is None or base is one or one.metrics.latency_ms is None:
+        return None
+    sides = [(each.evidence.get("rounds") or {}).get(key) or [] for each in (base, one)]
+    found = [a / b for a, b in zip(*sides, strict=False) if a is not None and b]
+    return median(found) if found else None
 
 
 def rows(records: Sequence[RunRecord]) -> list[list[str]]:
@@ -58,10 +81,10 @@ def rows(records: Sequence[RunRecord]) -> list[list[str]]:
             one["operator"],
             str(one["bits"]) if _has_bits(one["operator"]) else "",
             one["variant"],
-            _micro(one["gpu_ms"]),
-            _times(one["gpu_ratio"]),
-            _micro(one["wall_ms"]),
-            _times(one["wall_ratio"]),
+            micro(one["gpu_ms"]),
+            times(one["gpu_ratio"]),
+            micro(one["wall_ms"]),
+            times(one["wall_ratio"]),
             words.percent(one.get("bandwidth")),
             words.percent(one.get("arithmetic")),
             words.number(one["rel_l2"], 2),
@@ -104,17 +127,11 @@ def _middle(record: RunRecord) -> float | None:
     return record.metrics.latency_ms.median if record.metrics.latency_ms else None
 
 
-def _ratio(peer: RunRecord | None, one: RunRecord, key: str) -> float | None:
-    if peer is None or peer is one or one.metrics.latency_ms is None:
-        return None
-    sides = [(each.evidence.get("rounds") or {}).get(key) or [] for each in (peer, one)]
-    found = [a / b for a, b in zip(*sides, strict=False) if b]
-    return median(found) if found else None
-
-
-def _micro(milliseconds: float | None) -> str:
+def micro(milliseconds: float | None) -> str:
+    """Milliseconds as microseconds: `8.22`."""
     return "" if milliseconds is None else words.number(1000 * milliseconds)
 
 
-def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"{words.number(ratio)}x"
+def times(factor: float | None) -> str:
+    """A ratio as `2.14x`."""
+    return "" if factor is None else f"{words.number(factor)}x"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.models import operators
 from bench.plan.fields import RecordField
-from bench.plan.request import ASKED, FIELDS
+from bench.plan.request import ASKED, BITS, FIELDS, STOCK, Request
 from bench.report import words
 from bench.report.row import Row, value_at
 
@@ -48,3 +49,52 @@ def _command(cells: Sequence[Row]) -> str:
         for value in filter(lambda one: one is not None, values):
             parts += [field.option] if field.kind is bool else [field.option, str(value)]
     return shlex.join(words.visible(part) for part in parts)
+
+
+def operators_command(
+    name: str, asked: Sequence[Request], kernels: Mapping[str, Any], blocks: int
+) -> list[str]:
+    """The words of a `bench kernels` line that asks for a campaign of operators again.
+
+    Args:
+        name: the campaign's.
+        asked: what its cells ask for, in order.
+        kernels: its settings: `rounds`, `spread`, and `variants` by their labels.
+        blocks: starts of the browser.
+    """
+    parts = ["bench", "kernels"]
+    for shape in dict.fromkeys(operators.of(one.model) for one in asked):
+        parts += [f"--{shape.kind}", ",".join(map(str, shape.sizes))]
+    packed = [one for one in asked if operators.of(one.model).packed]
+    bits = list(dict.fromkeys(one.bits for one in packed))
+    if sorted(bits) != sorted(BITS):
+        parts += [word for one in bits for word in ("--bits", str(one))]
+    for option, value, default in (
+        ("--group-size", packed[0].group_size if packed else 32, 32),
+        ("--scheme", packed[0].scheme if packed else "symmetric", "symmetric"),
+        ("--browser", asked[0].browser, "chrome"),
+        ("--device", asked[0].device, "auto"),
+        ("--gpu-features", asked[0].gpu_features, STOCK),
+    ):
+        parts += [] if value == default else [option, str(value)]
+    parts += _variant_options(kernels["variants"])
+    parts += ["--rounds", str(kernels["rounds"])]
+    parts += [] if kernels["spread"] is None else ["--spread", f"{kernels['spread']:g}"]
+    parts += [] if blocks == 1 else ["--blocks", str(blocks)]
+    return [words.visible(part) for part in (*parts, "--name", name)]
+
+
+def _variant_options(labels: Sequence[str]) -> list[str]:
+    """Engines, accuracy levels and constants of variants, by their labels: `native {"ROWS": 4}`."""
+    told = [label.partition(" ")[::2] for label in labels]
+    engines = list(dict.fromkeys(engine for engine, _ in told))
+    levels = [more.removeprefix("level ") or "0" for engine, more in told if engine != "native"]
+    tunings = [more or "{}" for engine, more in told if engine == "native"]
+    parts: list[str] = []
+    if engines != ["native", "ort-web"]:
+        parts += [word for one in engines for word in ("--engine", one)]
+    if levels not in ([], ["0"]):
+        parts += [word for one in levels for word in ("--accuracy-level", one)]
+    if tunings not in ([], ["{}"]):
+        parts += [word for one in tunings for word in ("--tuning", one)]
+    return parts

@@ -1,11 +1,10 @@
 """`bench kernels`: bad input is one line and exit code 2, with nothing written; ratios by hand."""
 
 import pytest
-from records import record, request
+from records import operator
 
 from bench.cli import main
 from bench.harness.outcome import Outcome
-from bench.record import Latency
 from bench.report.kernels_table import ratios, reasons, rows
 
 
@@ -51,28 +50,6 @@ def refused(tmp_path, monkeypatch, capsys):
 )
 def test_bad_input_is_one_line(refused, arguments, said):
     assert said in refused(*arguments)
-
-
-def operator(engine, wall, gpu, *, level=0, tuning=None, outcome=Outcome.OK, bits=4):
-    """A made-up run of an operator: times of its rounds."""
-    asked = request(model="matmul 1x8x32", engine=engine, bits=bits)
-    middle = sorted(wall)[len(wall) // 2]
-    made = record(
-        asked,
-        outcome,
-        evidence={
-            "variant": {"engine": engine, "level": level, "tuning": tuning or {}},
-            "rounds": {"wall_ms": wall, "gpu_ms": gpu},
-            "shares": {"bandwidth": 0.5, "arithmetic": 0.25},
-        },
-    )
-    if outcome.measured:
-        made.metrics.latency_ms = Latency(
-            median=middle, mean=middle, p50=middle, p90=middle, p99=middle, std=None, ci95_low=None,
-            ci95_high=None, n=len(wall),
-        )  # fmt: skip
-        made.metrics.gpu_ms = sorted(gpu)[len(gpu) // 2] if gpu else None
-    return made
 
 
 def test_a_ratio_is_the_median_over_rounds_to_the_fastest_of_the_peer():
