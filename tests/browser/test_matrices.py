@@ -128,7 +128,13 @@ def test_attention(lab, tuning, batch, queries, keys, heads, d, masked, causal):
 def test_a_language_model(tuning, lab):
     """Prompt and cache as a GPU with matrix units runs them; the harness verifies it."""
     request = Request(
-        platform="webgpu", browser=lab.name, model="llama-tiny", bits=4, sequence_length=40, generate=12
+        platform="webgpu",
+        browser=lab.name,
+        model="llama-tiny",
+        bits=4,
+        sequence_length=40,
+        generate=12,
+        gpu_features="all" if tuning["MATRICES"] else "stock",
     )
     forced = {"MATRICES": tuning["MATRICES"]}
     with PageServer() as server:

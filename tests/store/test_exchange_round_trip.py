@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from exchanged import DATA, contents, everything, export, plans, records, rows, take, world
-from records import fill, record, request
+from records import fill, operator, record, request
 
 from bench.errors import InputError
 from bench.harness.outcome import Outcome
@@ -240,6 +240,18 @@ def test_only_some_runs(tmp_path, source, target):
     take(target, export(source, tmp_path / "whole"))
     assert rows(target) == rows(source)
     assert target.status("nightly").cells == source.status("nightly").cells
+
+
+def test_an_operator_without_a_matrix_has_no_bits_and_travels(tmp_path, source, target):
+    """What `bench kernels --attention` stores: 16 bits were asked for, and nothing has any."""
+    made = operator("native", [0.5] * 5, [0.25] * 5, model="attention 512x32x128", bits=16)
+    made.effective.bits = made.effective.bits_mean = None
+    made.metrics.weight_bytes = made.metrics.weight_bytes_fp16 = made.metrics.memory_reduction = None
+    campaign = source.create_campaign("operators", [made.requested], seed=7, settings={})
+    source.record(campaign.cells[0].id, made)
+    take(target, export(source, tmp_path / "out", campaign="operators"))
+    [row] = target.rows()
+    assert row["outcome"] == "ok" and row["effective_bits"] is None
 
 
 def test_other_results_travel_too(tmp_path, source, target):
