@@ -79,8 +79,6 @@ def record_of(session: KernelSession, place: Place, failure: RunFailure | None, 
     environment = environment_of(attempt, known)
     effective = _effective(found, answer)
     reasons = departures(place.request, None, effective, environment) if answer.made else []
-    if answer.made and case.operator.packed and case.bits < 16 and effective.bits is None:
-        reasons.append(f"{case.bits} bits were requested, {variant.engine} computes with an unpacked matrix")
     outcome = Outcome.FALLBACK if reasons else Outcome.OK
     error = None
     if ended:

@@ -57,7 +57,11 @@ def test_every_operator_on_both_engines(browser):
         # The peer has no convolution of packed weights, and says so.
         unpacked = not native and kind == "convolution"
         assert run["outcome"] == ("fallback" if unpacked else "ok"), run["error"]
-        assert ("unpacked" in (run["fallback_reason"] or "")) is unpacked
+        assert ("4 bits were requested, 16 ran" in (run["fallback_reason"] or "")) is unpacked
+        assert ("an unpacked matrix" in run["effective"]["weight_path"]) is unpacked
+        # What the engine's file holds, not what was asked for; without a matrix nothing has bits.
+        matrix = kind in ("matmul", "embedding", "convolution")
+        assert run["effective"]["bits"] == (None if not matrix else 16 if unpacked else 4)
         half = run["effective"]["activations"] == "f16"
         assert run["quality"]["kernel_rel_l2"] <= (5e-3 if half else 1e-3)
         assert run["metrics"]["latency_ms"]["n"] == 5 and run["metrics"]["gpu_ms"] > 0

@@ -10,6 +10,8 @@
 
 const FLOAT = 1;
 const FLOAT16 = 10;
+/** Bits of a tensor's values, by its type; of numbers with a point alone. @type {Record<number, number>} */
+export const FLOATS = { [FLOAT]: 32, [FLOAT16]: 16 };
 
 const text = new TextDecoder();
 
@@ -119,7 +121,7 @@ export function formatsOf(model) {
   const formats = new Map();
   for (const [name, { type, dims }] of model.tensors) {
     const whole = /^(.*)\.(halves|transposed|values)$/.exec(name);
-    if (whole) formats.set(whole[1], { bits: type === FLOAT ? 32 : 16, group_size: null, scheme: null, parameters: product(dims) });
+    if (whole) formats.set(whole[1], { bits: FLOATS[type], group_size: null, scheme: null, parameters: product(dims) });
   }
   for (const op of ["GatherBlockQuantized", "MatMulNBits"]) {
     for (const { inputs, attrs } of model.nodes.filter((node) => node.op === op)) {

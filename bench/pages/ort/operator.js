@@ -1,6 +1,6 @@
 import { readBack, settle } from "../webgpu/waiting.js";
 import { passTimes } from "./clock.js";
-import { readModel } from "./onnx.js";
+import { FLOATS, readModel } from "./onnx.js";
 import { GpuIo } from "./tensors.js";
 
 /** @import {Gpu} from "../webgpu/device.js" */
@@ -150,16 +150,18 @@ export class OrtOperator {
 
   /** What of it is known: versions, and the operators and bits that its file has. */
   describe() {
-    const { nodes } = this.model;
+    const { nodes, tensors } = this.model;
     const packed = nodes.find((node) => PACKED.includes(node.op));
+    const whole = nodes.flatMap((node) => node.inputs).map((name) => tensors.get(name)).find((one) => one && one.dims.length > 1 && FLOATS[one.type]);
     const { versions } = this.ort.env;
     return {
       engine: "ort-web",
       engine_version: versions.web ?? versions.common ?? null,
-      bits: packed ? (packed.attrs.get("bits") ?? 4) : null,
+      bits: packed ? (packed.attrs.get("bits") ?? 4) : (whole ? 16 : null),
       group_size: packed ? (packed.attrs.get("block_size") ?? null) : null,
       scheme: packed ? (packed.inputs[3] ? "asymmetric" : "symmetric") : null,
-      weight_path: "an ONNX file with onnxruntime's operators",
+      // An unpacked matrix has values of 16 bits, whatever the file holds them as.
+      weight_path: `an ONNX file with onnxruntime's operators${whole && !packed ? `, an unpacked matrix of float${FLOATS[whole.type]}` : ""}`,
       notes: {
         operators: [...new Set(nodes.map((node) => node.op))],
         accuracy_level: packed?.attrs.get("accuracy_level") ?? null,

@@ -130,9 +130,8 @@ def answer(place: str, row: Row, platform: str, bits: int) -> None:
             place, f"a run that is {row['outcome']!r} {words}; allowed: kernel_rel_l2 up to {allowed:g}"
         )
     # An operator without a matrix, such as attention, has nothing of which bits could be asked.
-    ran_bits = (
-        bits if row["effective_bits"] is None and row["weight_bytes"] is None else row["effective_bits"]
-    )
+    blank = row["effective_bits"] is None and "operator" in (row["evidence"] or {})
+    ran_bits = bits if blank else row["effective_bits"]
     if row["outcome"] == Outcome.OK and (row["effective_platform"], ran_bits) != (platform, bits):
         ran = f"{row['effective_platform']} at {row['effective_bits']} bits"
         raise refused(place, f"it is 'ok', but {platform} at {bits} bits was asked for and {ran} ran")
