@@ -247,11 +247,13 @@ def test_an_operator_without_a_matrix_has_no_bits_and_travels(tmp_path, source, 
     made = operator("native", [0.5] * 5, [0.25] * 5, model="attention 512x32x128", bits=16)
     made.effective.bits = made.effective.bits_mean = None
     made.metrics.weight_bytes = made.metrics.weight_bytes_fp16 = made.metrics.memory_reduction = None
-    campaign = source.create_campaign("operators", [made.requested], seed=7, settings={})
-    source.record(campaign.cells[0].id, made)
+    rounded = operator("ort-web", [0.5] * 5, [0.25] * 5, level=4, model="matmul 1x8x32", bits=16)
+    rounded.effective.bits, rounded.quality.kernel_rel_l2 = 16, 8e-3  # more rounding was asked for
+    campaign = source.create_campaign("operators", [made.requested, rounded.requested], seed=7, settings={})
+    for cell, one in zip(campaign.cells, (made, rounded), strict=True):
+        source.record(cell.id, one)
     take(target, export(source, tmp_path / "out", campaign="operators"))
-    [row] = target.rows()
-    assert row["outcome"] == "ok" and row["effective_bits"] is None
+    assert {(row["outcome"], row["effective_bits"]) for row in target.rows()} == {("ok", None), ("ok", 16)}
 
 
 def test_other_results_travel_too(tmp_path, source, target):
