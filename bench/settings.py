@@ -57,6 +57,7 @@ _ENVIRONMENT: dict[str, dict[str, str]] = {
         "listen": "BENCH_LISTEN",
         "address": "BENCH_ADDRESS",
         "grid": "BENCH_GRID",
+        "alone": "BENCH_ALONE",
     },
 }
 # Browser -> setting -> the environment variable that sets it.
@@ -85,6 +86,7 @@ VARIABLES: dict[str, str] = {
     "BENCH_LISTEN": "where the page server listens: `127.0.0.1`, or `0.0.0.0` for browsers elsewhere",
     "BENCH_ADDRESS": "the host by which browsers find the page server; else as `BENCH_LISTEN`",
     "BENCH_GRID": "a Selenium Grid whose browsers are used, as `--grid`",
+    "BENCH_ALONE": "`0` lets sessions measure side by side on this machine; else each waits for its turn",
     "BENCH_DB": "database URL, as `--db`; else `sqlite:///results/bench.sqlite`",
     "BENCH_CACHE": "folder of browsers, weights and bundles; else the user's cache folder",
     "BENCH_OFFLINE": "`1` forbids downloads of weights",
@@ -136,6 +138,7 @@ class HarnessSettings(BaseModel):
     listen: str = Field(default="127.0.0.1", pattern=r"^[\w.-]+$")
     address: str | None = Field(default=None, pattern=r"^[\w.-]+$")
     grid: str | None = None
+    alone: bool = True
 
     @property
     def page_host(self) -> str:

@@ -9,6 +9,8 @@ from hypothesis import settings
 
 # The extra `reference` brings a client of the hub, which no test may ask: nor may what a test starts.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tests run side by side, and so do their sessions: none of their numbers is kept.
+os.environ["BENCH_ALONE"] = "0"
 
 # A loaded machine is slow now and then; pytest-timeout catches what hangs.
 settings.register_profile("bench", deadline=None)

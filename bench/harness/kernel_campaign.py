@@ -11,6 +11,7 @@ from bench.harness.campaign import Report
 from bench.harness.kernel_records import Place, record_of, request_of
 from bench.harness.kernel_session import KernelSession, KernelWork
 from bench.harness.stop import Stop
+from bench.harness.turn import turn
 from bench.plan.cells import Plan, PlannedCell
 from bench.plan.measuring import OPERATORS
 from bench.plan.request import Request
@@ -102,7 +103,7 @@ class KernelCampaign:
             self._keep((block, left[number]), session, number, failure, began)
 
         try:
-            with self.stop.patient():
+            with self.stop.patient(), turn(self.settings.harness, self.say, self.stop):
                 session.run(keep)
         except RunFailure as failure:
             lost = session.current

@@ -30,6 +30,7 @@ from bench.harness.outcome import Outcome, Stage, categorize
 from bench.harness.server import PageServer
 from bench.harness.session import Findings, Session
 from bench.harness.stop import Stop
+from bench.harness.turn import turn
 from bench.harness.written import verified_tokens
 from bench.models.catalog import ModelSource
 from bench.plan.request import GPU_FEATURES, STOCK, Request
@@ -148,11 +149,12 @@ def _attempt(
         )
         engine.files(request, attempt.bundle)  # what it makes of the bundle is kept, like the bundle
     attempt.phases_ms["prepare"] = (monotonic() - begun) * 1000
-    say("launch")
-    attempt.session = Session(
-        server, settings, request, attempt.bundle, run_settings, say, stop, attempt.injection
-    )
-    attempt.session.drive(browser, attempt.build)
+    with turn(settings.harness, tell, stop):
+        say("launch")
+        attempt.session = Session(
+            server, settings, request, attempt.bundle, run_settings, say, stop, attempt.injection
+        )
+        attempt.session.drive(browser, attempt.build)
 
 
 def _record(attempt: Attempt, found: Findings) -> RunRecord:

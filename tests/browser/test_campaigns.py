@@ -1,6 +1,7 @@
 """Campaigns with real browsers: killed, resumed, retried, given up."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -192,3 +194,33 @@ def test_blocks_end_once_the_ratios_are_precise_enough(place):
         notes = {cell["note"] for cell in store.cells() if cell["state"] == "skipped"}
         assert len(notes) == 1 and "precise enough after 10 blocks" in notes.pop()
         assert all(row["canary_ms"] > 0 for row in store.rows())
+
+
+def test_two_campaigns_take_turns(tmp_path, monkeypatch):
+    """Typed at the same moment into databases of their own: no session measures beside another."""
+    require("chrome")
+    monkeypatch.delenv("BENCH_ALONE")
+    started = []
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.toml").write_text(
+            FILE.replace("small", name).replace("blocks = 2", "blocks = 1")
+        )
+        url = f"sqlite:///{tmp_path}/{name}.sqlite"
+        command = [sys.executable, "-m", "bench", "campaign", "run", f"{tmp_path}/{name}.toml", "--db", url]
+        started.append((url, subprocess.Popen(command, stderr=subprocess.PIPE, text=True)))
+    spans = []
+    for url, process in started:
+        with process:
+            process.communicate()
+        assert process.returncode == 0
+        with open_store(url) as store:
+            for run in [store.run(row["id"]) for row in store.rows()]:
+                assert run.outcome == "ok"
+                # From the launch on: what comes before is no measuring, and there it waits.
+                took = sum(run.phases_ms.values()) - run.phases_ms["prepare"]
+                end = pd.Timestamp(run.finished_at)
+                spans.append((end - pd.Timedelta(milliseconds=took), end))
+    assert len(spans) == 6
+    spans.sort()
+    for (_, end), (begin, _) in itertools.pairwise(spans):
+        assert begin >= end - pd.Timedelta(milliseconds=50)
