@@ -316,7 +316,7 @@ MUTANTS = (
         "mean_of_squares_halved",
         "the norm divides by twice as many values",
         "rms_norm.wgsl",
-        ("squares[0] / f32(H)", "squares[0] / f32(2u * H)"),
+        ("row_total(thread, mine) / f32(H)", "row_total(thread, mine) / f32(2u * H)"),
     ),
     _writing(
         "second_best_is_next",

@@ -143,7 +143,7 @@ async function runCase(given) {
  * states of whole numbers after the last.
  * @param {{platform: "webgpu" | "webnn", f16: boolean, program: Program, tensors: Record<string, string>,
  *   calls: {entry: string, inputs: Record<string, {dtype: "f32" | "i32", data: string}>}[],
- *   states?: Record<string, {dtype: "f32" | "i32", data: string}>, webnn_plan?: string}} given
+ *   states?: Record<string, {dtype: "f32" | "i32", data: string}>, webnn_plan?: string, tuning?: Record<string, number>}} given
  */
 async function runProgram(given) {
   const { program } = given;
@@ -158,7 +158,7 @@ async function runProgram(given) {
     Object.entries(given.tensors).map(([name, data]) => [name, { dtype: "", shape: [], bytes: bytes(data) }]),
   );
   const held = new HeldTensors(tensors);
-  const task = /** @type {Task} */ (/** @type {unknown} */ ({ device: "auto", tuning: {}, webnn_plan: given.webnn_plan }));
+  const task = /** @type {Task} */ (/** @type {unknown} */ ({ device: "auto", tuning: given.tuning ?? {}, webnn_plan: given.webnn_plan }));
   const backend =
     given.platform === "webnn"
       ? await WebNnBackend.open(program, held, task, given.calls.map(({ inputs }) => arrays(inputs)))

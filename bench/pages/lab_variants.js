@@ -3,7 +3,7 @@ import * as kernels from "./webgpu/kernels.js";
 import { matmul } from "./webgpu/matmul.js";
 import { rowAttentionForm } from "./webgpu/decoder.js";
 import { MATRIX_TILES, matrixBytes, matrixThreads } from "./webgpu/matmul_matrix.js";
-import { SOFTWARE_TILE, TILES, WIDE_TILE, tileBytes } from "./webgpu/tuning.js";
+import { SOFTWARE_TILE, TILES, WIDE_TILE, normForm, tileBytes } from "./webgpu/tuning.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
 /** @import {Variant} from "./webgpu/pipelines.js" */
@@ -13,11 +13,14 @@ import { SOFTWARE_TILE, TILES, WIDE_TILE, tileBytes } from "./webgpu/tuning.js";
  * @param {Gpu} gpu @param {(shader: string, values: any, constants: any) => void} add
  */
 function writing(gpu, add) {
-  const norm = { H: 8, EPSILON: 1e-5, GROUPS: 1, STRIDE: 8, OFFSET: 0 };
+  const norm = { H: 200, EPSILON: 1e-5, GROUPS: 1, STRIDE: 200, OFFSET: 0 };
   const strides = { Q_STRIDE: 4, Q_OFFSET: 0, K_STRIDE: 4, K_OFFSET: 0, V_STRIDE: 4, V_OFFSET: 0 };
   for (const wide of gpu.f16 ? [0, 1] : [0]) {
     for (const [ADD, SUM] of [[0, 0], [1, 0], [1, 1]]) {
-      add("rms_norm", { THREADS: 64, ADD, SUM, WIDE: wide, WIDE_B: wide, WIDE_OUT: wide }, norm);
+      for (const EACH of [0, 1]) {
+        const form = normForm(gpu, norm.H, { NORM_THREADS: 64, EACH });
+        add("rms_norm", { ...form, ADD, SUM, WIDE: wide, WIDE_B: wide, WIDE_OUT: wide }, norm);
+      }
     }
     add("last_token", { WIDE: wide }, { T: 2, H: 3 });
     add("best_of_part", { THREADS: 64, WIDE: wide }, { V: 9, PART: 5 });
@@ -101,7 +104,9 @@ export function variants(gpu) {
   }
   for (const ACT of Object.values(kernels.ACTIVATIONS)) add("activation", { ACT }, { COUNT: 7 });
   all.push(...matmuls(gpu));
-  for (const ADD of [0, 1]) add("layer_norm", { ADD, THREADS: 64 }, { H: 8, EPSILON: 1e-12 });
+  for (const [ADD, EACH] of [[0, 0], [1, 0], [0, 1], [1, 1]]) {
+    add("layer_norm", { ADD, ...normForm(gpu, 200, { NORM_THREADS: 64, EACH }) }, { H: 200, EPSILON: 1e-12 });
+  }
   for (const d of [1, 12, 64, 128, 256]) {
     const spec = { name: "", batch: 1, sequence: 3, heads: 1, hidden: d, scale: 1, mask: "m", output: "o" };
     const q = { value: "q", stride: d, offset: 0 };

@@ -1,4 +1,5 @@
 // out[R, H] = (x - mean) / sqrt(variance + EPSILON) * gamma + beta, x = a (+ b): one workgroup a row.
+// With EACH a thread keeps so many values between the passes, all of whose loads are on their way at once.
 //#include common
 @group(0) @binding(0) var<storage, read> gamma: array<u32>;
 @group(0) @binding(1) var<storage, read> beta: array<u32>;
@@ -11,7 +12,7 @@
 override H: u32;
 override EPSILON: f32;
 const THREADS = ${THREADS}u;
-var<workgroup> sums: array<f32, THREADS>;
+//#include row_total
 
 fn value(index: u32) -> f32 {
 //#if ADD
@@ -21,20 +22,6 @@ fn value(index: u32) -> f32 {
 //#endif
 }
 
-fn total(thread: u32, mine: f32) -> f32 {
-  sums[thread] = mine;
-  workgroupBarrier();
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-    if (thread < half) {
-      sums[thread] += sums[thread + half];
-    }
-    workgroupBarrier();
-  }
-  let result = sums[0];
-  workgroupBarrier();
-  return result;
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let base = group.x * H;
@@ -42,20 +29,47 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   // mean would be all that is divided by its own size.
   let first = value(base);
   var sum = 0.0;
+//#if EACH
+//#for e 0 ${EACH}
+  let i_${e} = thread + ${e}u * THREADS;
+  var x_${e} = 0.0;
+  if (i_${e} < H) { x_${e} = value(base + i_${e}) - first; }
+//#endfor
+//#for e 0 ${EACH}
+  sum += x_${e};
+//#endfor
+//#else
   for (var i = thread; i < H; i += THREADS) {
     sum += value(base + i) - first;
   }
-  let mean = total(thread, sum) / f32(H);
-  // The second pass costs a read that the cache holds, and keeps what E[x^2] - E[x]^2 would cancel.
+//#endif
+  let mean = row_total(thread, sum) / f32(H);
+  // A second pass keeps what E[x^2] - E[x]^2 would cancel.
   var squares = 0.0;
+//#if EACH
+//#for e 0 ${EACH}
+  if (i_${e} < H) { squares += (x_${e} - mean) * (x_${e} - mean); }
+//#endfor
+//#else
   for (var i = thread; i < H; i += THREADS) {
     let d = value(base + i) - first - mean;
     squares += d * d;
   }
-  let scale = inverseSqrt(total(thread, squares) / f32(H) + EPSILON);
+//#endif
+  let scale = inverseSqrt(row_total(thread, squares) / f32(H) + EPSILON);
+//#if EACH
+//#for e 0 ${EACH}
+  if (i_${e} < H) {
+    let g = unpack2x16float(gamma[i_${e} >> 1u])[i_${e} & 1u];
+    let o = unpack2x16float(beta[i_${e} >> 1u])[i_${e} & 1u];
+    out[base + i_${e}] = scalar((x_${e} - mean) * scale * g + o);
+  }
+//#endfor
+//#else
   for (var i = thread; i < H; i += THREADS) {
     let g = unpack2x16float(gamma[i >> 1u])[i & 1u];
     let o = unpack2x16float(beta[i >> 1u])[i & 1u];
     out[base + i] = scalar((value(base + i) - first - mean) * scale * g + o);
   }
+//#endif
 }

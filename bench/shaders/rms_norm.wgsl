@@ -1,5 +1,6 @@
 // out = x / sqrt(mean(x^2) + EPSILON) * gamma, x = a (+ b): one workgroup for each of the GROUPS parts, of H values,
-// of a row. `a` may be columns of a wider buffer. SUM keeps a + b for whoever reads it later.
+// of a row. `a` may be columns of a wider buffer. SUM keeps a + b for whoever reads it later. With EACH a thread keeps
+// so many values between the two passes, all of whose loads are on their way at once.
 //#include common
 @group(0) @binding(0) var<storage, read> gamma: array<u32>;
 //#if WIDE
@@ -29,13 +30,31 @@ override GROUPS: u32;
 override STRIDE: u32;
 override OFFSET: u32;
 const THREADS = ${THREADS}u;
-var<workgroup> squares: array<f32, THREADS>;
+//#include row_total
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let source = group.x / GROUPS * STRIDE + OFFSET + group.x % GROUPS * H;
   let target_row = group.x * H;
   var mine = 0.0;
+//#if EACH
+//#for e 0 ${EACH}
+  let i_${e} = thread + ${e}u * THREADS;
+  var x_${e} = 0.0;
+  if (i_${e} < H) {
+    x_${e} = f32(a[source + i_${e}]);
+//#if ADD
+    x_${e} += f32(b[target_row + i_${e}]);
+//#endif
+  }
+//#endfor
+//#for e 0 ${EACH}
+//#if SUM
+  if (i_${e} < H) { sum[target_row + i_${e}] = x_${e}; }
+//#endif
+  mine += x_${e} * x_${e};
+//#endfor
+//#else
   for (var i = thread; i < H; i += THREADS) {
     var x = f32(a[source + i]);
 //#if ADD
@@ -46,15 +65,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#endif
     mine += x * x;
   }
-  squares[thread] = mine;
-  workgroupBarrier();
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-    if (thread < half) {
-      squares[thread] += squares[thread + half];
-    }
-    workgroupBarrier();
+//#endif
+  let scale = inverseSqrt(row_total(thread, mine) / f32(H) + EPSILON);
+//#if EACH
+//#for e 0 ${EACH}
+  if (i_${e} < H) {
+    out[target_row + i_${e}] = result(x_${e} * scale * unpack2x16float(gamma[i_${e} >> 1u])[i_${e} & 1u]);
   }
-  let scale = inverseSqrt(squares[0] / f32(H) + EPSILON);
+//#endfor
+//#else
   for (var i = thread; i < H; i += THREADS) {
     var x = f32(a[source + i]);
 //#if ADD
@@ -62,4 +81,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 //#endif
     out[target_row + i] = result(x * scale * unpack2x16float(gamma[i >> 1u])[i & 1u]);
   }
+//#endif
 }

@@ -25,12 +25,13 @@ def everywhere(platform, lab):
     """Runs the calls of a program there and in NumPy, and holds outputs and whole states to each other."""
     name, half = platform
 
-    def both(program, calls, vectors=None, constants=None, states=None):
+    def both(program, calls, vectors=None, constants=None, states=None, tuning=None):
         program.check()
         stored = {key: to_f16(array) for key, array in (vectors or {}).items()} | (constants or {})
         case = {
             "platform": name,
             "f16": half,
+            "tuning": tuning or {},
             "program": {**program.to_json(), "quantization": {}},
             "tensors": {key: encode(array) for key, array in stored.items()},
             "calls": [
@@ -95,7 +96,8 @@ def test_a_gate_times_what_it_lets_through(everywhere, shape):
 @pytest.mark.parametrize(
     ("rows", "hidden", "groups"), [(1, 7, 1), (3, 96, 1), (5, 33, 3), pytest.param(2, 600, 1, marks=LONG)]
 )
-def test_rms_norm(everywhere, rows, hidden, groups):
+@pytest.mark.parametrize("tuning", [{}, {"EACH": 1, "NORM_THREADS": 32}], ids=["read twice", "kept"])
+def test_rms_norm(everywhere, rows, hidden, groups, tuning):
     """Of rows, of their parts, and of a sum that is kept."""
     shape = (rows, hidden)
     attrs = {"epsilon": 1e-5, **({"groups": groups} if groups > 1 else {})}
@@ -109,9 +111,9 @@ def test_rms_norm(everywhere, rows, hidden, groups):
     program = program_of({"all": ({"a": shape, "b": shape}, nodes)}, [weight])
     inputs = {"a": floats(*shape), "b": floats(*shape)}
     gamma = {"gamma": floats(hidden // groups)}
-    everywhere(program, [("all", inputs)], gamma)
+    everywhere(program, [("all", inputs)], gamma, tuning=tuning)
     unseen = replace(program.entries["all"], outputs=("norm", "after"))
-    everywhere(replace(program, entries={"all": unseen}), [("all", inputs)], gamma)
+    everywhere(replace(program, entries={"all": unseen}), [("all", inputs)], gamma, tuning=tuning)
 
 
 @pytest.mark.parametrize(("rows", "heads", "size", "at"), [(1, 3, 32, 5), (7, 1, 10, 0), (3, 4, 4, 11)])

@@ -196,7 +196,8 @@ def test_embedding(lab, f16, bits, hidden, add):
 
 @pytest.mark.parametrize("hidden", [3, 64, 385])
 @pytest.mark.parametrize("add", [True, False])
-def test_layer_norm(lab, f16, hidden, add):
+@pytest.mark.parametrize("tuning", [{}, {"EACH": 1, "NORM_THREADS": 64}], ids=["read thrice", "kept"])
+def test_layer_norm(lab, f16, hidden, add, tuning):
     rng = np.random.default_rng(hidden)
     # A large common offset is what cancels in a one-pass variance.
     a, b = (
@@ -208,7 +209,7 @@ def test_layer_norm(lab, f16, hidden, add):
     want = want * to_f16(gamma).astype(np.float64) + to_f16(beta).astype(np.float64)
     spec = {
         "name": "n", "rows": 5, "hidden": hidden, "epsilon": 1e-5, "gamma": "g", "beta": "b",
-        "input": "a", "other": "c" if add else None, "output": "y",
+        "input": "a", "other": "c" if add else None, "output": "y", "tuning": tuning,
     }  # fmt: skip
     case = {
         "op": "layer_norm", "spec": spec, "f16": f16, "weights": {"g": vector(gamma), "b": vector(beta)},

@@ -1,7 +1,7 @@
 import { attention as tiledAttention, attentionTuning } from "./attention.js";
 import { ACTIVATIONS, blocks, grid } from "./kernels.js";
 import { normalizedByReaders } from "./fusion.js";
-import { lanesOf, mostFewRows } from "./tuning.js";
+import { lanesOf, mostFewRows, normForm } from "./tuning.js";
 
 /** @import {Columns, Dispatch, Resource} from "./kernels.js" */
 /** @import {Gpu} from "./device.js" */
@@ -53,7 +53,6 @@ export function rmsNorm(planner, node, from = { a: node.inputs[0] }) {
   const hidden = width / groups;
   const source = planner.at(from.a, width);
   const wide = planner.isWide(from.a) ? 1 : 0;
-  const THREADS = gpu.software ? 4 : hidden > 512 ? 256 : 64;
   /** @type {[number, Resource][]} */
   const bindings = [[0, constant(node.weights[0])], [1, { value: source.value }]];
   if (from.b) bind(bindings, 2, from.b);
@@ -62,7 +61,7 @@ export function rmsNorm(planner, node, from = { a: node.inputs[0] }) {
   const wideOut = node.attrs.wide === 1;
   const WIDE_B = from.b && planner.isWide(from.b) ? 1 : 0;
   const WIDE_OUT = gpu.f16 && wideOut ? 1 : 0;
-  const values = { THREADS, ADD: from.b ? 1 : 0, SUM: from.sum ? 1 : 0, WIDE: wide, WIDE_B, WIDE_OUT };
+  const values = { ...normForm(gpu, hidden, planner.tuning), ADD: from.b ? 1 : 0, SUM: from.sum ? 1 : 0, WIDE: wide, WIDE_B, WIDE_OUT };
   const constants = {
     H: hidden,
     EPSILON: Number(node.attrs.epsilon),

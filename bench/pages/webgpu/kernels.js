@@ -1,4 +1,4 @@
-import { SOFTWARE_THREADS } from "./tuning.js";
+import { normForm } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Variant} from "./pipelines.js" */
@@ -108,7 +108,7 @@ export function embedding(gpu, spec) {
 /**
  * @param {Gpu} gpu
  * @param {{name: string, rows: number, hidden: number, epsilon: number, gamma: string, beta: string, input: string,
- *   other: string | null, output: string}} spec
+ *   other: string | null, output: string, tuning?: Record<string, number>}} spec
  * @returns {Dispatch}
  */
 export function layerNorm(gpu, spec) {
@@ -120,8 +120,7 @@ export function layerNorm(gpu, spec) {
   ];
   if (spec.other) bindings.push([3, { value: spec.other }]);
   bindings.push([4, { value: spec.output }]);
-  const THREADS = gpu.software ? SOFTWARE_THREADS : spec.hidden > 256 ? 128 : 64;
-  const values = { ADD: spec.other ? 1 : 0, THREADS };
+  const values = { ADD: spec.other ? 1 : 0, ...normForm(gpu, spec.hidden, spec.tuning) };
   const variant = { shader: "layer_norm", values, constants: { H: spec.hidden, EPSILON: spec.epsilon } };
   const count = spec.rows * spec.hidden;
   const bytes = (gpu.f16 ? 2 : 4) * count * (spec.other ? 3 : 2);

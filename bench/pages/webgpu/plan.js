@@ -232,6 +232,7 @@ export class Planner {
       input: first.inputs[0],
       other,
       output: norm.output,
+      tuning: this.tuning,
     });
     this.push(dispatch, norm.output, rows * hidden);
   }

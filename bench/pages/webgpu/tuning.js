@@ -72,6 +72,25 @@ export function lanesOf({ subgroups, subgroupSizes }) {
   return subgroups && least !== null && least === most ? least : null;
 }
 
+/** Most values of a row that a thread keeps between two passes of a norm. */
+const MOST_KEPT = 16;
+
+/**
+ * How a norm's workgroup goes about a row of so many values.
+ * @param {Pick<Gpu, "software" | "subgroups" | "subgroupSizes">} gpu @param {number} hidden
+ * @param {Record<string, number>} tuning NORM_THREADS; EACH of 0 loads values anew in each pass
+ * @returns {Record<string, number>}
+ */
+export function normForm(gpu, hidden, tuning = {}) {
+  const usual = hidden > 1024 ? 256 : hidden > 256 ? 128 : 64;
+  const THREADS = tuning.NORM_THREADS ?? (gpu.software ? SOFTWARE_THREADS : usual);
+  const each = Math.ceil(hidden / THREADS);
+  const keeps = tuning.EACH ?? (gpu.software ? 0 : 1);
+  const LANES = lanesOf(gpu);
+  const form = { THREADS, EACH: keeps && each <= MOST_KEPT ? each : 0 };
+  return LANES !== null && THREADS % LANES === 0 ? { ...form, SUBGROUPS: 1, LANES } : form;
+}
+
 /** Up to so many rows the kernel for a few wins: it reads the weights once for all of them. */
 export const mostFewRows = (/** @type {boolean} */ software) => (software ? 4 : 8);
 
