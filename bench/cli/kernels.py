@@ -29,6 +29,7 @@ from bench.harness.server import PageServer
 from bench.harness.stop import Stop
 from bench.models import operators
 from bench.models.operators import KINDS, Operator
+from bench.plan.constants import check_constants
 from bench.plan.request import BITS, GPU_FEATURES, GROUP_SIZES, SCHEMES, STOCK
 from bench.report import kernels_table as table
 from bench.settings import Settings, check_cache, load_settings
@@ -210,6 +211,10 @@ def _forced(text: str) -> dict[str, int]:
         raise InputError(
             f'--tuning {text}: not allowed; allowed: names and whole numbers, {{"ROW_KERNEL": 1}}'
         )
+    try:
+        check_constants(found)
+    except InputError as error:
+        raise InputError(f"--tuning {text}: {error}") from None
     return dict(found)
 
 
