@@ -1,8 +1,8 @@
 """The constants that `bench kernels --tuning` forces on our kernels: which there are, and what they may be.
 
 A name that no kernel reads would be timed as if it had been forced, and a tile that does not divide would
-fail in the browser only: both are refused before anything is written. What a device has too little of is a row
-that says so.
+fail in the browser only: both are refused before anything is written. What a device has too little of is a
+row that says so.
 """
 
 from __future__ import annotations
