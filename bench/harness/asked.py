@@ -18,10 +18,12 @@ class RunSettings(Measuring):
 
     Attributes:
         tuning: values forced on the kernels, by a benchmark.
+        least_limits: whether the device is asked for with no more than every device has, as a phone may be.
         fault: the name of what is broken on purpose (`bench.harness.injection`).
     """
 
     tuning: Mapping[str, int] = {}
+    least_limits: bool = False
     fault: str | None = None
 
 

@@ -194,6 +194,7 @@ class Session:
             "max_seconds": run.max_seconds,
             "precision": run.precision,
             "tuning": dict(run.tuning),
+            "least_limits": run.least_limits,
             "roofline": run.roofline,
         }
         files = {

@@ -195,6 +195,8 @@ export interface Task {
   max_seconds: number;
   precision: number;
   tuning: Record<string, number>;
+  /** Ask for a device with no more than every device has. */
+  least_limits?: boolean;
   roofline: boolean;
   fault?: string;
 }

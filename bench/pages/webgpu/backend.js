@@ -1,6 +1,6 @@
 import { ceilings } from "./ceilings.js";
 import { summary } from "../runtime/identity.js";
-import { finished, guarded, openDevice, shown } from "./device.js";
+import { finished, guarded, limitsOf, openDevice, shown } from "./device.js";
 import { Entry, halves } from "./entry.js";
 import { schemeOf } from "./kernels.js";
 import { Memory } from "./memory.js";
@@ -35,7 +35,7 @@ export class WebGpuBackend {
 
   /** @param {Program} program @param {TensorSource} tensors @param {Map<string, string>} shaders @param {Task} task */
   static async open(program, tensors, shaders, task) {
-    const backend = new WebGpuBackend(await openDevice({ device: task.device, features: task.features }), program, tensors, shaders, task);
+    const backend = new WebGpuBackend(await openDevice({ device: task.device, features: task.features, least: task.least_limits }), program, tensors, shaders, task);
     backend.completion = await completion(backend.gpu);
     return backend;
   }
@@ -260,6 +260,7 @@ export class WebGpuBackend {
         fused: this.fused(),
         activation_bytes: this.memory.activationBytes,
         subgroups: this.gpu.subgroups,
+        limits: limitsOf(this.gpu),
         kernels: Object.fromEntries(
           this.planned().map((d) => [`${d.variant.shader} ${JSON.stringify(d.variant.values)}`, d.groups]),
         ),

@@ -121,9 +121,10 @@ const unsupported = (error) => new StageError("probe", error, { outcome: "unsupp
 /**
  * Open a device with everything the kernels can use and the adapter's own limits. A feature set that the adapter lacks
  * is refused; matrix units are asked for in the set `all` only, or where no set is named.
- * @param {{features?: Features, f16?: boolean, device?: string, lanes?: number}} [want] f16 false leaves `shader-f16`
+ * @param {{features?: Features, f16?: boolean, device?: string, lanes?: number, least?: boolean}} [want] f16 false leaves `shader-f16`
  * off, and the matrix units with it, for tests of the f32 arm; a device of `cpu` or `gpu` is refused where the adapter
- * is not of that kind; subgroups of fewer than so many `lanes` are left off, where another engine shares the device
+ * is not of that kind; subgroups of fewer than so many `lanes` are left off, where another engine shares the device;
+ * `least` asks for no more than every device has, as a phone may be
  * @returns {Promise<Gpu>}
  */
 export async function openDevice(want = {}) {
@@ -147,10 +148,16 @@ export async function openDevice(want = {}) {
     maxComputeWorkgroupSizeY: limits.maxComputeWorkgroupSizeY,
     maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
   };
-  const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits }).catch((error) => {
+  const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits: want.least ? {} : requiredLimits }).catch((error) => {
     throw unsupported(error);
   });
   return watched(adapter, device);
+}
+
+/** The device's own limits by which kernels are chosen. @param {Gpu} gpu */
+export function limitsOf(gpu) {
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = gpu.device.limits;
+  return { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage };
 }
 
 /** A device with its losses and uncaptured errors on record from now on. @param {GPUAdapter} adapter @param {GPUDevice} device @returns {Gpu} */
