@@ -221,11 +221,16 @@ MUTANTS = (
         "rows are divided by the square of their length",
         {"l2_normalize.wgsl": [("max(sqrt(sums[0]), EPSILON)", "max(sums[0], EPSILON)")]},
     ),
-    _decoding(
+    Mutant(
         "row_part_lost",
         "one thread's or subgroup's part of a sum is left out",
-        ("subgroupAdd(mine)", "subgroupAdd(select(mine, 0.0, thread % TEAM == 1u))"),
-        ("partial[at] = mine;", "partial[at] = select(mine, 0.0, thread % TEAM == 1u);"),
+        {
+            "matmul_row.wgsl": [
+                ("subgroupAdd(c_${m}_${r})", "subgroupAdd(select(c_${m}_${r}, 0.0, thread % TEAM == 1u))"),
+                ("+ thread] = c_${m}_${r};", "+ thread] = select(c_${m}_${r}, 0.0, thread % TEAM == 1u);"),
+            ]
+        },
+        few=True,
     ),
     _decoding(
         "row_bias_off_by_one",

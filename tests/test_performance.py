@@ -189,7 +189,7 @@ def test_a_long_sweep_loses_its_slow_ones_and_no_failure(published):
     [
         (LEVELS, {}),
         (["ort-web level 4", "ort-web"], {"browser": "firefox", "gpu_features": "all", "device": "gpu"}),
-        (["native", 'native {"ROWS": 4, "MR": 1}'], {"group_size": 64, "scheme": "asymmetric"}),
+        (["native", 'native {"ROWS": 4, "TEAM": 32}'], {"group_size": 64, "scheme": "asymmetric"}),
         (['native {"ROWS": 4}', "ort-web"], {"gpu_features": "f16"}),
     ],
 )

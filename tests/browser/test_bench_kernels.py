@@ -97,7 +97,7 @@ def test_a_wrong_answer_has_no_time(monkeypatch, capfd):
 
 def test_constants_are_variants_and_one_that_cannot_be_stops_no_other(capfd):
     require("chrome")
-    tile = '{"ROW_KERNEL": 0, "BM": 16, "BN": 16, "BK": 32, "TM": 4, "TN": 3}'
+    tile = '{"ROW_KERNEL": 0, "BM": 16, "BN": 16, "BK": 8, "TM": 1, "TN": 1}'
     forced = ["--tuning", '{"ROW_KERNEL": 1}', "--tuning", tile, "--engine", "native", "--bits", "4"]
     assert main(["kernels", "--matmul", "5,24,64", *forced, *QUICK, "--blocks", "2", "--json"]) == 1
     runs = json.loads(capfd.readouterr().out)["runs"]
