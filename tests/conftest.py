@@ -86,6 +86,9 @@ _LONG_FIRST = (
 
 def _group(item: pytest.Item) -> str | None:
     """With whom a test must share a worker: those with the same browser open, or the same fixture made."""
+    # These look for renderers without a browser on the whole machine, and some of them make one for a while.
+    if "orphans" in getattr(item, "function", _group).__code__.co_names:
+        return "orphans"
     params = getattr(getattr(item, "callspec", None), "params", {})
     if "lab" in params:
         return f"lab-{params['lab']}"
