@@ -110,9 +110,10 @@ def write_weights(
     # Quoted once more within the metadata, so that each quotation mark takes two bytes.
     room = sum(len(json.dumps(json.dumps({name: -120}))) for name in names) + _METADATA
     with StreamedFile(path, layout, room) as file, ExitStack() as opened:
-        write: Callable[[Weight], int] = partial(_write_weight, (source, recipe, file.place))
+        shared = (source, recipe, file.place)
+        write: Callable[[Weight], int] = partial(_write_weight, shared)
         if processes:
-            write = opened.enter_context(Processes(_write_weight, (source, recipe, file.place)))
+            write = opened.enter_context(Processes(_write_weight, shared))
 
         def pack(weight: Weight) -> None:
             exponent = write(weight)

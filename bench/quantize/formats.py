@@ -77,9 +77,8 @@ def _restore_groups(parts: Parts, how: Format, k: int, exponent: int) -> F32:
     rows, groups = parts["scales"].shape
     values = np.empty((rows, k), np.float32)
     step = max(1, _CHUNK // max(k, 1))
-    for start in range(
-        0, rows, step
-    ):  # what is between stays in a core's cache, and is no new memory each time
+    # What is made on the way stays in a core's cache, and is no new memory each time.
+    for start in range(0, rows, step):
         of = {name: part[start : start + step] for name, part in parts.items()}
         zeros = unpack(of["zeros"], how.bits, groups) if "zeros" in of else None
         codes = unpack(of["codes"], how.bits, groups * how.group_size)
