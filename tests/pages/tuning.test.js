@@ -34,6 +34,7 @@ test("a choice is a tile of the list, or what was forced", () => {
   assert.equal(chooseTile(4096, 4096, false, {}).BM, 64, "much work takes the large tile");
   assert.equal(chooseTile(4096, 4096, false, {}, 24576).BN, 128, "and a wider one where there is room");
   assert.equal(chooseTile(128, 768, false, {}, 49152).BN <= 64, true, "for much work alone");
+  assert.equal(chooseTile(10, 51865, false, {}, 49152).BM, 16, "and not for a few rows, however many columns");
   assert.equal(chooseTile(8, 64, false, {}).BM, 16, "a few rows do not take one that is mostly empty");
 });
 

@@ -1,7 +1,7 @@
 import { attention as tiledAttention, attentionTuning } from "./attention.js";
 import { ACTIVATIONS, blocks, grid } from "./kernels.js";
 import { normalizedByReaders } from "./fusion.js";
-import { lanesOf, mostFewRows, normForm } from "./tuning.js";
+import { mostFewRows, normForm, reduction } from "./tuning.js";
 
 /** @import {Columns, Dispatch, Resource} from "./kernels.js" */
 /** @import {Gpu} from "./device.js" */
@@ -240,10 +240,8 @@ export function rowAttentionForm(gpu, columns, capacity, tuning = {}) {
   const most = Math.min(invocations, Math.floor((shared - 16 * columns) / ROW_BYTES));
   const wanted = [1024, 512].find((threads) => threads <= most && 2 * threads <= capacity) ?? 256;
   const THREADS = gpu.software ? columns : Math.max(wanted, columns);
-  const LANES = lanesOf(gpu);
-  const SUBGROUPS = LANES !== null && THREADS % LANES === 0 ? 1 : 0;
-  const form = { THREADS, POWER: 2 ** Math.ceil(Math.log2(THREADS)), LOADS: tuning.LOADS ?? (gpu.software ? 1 : LOADS) };
-  return { ...form, ...(SUBGROUPS ? { SUBGROUPS, LANES: Number(LANES) } : {}) };
+  const POWER = 2 ** Math.ceil(Math.log2(THREADS));
+  return { THREADS, POWER, LOADS: tuning.LOADS ?? (gpu.software ? 1 : LOADS), ...reduction(gpu, THREADS) };
 }
 
 /** An activation whose only reader multiplies it: they become one. @param {Planner} planner @param {GraphNode} node */

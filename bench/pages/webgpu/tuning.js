@@ -41,7 +41,7 @@ const ENOUGH = 64;
  */
 export function chooseTile(m, n, software, forced, shared = 16384) {
   const groups = (/** @type {Tile} */ t) => Math.ceil(m / t.BM) * Math.ceil(n / t.BN);
-  const wide = tileBytes(WIDE_TILE) <= shared && groups(WIDE_TILE) >= 2 * ENOUGH;
+  const wide = tileBytes(WIDE_TILE) <= shared && WIDE_TILE.BM < 2 * m && groups(WIDE_TILE) >= 2 * ENOUGH;
   const fitting = wide ? [WIDE_TILE] : TILES.filter((t) => t.BM < 2 * m);
   const hardware = fitting.find((t) => groups(t) >= (t.BM === 64 ? 16 : 1) * ENOUGH) ?? fitting[fitting.length - 1] ?? TILES[TILES.length - 1];
   const chosen = software ? SOFTWARE_TILE : hardware;
@@ -72,6 +72,16 @@ export function lanesOf({ subgroups, subgroupSizes }) {
   return subgroups && least !== null && least === most ? least : null;
 }
 
+/**
+ * How a workgroup of so many threads reduces: by subgroups, where it is made of whole ones.
+ * @param {Pick<Gpu, "subgroups" | "subgroupSizes">} gpu @param {number} threads
+ * @returns {Record<string, number>}
+ */
+export function reduction(gpu, threads) {
+  const LANES = lanesOf(gpu);
+  return LANES !== null && threads % LANES === 0 ? { SUBGROUPS: 1, LANES } : {};
+}
+
 /** Most values of a row that a thread keeps between two passes of a norm. */
 const MOST_KEPT = 16;
 
@@ -86,9 +96,7 @@ export function normForm(gpu, hidden, tuning = {}) {
   const THREADS = tuning.NORM_THREADS ?? (gpu.software ? SOFTWARE_THREADS : usual);
   const each = Math.ceil(hidden / THREADS);
   const keeps = tuning.EACH ?? (gpu.software ? 0 : 1);
-  const LANES = lanesOf(gpu);
-  const form = { THREADS, EACH: keeps && each <= MOST_KEPT ? each : 0 };
-  return LANES !== null && THREADS % LANES === 0 ? { ...form, SUBGROUPS: 1, LANES } : form;
+  return { THREADS, EACH: keeps && each <= MOST_KEPT ? each : 0, ...reduction(gpu, THREADS) };
 }
 
 /** Up to so many rows the kernel for a few wins: it reads the weights once for all of them. */
