@@ -97,6 +97,8 @@ def _group(item: pytest.Item) -> str | None:
     return item.path.name if any(one.scope in ("module", "session") for one in ours) else None
 
 
+# First: xdist's own hook is an ordinary one, and takes the groups that it finds by then.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For `--dist loadgroup`: who shares something keeps to one worker, others go where there is room."""
     for item in items:
@@ -104,3 +106,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(group))
     order = {name: at for at, name in enumerate(_LONG_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups that xdist did not take would be lost without a word, and tests would disturb each other."""
+    if not getattr(session.config.option, "loadgroup", False):
+        return  # not one of several workers
+    for item in session.items:
+        if (group := item.get_closest_marker("xdist_group")) and not item.nodeid.endswith(
+            f"@{group.args[0]}"
+        ):
+            raise pytest.UsageError(f"{item.nodeid} is not sent to the worker of its group {group.args[0]!r}")
