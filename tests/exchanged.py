@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from records import fill, record, request
+from records import fill, record, request, tuned_kernel
 
 from bench.harness.outcome import Outcome
 from bench.plan.cells import make_plan
@@ -24,6 +24,7 @@ DATA = Path(__file__).parent / "data"
 def world(store: Store) -> None:
     """A campaign of every outcome, one from a file with a twin and retries, one that nobody began."""
     fill(store, leave=2)
+    store.keep_tuned([tuned_kernel(), tuned_kernel(key="rms_norm 1x24", constants={})])
     plan = make_plan(
         [request(bits=bits) for bits in (16, 4)],
         3,

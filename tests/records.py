@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.harness.outcome import Category, Outcome, Stage
 from bench.plan.request import Request
+from bench.plan.tuned import TunedKernel
 from bench.record import (
     Effective,
     Environment,
@@ -196,6 +197,26 @@ def operator(
         made.metrics.latency_ms = latency(middle, len(wall)).model_copy(update={"median": middle})
         made.metrics.gpu_ms = sorted(gpu)[len(gpu) // 2] if gpu else None
     return made
+
+
+def tuned_kernel(**changes: Any) -> TunedKernel:
+    """What tuning found for one kernel."""
+    found: dict[str, Any] = {
+        "adapter": "google swiftshader 0xc0de SwiftShader Device (Subzero)",
+        "browser": "chrome",
+        "browser_version": "153.0.8010.0",
+        "features": "stock",
+        "kernels": "0123456789abcdef",
+        "key": "matmul 64x384x1536 4-bit groups of 32 symmetric",
+        "constants": {"BM": 16, "BN": 32},
+        "default_ms": 1.5,
+        "tuned_ms": 1.2,
+        "tried": 7,
+        "refused": 0,
+        "wrong": 1,
+        "tuned_at": "2026-11-30T18:00:00.000+00:00",
+    }
+    return TunedKernel(**{**found, **changes})
 
 
 def arms() -> list[tuple[Request, Outcome, float]]:

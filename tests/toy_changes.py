@@ -151,7 +151,7 @@ FIELD = [
     ] = Field(default="plain", description="How it tastes")
     scheme: Annotated[""",
     ),
-    ("bench/store/schema.py", 'REVISION = "0008"', 'REVISION = "9999"'),
+    ("bench/store/schema.py", 'REVISION = "0009"', 'REVISION = "9999"'),
 ]
 KINDS = {
     "family": FAMILY,

@@ -32,6 +32,7 @@ _COMMANDS = {
     "explore": "explore:explore_command",
     "doctor": "doctor:doctor_command",
     "kernels": "kernels:kernels_command",
+    "tune": "tune:tune_command",
 }
 _GROUPS = {
     "campaign": "campaign:campaign_app",

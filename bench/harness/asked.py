@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from bench.errors import RunFailure
 from bench.harness.outcome import Outcome, Stage
 from bench.plan.measuring import Measuring
+from bench.plan.tuned import Tune, TunedKernel
 
 
 class RunSettings(Measuring):
@@ -18,11 +19,15 @@ class RunSettings(Measuring):
 
     Attributes:
         tuning: values forced on the kernels, by a benchmark.
+        tuned: constants that are known for this browser, on whatever adapters and of whatever build.
+        how: how further ones are found; None for not at all.
         least_limits: whether the device is asked for with no more than every device has, as a phone may be.
         fault: the name of what is broken on purpose (`bench.harness.injection`).
     """
 
     tuning: Mapping[str, int] = {}
+    tuned: tuple[TunedKernel, ...] = ()
+    how: Tune | None = None
     least_limits: bool = False
     fault: str | None = None
 

@@ -20,6 +20,7 @@ from bench.harness.injection import Bring, nothing
 from bench.harness.outcome import Outcome, Stage
 from bench.harness.stop import Stop
 from bench.harness.supervisor import Supervisor
+from bench.harness.tuned import found_in, with_constants
 from bench.metrics import DECODE, LATENCY
 from bench.models.catalog import ModelSource, resolve
 from bench.models.program import Program
@@ -322,6 +323,8 @@ class _Work:
                 raise StoreGone(error.path, f" ({kept})") from None
             resume = f"bench campaign resume {shlex.quote(self.campaign.name)}"
             raise type(error)(f"{error}: {resume} ({kept})") from None
+        if found := found_in(record):
+            self.store.keep_tuned(found)
         self._keep_outputs(folder, record)
         record.samples = []  # they are in the database
         if self.keep:
@@ -364,7 +367,7 @@ class _Work:
         return self.supervisor.run(
             request,
             source,
-            self.measure,
+            with_constants(self.measure, self.store, request),
             say=lambda words: self.watching.say(request, position, words),
             tick=lambda stage: self._tick(lease, stage),
             stop=self.stop,

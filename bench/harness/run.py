@@ -218,6 +218,7 @@ def _evidence(attempt: Attempt, found: Findings) -> dict[str, Any]:
         "processes_killed": found.killed,
         "fault": attempt.fault,
         **({"roofline": found.ceilings} if found.ceilings else {}),
+        **({"tuned": found.tuned} if found.tuned else {}),
         **({"grid": grid.evidence(attempt.grid, found.capabilities)} if attempt.grid else {}),
         "model_note": source.note if source else None,
         "unused_tensors": source.unused_tensors if source else None,

@@ -62,6 +62,16 @@ def page_modules(patterns: Iterable[str]) -> list[str]:
     return sorted(path.relative_to(pages).as_posix() for path in found)
 
 
+def shader_text(name: str) -> str:
+    """What a page gets as that shader."""
+    return (_ROOMS["shaders"] / name).read_text(encoding="utf-8")
+
+
+def page_text(name: str) -> str:
+    """What a page gets as that module of its own."""
+    return (_ROOMS["pages"] / name).read_text(encoding="utf-8")
+
+
 @dataclass
 class Job:
     """What one run serves and takes.

@@ -40,6 +40,7 @@ class Findings:
     cold: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, dict[str, Any]] = field(default_factory=dict)
     ceilings: dict[str, Any] = field(default_factory=dict)
+    tuned: dict[str, Any] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     outputs: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)
     generated: dict[str, Any] = field(default_factory=dict)
@@ -122,6 +123,10 @@ class Session:
         build = self._injection.build(build, space.folder)
         driver = drive.launch(browser, build, space, self._settings, self.watch, self.findings.launches)
         self.findings.capabilities = dict(driver.capabilities)
+        version = driver.capabilities.get("browserVersion")
+        # The page knows its adapter, and not its build.
+        mine = [one.model_dump() for one in self._run.tuned if one.browser_version == version]
+        job.task = {**job.task, "tuned": mine}
         reached: set[Stage] = set()
         well = False
         memory = MemoryWatch(space.processes, browser.role)
@@ -194,6 +199,7 @@ class Session:
             "max_seconds": run.max_seconds,
             "precision": run.precision,
             "tuning": dict(run.tuning),
+            "tune": run.how.model_dump() if run.how else None,
             "least_limits": run.least_limits,
             "roofline": run.roofline,
         }
@@ -238,7 +244,7 @@ class Session:
             found.timings[data.pop("phase")] = data
         elif kind == "generated":
             found.generated = read_written(self._bundle, data, self._tolerance())
-        elif kind in ("probe", "canary", "effective", "cold", "ceilings"):
+        elif kind in ("probe", "canary", "effective", "cold", "ceilings", "tuned"):
             setattr(found, kind, data)
         return False
 

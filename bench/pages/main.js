@@ -48,8 +48,9 @@ async function load(task) {
   ]);
   const load_ms = performance.now() - start;
   const modules = await loadTexts(task.modules, `${base}pages/`);
-  const kernels = await kernelsHash(new Map([...modules, ...shaders]), task.tuning);
-  return { program, tensors, inputs, shaders, kernels, load_ms };
+  const texts = new Map([...modules, ...shaders]);
+  task.code = await kernelsHash(texts, {});
+  return { program, tensors, inputs, shaders, texts, load_ms };
 }
 
 /**
@@ -168,6 +169,29 @@ async function ceilings(backend) {
   }
 }
 
+/** @param {Backend} backend @param {Map<string, string>} texts @param {Task} task */
+async function tellEffective(backend, texts, task) {
+  const kernels = await kernelsHash(texts, task.tuning, backend.used?.());
+  await link.event("effective", { engine: "native", engine_version: VERSION, kernels, ...backend.describe() });
+}
+
+/**
+ * Find constants for the kernels, where that is asked for and can be; what was verified with others is verified again.
+ * @param {Backend} backend @param {Tensors} inputs @param {Map<string, string>} texts @param {Task} task
+ * @returns {Promise<boolean>} false if an answer was wrong
+ */
+async function tuned(backend, inputs, texts, task) {
+  const { tune } = task;
+  if (!tune || !backend.tune || (tune.on === "gpu" && backend.describe().device !== "gpu")) return true;
+  const found = await inStage("warmup", () => /** @type {NonNullable<Backend["tune"]>} */ (backend.tune)(tune, () => stage("warmup")));
+  if (found.found.some(({ constants }) => Object.keys(constants).length)) {
+    await tellEffective(backend, texts, task);
+    if ((await inStage("verify", () => verify(backend, inputs, task.calls))) === null) return false;
+  }
+  await link.event("tuned", { ...found, kernels: task.code });
+  return true;
+}
+
 /** @param {Task} task */
 async function run(task) {
   if (task.fault) {
@@ -180,7 +204,7 @@ async function run(task) {
   await link.event("canary", await canary(base, task.platform, found.timer_resolution_us / 1000, task.device));
 
   await stage("load");
-  const { program, tensors, inputs, shaders, kernels, load_ms } = await inStage("load", () => load(task));
+  const { program, tensors, inputs, shaders, texts, load_ms } = await inStage("load", () => load(task));
 
   await stage("build");
   const samples = task.calls.filter((one) => one.verified).map(({ label }) => inputsOf(inputs, label).inputs);
@@ -190,12 +214,13 @@ async function run(task) {
   await stage("compile");
   const compile_ms = await timed(() => inStage("compile", () => backend.compile()));
   await inStage("compile", async () => backend.inspect?.());
-  await link.event("effective", { engine: "native", engine_version: VERSION, kernels, ...backend.describe() });
+  await tellEffective(backend, texts, task);
 
   await stage("verify", {}, backend);
   const first_inference_ms = await inStage("verify", () => verify(backend, inputs, task.calls));
   await link.event("cold", { load_ms, build_ms, compile_ms, first_inference_ms });
-  if (first_inference_ms === null) return;
+  if (first_inference_ms === null || !(await tuned(backend, inputs, texts, task))) return;
+  if (task.tune?.only) return;
 
   const sets = setsOf(task.calls);
   const calls = (/** @type {VerifiedCall[]} */ set, /** @type {Phase} */ phase) => set.some((call) => call.entry === phase.entry);

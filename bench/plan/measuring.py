@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,6 +46,19 @@ class Measuring(BaseModel):
         gt=0,
         lt=1,
         description="Sampling in one run stops at this half-width of its 95 % interval.",
+    )
+    tune: Annotated[
+        Literal["auto", "first", "stored", "off"],
+        Flag(
+            "Constants of our kernels: {values}; auto finds them on the first use of a GPU, first on that of "
+            "any adapter, stored takes what `bench tune` found, off the usual ones",
+            variable="BENCH_TUNE",
+            otherwise="auto",
+        ),
+    ] = Field(
+        default="auto",
+        description="Where the constants of our kernels come from: found on the first use of a GPU (`auto`) "
+        "or of any adapter (`first`), only what was found before (`stored`), or the usual ones (`off`).",
     )
     roofline: Annotated[bool, Flag("Measure the adapter's ceilings too: `bench plot roofline`.")] = Field(
         default=False, description="Measure the adapter's ceilings in each run."

@@ -11,11 +11,11 @@ from pathlib import Path
 from bench.errors import InputError
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, *, flag: str = "--output") -> None:
     """Write through a temporary file beside `path`, so that no reader ever sees half of it.
 
     What is no plain file (a device, a pipe, `/dev/stdout`) is written into: root could replace it by a file,
-    for everybody on the machine. A link stays, and what it leads to is replaced.
+    for everybody on the machine. A link stays, and what it leads to is replaced. `flag` named it.
 
     Raises:
         InputError: it cannot be written there; nothing is left behind.
@@ -25,7 +25,7 @@ def write_file(path: Path, content: bytes) -> None:
             with path.open("wb") as file:
                 file.write(content)
         except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}; choose another with --output") from None
+            raise InputError(f"cannot write {path}: {error.strerror}; choose another with {flag}") from None
         return
     with contextlib.suppress(OSError, ValueError, RuntimeError):  # said below, where it is opened
         path = path.resolve() if path.is_symlink() else path
@@ -41,7 +41,7 @@ def write_file(path: Path, content: bytes) -> None:
         part.replace(path)
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"cannot write {path}: {words}; choose another with --output") from None
+        raise InputError(f"cannot write {path}: {words}; choose another with {flag}") from None
     finally:
         with contextlib.suppress(OSError, ValueError):
             part.unlink(missing_ok=True)

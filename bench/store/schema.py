@@ -19,9 +19,9 @@ from bench.models.program import FORWARD
 from bench.plan.request import FIELDS, Request
 from bench.record import Effective, Environment, ErrorInfo, ModelInfo
 
-REVISION = "0008"  # of the newest migration
+REVISION = "0009"  # of the newest migration
 FIRST_TABLES = frozenset({"campaigns", "cells", "runs", "samples", "environments", "models"})
-OUR_TABLES = FIRST_TABLES | {"foreign_results"}
+OUR_TABLES = FIRST_TABLES | {"foreign_results", "tunings"}
 _FIRST, _MIDDLE = -2, -1  # places of columns in `cells`: what is asked for stands before its JSON
 OWN = "own"  # the origin of campaigns that this program planned and verified
 
@@ -277,6 +277,32 @@ class ForeignRow(Base):
     samples: Mapped[list[Any] | None]
     record: Mapped[dict[str, Any]]
     started_at: Mapped[str | None]
+
+
+class TuningRow(Base):
+    """Constants that were found for one kernel, and what they hold for (`bench.plan.tuned`)."""
+
+    __tablename__ = "tunings"
+    __table_args__ = (
+        sa.UniqueConstraint(
+            "adapter", "browser", "browser_version", "features", "kernels", "key", name="uq_tunings_holds_for"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    adapter: Mapped[str]
+    browser: Mapped[str]
+    browser_version: Mapped[str]
+    features: Mapped[str]
+    kernels: Mapped[str]
+    key: Mapped[str]
+    constants: Mapped[dict[str, Any]]
+    default_ms: Mapped[float]
+    tuned_ms: Mapped[float]
+    tried: Mapped[int]
+    refused: Mapped[int]
+    wrong: Mapped[int]
+    tuned_at: Mapped[str]
 
 
 def _summary_table() -> sa.Table:

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from bench.harness.outcome import Outcome
 from bench.plan.cells import Plan, PlannedCell
 from bench.plan.request import Request
+from bench.plan.tuned import TunedKernel
 from bench.record import RunRecord, Sample
-from bench.store import failures, foreign, groups, leases, reading, sides, status, writing
+from bench.store import failures, foreign, groups, leases, reading, sides, status, tunings, writing
 from bench.store.leases import Lease
 from bench.store.reading import Row
 from bench.store.schema import CampaignState
@@ -329,6 +330,18 @@ class Store:
             InputError: a filter, column, campaign or limit that cannot be.
         """
         return foreign.rows(self.engine, where, campaign, limit, sort)
+
+    def tuned(self, browser: str | None = None) -> list[TunedKernel]:
+        """Constants that were found for kernels, of one browser or of all, by what they hold for."""
+        return tunings.find(self.engine, browser)
+
+    def keep_tuned(self, found: Sequence[TunedKernel]) -> int:
+        """Keep what was found for kernels, in one transaction; how much of it was newer than what is here.
+
+        Raises:
+            StoreError: the database stayed locked, or refused the write.
+        """
+        return tunings.keep(self.engine, self.url, found)
 
     def cells(self, *, campaign: int | str | None = None) -> list[Row]:
         """What was planned: campaign, cell_id, position, role, state, note, block and what was requested."""

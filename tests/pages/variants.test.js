@@ -1,33 +1,9 @@
-// Dawn, the WebGPU of Chromium, compiles every variant for a device with no more than one feature set has: its null
-// backend shows all features, matrix units among them, on a machine that has none.
+// Dawn compiles every variant for a device with no more than one feature set has.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import test from "node:test";
 
-import { create, globals } from "webgpu";
 import { variants } from "../../bench/pages/lab_variants.js";
-import { expand } from "../../bench/pages/webgpu/template.js";
-
-Object.assign(globalThis, globals);
-const dawn = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
-const folder = new URL("../../bench/shaders/", import.meta.url);
-const text = (name) => readFileSync(new URL(`${name}.wgsl`, folder), "utf-8");
-const UNITS = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
-const SETS = {
-  least: { features: [], dp4a: false, matrices: [] },
-  stock: { features: ["subgroups"], dp4a: true, matrices: [] },
-  f16: { features: ["subgroups", "shader-f16"], dp4a: true, matrices: [] },
-  all: { features: ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"], dp4a: true, matrices: [UNITS] },
-};
-
-/** A GPU with that device; a workgroup's memory is the planner's own affair (tuning.test.js), and this backend has little. */
-async function gpuOf({ features, dp4a, matrices }) {
-  const adapter = await dawn.requestAdapter();
-  const device = await adapter.requestDevice({ requiredFeatures: features });
-  const limits = { maxStorageBuffersPerShaderStage: 8, maxComputeWorkgroupStorageSize: 49152, maxComputeInvocationsPerWorkgroup: 1024 };
-  const subgroups = features.includes("subgroups");
-  return { gpu: { device: { limits }, f16: features.includes("shader-f16"), subgroups, subgroupSizes: subgroups ? [32, 32] : [null, null], dp4a, matrices, software: false }, device };
-}
+import { SETS, codeOf, compiles, gpuOf } from "./dawn.js";
 
 for (const [name, set] of Object.entries(SETS)) {
   test(`every variant compiles with ${name}`, async () => {
@@ -35,12 +11,10 @@ for (const [name, set] of Object.entries(SETS)) {
     const list = variants(gpu);
     const seen = new Set();
     for (const variant of list) {
-      const code = expand(text(variant.shader), { F16: gpu.f16 ? 1 : 0, ...variant.values }, (part) => text(`${part}.inc`));
+      const code = codeOf(gpu, variant);
       if (seen.has(code)) continue;
       seen.add(code);
-      const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
-      const wrong = messages.filter((one) => one.type === "error");
-      assert.deepEqual(wrong.map((one) => `${one.message}: ${code.split("\n")[one.lineNum - 1]}`), [], `${variant.shader} ${JSON.stringify(variant.values)}`);
+      await compiles(device, variant, code);
     }
     assert.ok(seen.size >= 100, `${seen.size} texts`);
     assert.equal(list.some((one) => one.values.MATRICES === 1), name === "all");

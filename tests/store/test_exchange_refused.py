@@ -113,7 +113,7 @@ def test_a_missing_file(folder, target):
     [
         (lambda found: found | {"format": "other"}, "no manifest of an export"),
         (lambda found: found | {"version": 2}, "format version 2, this program reads 1: update"),
-        (lambda found: found | {"schema_revision": "9999"}, "schema '9999', this program has '0008'"),
+        (lambda found: found | {"schema_revision": "9999"}, "schema '9999', this program has '0009'"),
         (lambda found: found | {"encoding": "xlsx"}, "encoding"),
         (lambda found: found | {"more": 1}, "more"),
         (lambda found: found | {"files": {}}, "does not name environments.jsonl"),
@@ -196,6 +196,12 @@ ROWS = [
     ("foreign_results.jsonl", lambda row: row.update(value=1.0), "is not that of this result"),
     ("foreign_results.jsonl", lambda row: row.update(direction="sideways"), "direction"),
     ("foreign_results.jsonl", lambda row: row.update(tool="llama-bench"), "origin 'crossbench', which is not"),
+    ("tunings.jsonl", lambda row: row["constants"].update(BIM=4), "BIM: no kernel has that constant"),
+    ("tunings.jsonl", lambda row: row["constants"].update(BM=5), "BM: 5 is not allowed"),
+    ("tunings.jsonl", lambda row: row.update(default_ms=-1.0), "default_ms: Input should be greater than 0"),
+    ("tunings.jsonl", lambda row: row.update(features="most"), "features: Input should be 'stock', 'f16' or 'all'"),
+    ("tunings.jsonl", lambda row: row.update(kernels="mine"), "kernels: String should match pattern"),
+    ("tunings.jsonl", lambda row: row.update(tuned_at="yesterday"), "tuned_at 'yesterday' is no time"),
 ]  # fmt: skip
 
 

@@ -7,15 +7,17 @@ export const VERSION = "0.1.0";
 const DIGITS = 16;
 
 /**
- * What ran the model: SHA-256 over the texts of shaders and page modules, and over the forced constants, in the order
- * of their names. Two runs with another hash are of other arms.
+ * What ran the model: SHA-256 over the texts of shaders and page modules, over the forced constants, in the order
+ * of their names, and over those that were found for single kernels. Two runs with another hash are of other arms.
  * @param {Map<string, string>} texts file name -> text
  * @param {Record<string, number>} tuning
+ * @param {Record<string, Record<string, number>>} [found] by the kernels' keys
  * @returns {Promise<string>}
  */
-export async function kernelsHash(texts, tuning) {
+export async function kernelsHash(texts, tuning, found = {}) {
   const sorted = (/** @type {[string, any][]} */ pairs) => pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  const text = JSON.stringify([sorted([...texts]), sorted(Object.entries(tuning))]);
+  const single = sorted(Object.entries(found)).map(([key, constants]) => [key, sorted(Object.entries(constants))]);
+  const text = JSON.stringify([sorted([...texts]), sorted(Object.entries(tuning)), ...(single.length ? [single] : [])]);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
   return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("").slice(0, DIGITS);
 }

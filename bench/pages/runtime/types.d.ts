@@ -123,11 +123,25 @@ export interface Backend {
   dispatches(entry: string): number | null;
   /** What the adapter reaches at most, and the work of one inference; absent where neither can be seen. */
   ceilings?(): Promise<Record<string, unknown>>;
+  /** Constants for single kernels that the program runs with; absent where an engine has none. */
+  used?(): Record<string, Record<string, number>>;
+  /** Find such constants for kernels that have none yet; every entry has run once. */
+  tune?(how: { seconds: number; forms: number }, progress: () => Promise<void>): Promise<Tuned>;
   /** Look at what was compiled, apart from every time; absent where nothing is to be looked up. */
   inspect?(): Promise<void>;
   /** What really runs, read off what was built. */
   describe(): Effective;
   destroy(): void;
+}
+
+/** What tuning came to, for this adapter and feature set; `left`: kernels for which there was no time. */
+export interface Tuned {
+  adapter: string;
+  features: string;
+  found: { key: string; constants: Record<string, number>; default_ms: number; tuned_ms: number; tried: number; refused: number; wrong: number }[];
+  left: string[];
+  /** Kernels of which constants were known before. */
+  known: number;
 }
 
 /** What ran, as far as the page sees it; null where it cannot. */
@@ -195,6 +209,12 @@ export interface Task {
   max_seconds: number;
   precision: number;
   tuning: Record<string, number>;
+  /** Constants that were found for single kernels in this build of the browser, on whatever adapters. */
+  tuned?: { adapter: string; features: string; kernels: string; key: string; constants: Record<string, number> }[];
+  /** The hash of our own code, of which such constants hold; the page adds it. */
+  code?: string;
+  /** Find constants for kernels that have none: `on` which adapters, within so many seconds; `only` that. */
+  tune?: { on: "gpu" | "any"; seconds: number; forms: number; only: boolean } | null;
   /** Ask for a device with no more than every device has. */
   least_limits?: boolean;
   roofline: boolean;

@@ -26,6 +26,13 @@ export function attentionTuning(tuning) {
   return Object.fromEntries(mine.map((name) => [name, tuning[name]]));
 }
 
+/** What an attention does, by which constants are found for it. @param {Omit<AttentionSpec, "tuning">} spec */
+export function attentionKey({ batch, sequence, heads, hidden, ...spec }) {
+  const keys = spec.cache ? `cache of ${spec.cache.capacity}` : `${spec.keys ?? sequence} keys`;
+  const more = [...(spec.causal ? ["causal"] : []), ...(spec.mask ? ["mask"] : []), ...(spec.cache ? [`${spec.cache.share} a head`] : [])];
+  return [`attention ${batch}x${sequence}, ${keys}, ${heads} heads of ${hidden / heads}`, ...more].join(" ");
+}
+
 /** Whether heads and their places are whole vectors of so many. @param {AttentionSpec} spec @param {number} n */
 function aligned({ hidden, heads, q, k, v }, n) {
   return [hidden / heads, hidden, ...[q, k, v].flatMap((one) => [one.stride, one.offset])].every((size) => size % n === 0);

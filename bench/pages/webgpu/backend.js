@@ -1,18 +1,26 @@
 import { ceilings } from "./ceilings.js";
 import { summary } from "../runtime/identity.js";
-import { finished, guarded, limitsOf, openDevice, shown } from "./device.js";
+import { adapterName, finished, guarded, limitsOf, openDevice, shown } from "./device.js";
 import { Entry, halves } from "./entry.js";
 import { schemeOf } from "./kernels.js";
 import { Memory } from "./memory.js";
 import { Pipelines } from "./pipelines.js";
+import { Tuner } from "./tune.js";
 import { completion, readBack, readFloats, settle } from "./waiting.js";
 
 /** @import {Gpu} from "./device.js" */
+/** @import {Constants} from "./kernels.js" */
 /** @import {Completion} from "./waiting.js" */
 /** @import {Backend, Effective, Formats, Inputs, Outputs, Program, Progress, Task, TensorSource} from "../runtime/types.d.ts" */
 
 /** GPU passes timed for `gpu_ms`; they run apart from the wall samples, for timestamps slow a submit down. */
 const GPU_PASSES = 7;
+
+/** Of the constants that the harness knows for this browser, those for this adapter. @param {Gpu} gpu @param {Task} task */
+function foundFor(gpu, { tuned, code }) {
+  const mine = (tuned ?? []).filter((one) => one.adapter === adapterName(gpu) && one.features === gpu.features && one.kernels === code);
+  return Object.fromEntries(mine.map(({ key, constants }) => [key, constants]));
+}
 
 /** Runs a program through our own kernels: one submit a call, weights packed in GPU memory. @implements {Backend} */
 export class WebGpuBackend {
@@ -23,8 +31,10 @@ export class WebGpuBackend {
     this.tensors = tensors;
     this.pipelines = new Pipelines(gpu, shaders);
     this.memory = new Memory(gpu.device);
+    /** @type {Record<string, Constants>} constants for single kernels, by their keys; none where some are forced on all */
+    this.found = Object.keys(task.tuning).length ? {} : foundFor(gpu, task);
     this.entries = new Map(
-      Object.entries(program.entries).map(([name, graph]) => [name, new Entry(gpu, program, graph, task.tuning)]),
+      Object.entries(program.entries).map(([name, graph]) => [name, new Entry(gpu, program, graph, task.tuning, this.found)]),
     );
     this.scalar = gpu.f16 ? 2 : 4;
     /** @type {Map<GPUBuffer, GPUBuffer>} state of whole numbers -> what it was at the mark */
@@ -74,6 +84,28 @@ export class WebGpuBackend {
     await guarded(this.gpu, "compile", async () => {
       await Promise.all([...this.entries.values()].map((entry) => entry.compile(this.pipelines, this.memory)));
     });
+  }
+
+  /** Constants for single kernels that this program's plans have taken up, by key. @returns {Record<string, Constants>} */
+  used() {
+    const keys = new Set(this.planned().map(({ key }) => key ?? ""));
+    return Object.fromEntries(Object.entries(this.found).filter(([key, constants]) => keys.has(key) && Object.keys(constants).length));
+  }
+
+  /**
+   * Find faster forms of kernels that nothing is known of yet, and run with them from now on. Every entry has run once.
+   * @param {{seconds: number, forms: number}} how @param {() => Promise<void>} progress
+   */
+  async tune({ seconds, forms }, progress) {
+    const known = new Set(Object.keys(this.found));
+    const tuner = new Tuner(this, progress);
+    const { found, left } = await tuner.run(known, seconds * 1000, forms);
+    this.found = { ...this.found, ...Object.fromEntries(found.map(({ key, constants }) => [key, constants])) };
+    if (found.some(({ constants }) => Object.keys(constants).length)) {
+      for (const entry of this.entries.values()) entry.replan(this.found);
+      await this.compile();
+    }
+    return { adapter: adapterName(this.gpu), features: this.gpu.features, found, left, known: known.size };
   }
 
   async reset() {
@@ -256,6 +288,7 @@ export class WebGpuBackend {
         matrices,
         plain_waits_ms: this.completion && { first: this.completion.first_ms, next: this.completion.next_ms },
         adapter: shown(this.gpu),
+        ...(Object.keys(this.used()).length ? { tuned: this.used() } : {}),
         dispatches: this.planned().length,
         fused: this.fused(),
         activation_bytes: this.memory.activationBytes,

@@ -1,9 +1,9 @@
-import { attention as tiledAttention, attentionTuning } from "./attention.js";
+import { attentionKey, attentionTuning, attention as tiledAttention } from "./attention.js";
 import { ACTIVATIONS, blocks, grid } from "./kernels.js";
 import { normalizedByReaders } from "./fusion.js";
 import { mostFewRows, normForm, reduction } from "./tuning.js";
 
-/** @import {Columns, Dispatch, Resource} from "./kernels.js" */
+/** @import {Columns, Constants, Dispatch, Resource} from "./kernels.js" */
 /** @import {Gpu} from "./device.js" */
 /** @import {Planner} from "./plan.js" */
 /** @import {GraphNode} from "../runtime/types.d.ts" */
@@ -61,7 +61,7 @@ export function rmsNorm(planner, node, from = { a: node.inputs[0] }) {
   const wideOut = node.attrs.wide === 1;
   const WIDE_B = from.b && planner.isWide(from.b) ? 1 : 0;
   const WIDE_OUT = gpu.f16 && wideOut ? 1 : 0;
-  const values = { ...normForm(gpu, hidden, planner.tuning), ADD: from.b ? 1 : 0, SUM: from.sum ? 1 : 0, WIDE: wide, WIDE_B, WIDE_OUT };
+  const joined = { ADD: from.b ? 1 : 0, SUM: from.sum ? 1 : 0, WIDE: wide, WIDE_B, WIDE_OUT };
   const constants = {
     H: hidden,
     EPSILON: Number(node.attrs.epsilon),
@@ -70,19 +70,16 @@ export function rmsNorm(planner, node, from = { a: node.inputs[0] }) {
     OFFSET: source.offset,
   };
   const count = rows * width;
-  planner.push(
-    {
-      name: node.name,
-      variant: { shader: "rms_norm", values, constants },
-      groups: [rows * groups, 1, 1],
-      bindings,
-      flops: 4 * count,
-      bytes: planner.scalar * count * 2,
-    },
-    node.output,
-    count,
-    wideOut,
-  );
+  const make = (/** @type {Constants} */ tuning) => ({
+    name: node.name,
+    variant: { shader: "rms_norm", values: { ...normForm(gpu, hidden, tuning), ...joined }, constants },
+    groups: /** @type {[number, number, number]} */ ([rows * groups, 1, 1]),
+    bindings,
+    flops: 4 * count,
+    bytes: planner.scalar * count * 2,
+  });
+  const key = [`rms_norm ${rows * groups}x${hidden}`, ...(from.b ? ["sum"] : []), ...(wide ? ["wide"] : [])].join(" ");
+  planner.push(planner.tuned(key, make), node.output, count, wideOut);
 }
 
 /** A rope that its attention does not take along. @param {Planner} planner @param {GraphNode} node */
@@ -176,7 +173,7 @@ export function cachedAttention(planner, node) {
   const share = heads / kvHeads;
   if (rows > mostFewRows(planner.gpu.software)) {
     const cache = { stride: narrow, offset: 0 };
-    const dispatch = tiledAttention(planner.gpu, {
+    const spec = {
       name: node.name,
       batch: 1,
       sequence: rows,
@@ -190,14 +187,13 @@ export function cachedAttention(planner, node) {
       mask: null,
       output: node.output,
       cache: { length, capacity, share },
-      tuning: attentionTuning(planner.tuning),
-    });
-    planner.push(dispatch, node.output, rows * width);
+    };
+    const make = (/** @type {Constants} */ tuning) => tiledAttention(planner.gpu, { ...spec, tuning: attentionTuning(tuning) });
+    planner.push(planner.tuned(attentionKey(spec), make), node.output, rows * width);
     return;
   }
   const VEC = d % 4 === 0 && from.stride % 4 === 0 && from.offset % 4 === 0 ? 4 : 1;
   const columns = d / VEC;
-  const form = rowAttentionForm(planner.gpu, columns, capacity, planner.tuning);
   const constants = {
     SCALE: Number(node.attrs.scale),
     SHARE: share,
@@ -210,19 +206,17 @@ export function cachedAttention(planner, node) {
   const bindings = /** @type {[number, Resource][]} */ (
     [from.value, keyCache, valueCache, length, node.output].map((value, slot) => [slot, { value }])
   );
-  planner.push(
-    {
-      name: node.name,
-      variant: { shader: "attention_row", values: { D: d, VEC, ...form }, constants },
-      groups: [heads, rows, 1],
-      bindings,
-      // Of a cache that is full; how much of it is filled is not known before it runs.
-      flops: 4 * rows * capacity * width,
-      bytes: planner.scalar * 2 * (capacity * narrow + rows * width),
-    },
-    node.output,
-    rows * width,
-  );
+  const make = (/** @type {Constants} */ tuning) => ({
+    name: node.name,
+    variant: { shader: "attention_row", values: { D: d, VEC, ...rowAttentionForm(planner.gpu, columns, capacity, tuning) }, constants },
+    groups: /** @type {[number, number, number]} */ ([heads, rows, 1]),
+    bindings,
+    // Of a cache that is full; how much of it is filled is not known before it runs.
+    flops: 4 * rows * capacity * width,
+    bytes: planner.scalar * 2 * (capacity * narrow + rows * width),
+  });
+  const key = `attention ${rows} in a cache of ${capacity}, ${heads} heads of ${d} ${share} a head`;
+  planner.push(planner.tuned(key, make), node.output, rows * width);
 }
 
 /** Values whose loads a thread has on their way at once. */

@@ -38,6 +38,12 @@ export function shown({ adapter, software }) {
   return { vendor, architecture, device, description, is_fallback_adapter: software };
 }
 
+/** By which constants are kept for an adapter: all that the browser says of it. @param {Pick<Gpu, "adapter">} gpu */
+export function adapterName({ adapter }) {
+  const { vendor, architecture, device, description } = adapter.info;
+  return [vendor, architecture, device, description].filter(Boolean).join(" ") || "without a name";
+}
+
 /**
  * Ask for the adapter; once more if the first answer is null, which browsers give now and then under load.
  * @param {string} [device] `cpu` asks for the fallback adapter

@@ -1,6 +1,7 @@
 import { makePlan } from "./plan.js";
 
 /** @import {Gpu} from "./device.js" */
+/** @import {Constants, Dispatch} from "./kernels.js" */
 /** @import {Memory} from "./memory.js" */
 /** @import {Pipelines} from "./pipelines.js" */
 /** @import {Graph, Inputs, Program} from "../runtime/types.d.ts" */
@@ -16,11 +17,15 @@ export function halves(values) {
 
 /** One entry of a program on the GPU: its plan, its buffers, and the steps that are submitted again and again. */
 export class Entry {
-  /** @param {Gpu} gpu @param {Program} program @param {Graph} graph @param {Record<string, number>} tuning */
-  constructor(gpu, program, graph, tuning) {
+  /** @param {Gpu} gpu @param {Program} program @param {Graph} graph @param {Constants} tuning @param {Record<string, Constants>} found */
+  constructor(gpu, program, graph, tuning, found) {
     this.gpu = gpu;
     this.graph = graph;
-    this.plan = makePlan(gpu, program, graph, tuning);
+    /** @param {Record<string, Constants>} constants for single kernels */
+    this.replan = (constants) => {
+      this.plan = makePlan(gpu, program, graph, tuning, constants);
+    };
+    this.plan = makePlan(gpu, program, graph, tuning, found);
     this.scalar = gpu.f16 ? 2 : 4;
     /** @type {Map<string, GPUBuffer>} inputs, activations and outputs */
     this.values = new Map();
@@ -47,9 +52,13 @@ export class Entry {
 
   /** @param {Pipelines} pipelines @param {Memory} memory */
   async compile(pipelines, memory) {
-    const { dispatches } = this.plan;
+    this.steps = await this.stepsOf(this.plan.dispatches, pipelines, memory);
+  }
+
+  /** @param {Dispatch[]} dispatches @param {Pipelines} pipelines @param {Memory} memory @returns {Promise<Step[]>} */
+  async stepsOf(dispatches, pipelines, memory) {
     const made = await Promise.all(dispatches.map((d) => pipelines.get(d.variant)));
-    this.steps = dispatches.map((dispatch, i) => ({
+    return dispatches.map((dispatch, i) => ({
       pipeline: made[i],
       groups: dispatch.groups,
       group: this.gpu.device.createBindGroup({

@@ -8,8 +8,11 @@ import { normForm } from "./tuning.js";
  * What a binding points to: a part of the weights `names` (joined row after row), a named activation or input, or
  * whole numbers that never change.
  * @typedef {{weights: string[], part: "codes" | "scales" | "zeros" | "vector"} | {value: string} | {words: number[]}} Resource
+ * What may be tuned has a `key`, the same for all kernels of one work, and is made anew with other constants. The last
+ * binding is its output.
  * @typedef {{name: string, variant: Variant, groups: [number, number, number], bindings: [number, Resource][],
- *   flops: number, bytes: number}} Dispatch
+ *   flops: number, bytes: number, key?: string, remake?: (constants: Constants) => Dispatch}} Dispatch
+ * @typedef {Record<string, number>} Constants
  */
 
 /** @type {Record<string, number>} */

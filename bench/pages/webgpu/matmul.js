@@ -22,6 +22,13 @@ import { mostFewRows } from "./tuning.js";
 /** Whether the kernel for a few rows is taken. @param {Gpu} gpu @param {number} m @param {Record<string, number>} tuning */
 export const byRow = (gpu, m, tuning) => (tuning.ROW_KERNEL !== undefined ? tuning.ROW_KERNEL === 1 : m <= mostFewRows(gpu.software));
 
+/** What a matmul does, by which constants are found for it. @param {Omit<MatmulSpec, "tuning">} spec */
+export function keyOf({ m, n, quant, ...spec }) {
+  const format = quant.bits < 16 ? [`${quant.bits}-bit`, `groups of ${quant.group_size}`, quant.scheme] : ["16-bit"];
+  const joined = /** @type {const} */ (["norm", "turn", "gated", "residual", "wide", "wideInput"]).filter((name) => spec[name]);
+  return [`matmul ${m}x${n}x${quant.k}`, ...format, ...(spec.act === "none" ? [] : [spec.act]), ...joined].join(" ");
+}
+
 /**
  * out[m, n] = act(a[m, k] W^T + bias), and what is joined with it.
  * @param {Gpu} gpu

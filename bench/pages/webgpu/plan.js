@@ -1,12 +1,12 @@
 import * as kernels from "./kernels.js";
-import { byRow, matmul } from "./matmul.js";
-import { attention, attentionTuning } from "./attention.js";
+import { byRow, keyOf, matmul } from "./matmul.js";
+import { attention, attentionKey, attentionTuning } from "./attention.js";
 import { addRmsNorm } from "./decoder.js";
 import { gateOf, inOrder, residualOf, turnOf } from "./fusion.js";
 import { OPERATORS } from "./operators.js";
 
 /** @import {Gpu} from "./device.js" */
-/** @import {Columns, Dispatch} from "./kernels.js" */
+/** @import {Columns, Constants, Dispatch} from "./kernels.js" */
 /** @import {Graph, GraphNode, Program} from "../runtime/types.d.ts" */
 
 /**
@@ -26,11 +26,12 @@ const READ_WIDE = new Set(["add", "rms_norm", "last_token", "best_of_part", "nex
  * @param {Gpu} gpu
  * @param {Program} program
  * @param {Graph} graph one of its entries
- * @param {Record<string, number>} tuning
+ * @param {Constants} tuning forced on every kernel
+ * @param {Record<string, Constants>} [found] for single kernels, by their keys
  * @returns {Plan}
  */
-export function makePlan(gpu, program, graph, tuning) {
-  const planner = new Planner(gpu, program, graph, tuning);
+export function makePlan(gpu, program, graph, tuning, found = {}) {
+  const planner = new Planner(gpu, program, graph, tuning, found);
   for (const node of graph.nodes) {
     if (!planner.done.has(node.name)) {
       planner.add(node);
@@ -40,12 +41,13 @@ export function makePlan(gpu, program, graph, tuning) {
 }
 
 export class Planner {
-  /** @param {Gpu} gpu @param {Program} program @param {Graph} graph @param {Record<string, number>} tuning */
-  constructor(gpu, program, graph, tuning) {
+  /** @param {Gpu} gpu @param {Program} program @param {Graph} graph @param {Constants} tuning @param {Record<string, Constants>} found */
+  constructor(gpu, program, graph, tuning, found) {
     this.gpu = gpu;
     this.program = program;
     this.graph = graph;
     this.tuning = tuning;
+    this.found = found;
     /** @type {Dispatch[]} */
     this.dispatches = [];
     /** @type {Map<string, number>} elements of each activation */
@@ -90,6 +92,18 @@ export class Planner {
   onlyUser(node, op) {
     const user = this.reader(node);
     return user?.op === op ? user : null;
+  }
+
+  /**
+   * A kernel that may have constants of its own.
+   * @param {string} key what it does, without how
+   * @param {(constants: Constants) => Dispatch} make
+   * @returns {Dispatch}
+   */
+  tuned(key, make) {
+    const whole = this.gpu.f16 ? `${key} f16` : key;
+    const remake = (/** @type {Constants} */ constants) => make({ ...constants, ...this.tuning });
+    return { ...remake(this.found[whole] ?? {}), key: whole, remake };
   }
 
   /** @param {Dispatch} dispatch @param {string} output @param {number} elements @param {boolean} [wide] */
@@ -222,7 +236,7 @@ export class Planner {
    */
   layerNorm(norm, other, first) {
     const [rows, hidden] = norm.shape;
-    const dispatch = kernels.layerNorm(this.gpu, {
+    const spec = {
       name: norm.name,
       rows,
       hidden,
@@ -232,9 +246,9 @@ export class Planner {
       input: first.inputs[0],
       other,
       output: norm.output,
-      tuning: this.tuning,
-    });
-    this.push(dispatch, norm.output, rows * hidden);
+    };
+    const key = `layer_norm ${rows}x${hidden}${other ? " sum" : ""}`;
+    this.push(this.tuned(key, (tuning) => kernels.layerNorm(this.gpu, { ...spec, tuning })), norm.output, rows * hidden);
   }
 
   /**
@@ -308,7 +322,7 @@ export class Planner {
     const input = norm ? norm.inputs[0] : node.inputs[0];
     if (norm) this.fused.norm_linear++;
     const wide = last.attrs.wide === 1;
-    const dispatch = matmul(this.gpu, {
+    const spec = {
       name: nodes.map((one) => one.name).join("+"),
       m,
       n,
@@ -321,12 +335,12 @@ export class Planner {
       wideInput: this.isWide(input),
       input,
       output,
-      tuning: this.tuning,
       ...(norm ? { norm: { gamma: norm.weights[0], epsilon: Number(norm.attrs.epsilon) } } : {}),
       ...(sum ? { residual: sum.other } : {}),
       ...(gated ? { gated: true } : {}),
       ...(turn ? { turn: turn.spec } : {}),
-    });
+    };
+    const dispatch = this.tuned(keyOf(spec), (tuning) => matmul(this.gpu, { ...spec, tuning }));
     this.push(dispatch, output, fused ? m * last.shape[1] : m * n, wide);
   }
 
@@ -334,7 +348,7 @@ export class Planner {
   attention(node) {
     const hidden = node.shape[1];
     const at = (/** @type {string} */ name) => this.at(name, hidden);
-    const dispatch = attention(this.gpu, {
+    const spec = {
       name: node.name,
       batch: Number(node.attrs.batch),
       sequence: Number(node.attrs.sequence),
@@ -347,9 +361,9 @@ export class Planner {
       k: at(node.inputs[1]),
       v: at(node.inputs[2]),
       mask: node.inputs[3] ?? null,
-      tuning: attentionTuning(this.tuning),
       output: node.output,
-    });
-    this.push(dispatch, node.output, node.shape[0] * hidden);
+    };
+    const make = (/** @type {Constants} */ tuning) => attention(this.gpu, { ...spec, tuning: attentionTuning(tuning) });
+    this.push(this.tuned(attentionKey(spec), make), node.output, node.shape[0] * hidden);
   }
 }

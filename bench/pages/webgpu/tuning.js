@@ -106,7 +106,7 @@ export const mostFewRows = (/** @type {boolean} */ software) => (software ? 4 : 
  * Attention's tile: TQ queries and TK keys, of whose scores a thread makes RQ x RK.
  * @typedef {{TQ: number, TK: number, RQ: number, RK: number}} AttentionTile
  */
-const ATTENTION_TILES = /** @type {AttentionTile[]} */ ([
+export const ATTENTION_TILES = /** @type {AttentionTile[]} */ ([
   { TQ: 32, TK: 32, RQ: 4, RK: 4 },
   { TQ: 16, TK: 32, RQ: 2, RK: 4 },
   { TQ: 16, TK: 16, RQ: 2, RK: 2 },
@@ -114,7 +114,7 @@ const ATTENTION_TILES = /** @type {AttentionTile[]} */ ([
   { TQ: 8, TK: 8, RQ: 2, RK: 2 },
   { TQ: 4, TK: 4, RQ: 2, RK: 2 },
 ]);
-const SOFTWARE_ATTENTION = /** @type {AttentionTile[]} */ ([
+export const SOFTWARE_ATTENTION = /** @type {AttentionTile[]} */ ([
   { TQ: 8, TK: 16, RQ: 4, RK: 4 },
   { TQ: 4, TK: 4, RQ: 2, RK: 2 },
 ]);

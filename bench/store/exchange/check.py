@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from bench.harness.outcome import Category, Outcome, Stage
 from bench.metrics import METRICS
 from bench.plan.request import stored
+from bench.plan.tuned import TunedKernel
 from bench.record import TOLERANCE, Environment, ErrorInfo, Metrics, ModelInfo, Quality
 from bench.store.exchange.encoding import Row, dumped
 from bench.store.exchange.layout import Layout, refused
@@ -160,3 +161,12 @@ def foreign(place: str, row: Row) -> None:
         raise refused(place, f"no other tool is named {OWN!r}")
     if found.row()["hash"] != row["hash"]:
         raise refused(place, f"hash {row['hash'][:16]} is not that of this result")
+
+
+def tuning(place: str, row: Row) -> TunedKernel:
+    """What was found for a kernel: constants that our kernels have, and times that can be."""
+    _moment(place, row, "tuned_at")
+    try:
+        return TunedKernel.model_validate(row)
+    except ValidationError as error:
+        raise refused(place, _first(error)) from None

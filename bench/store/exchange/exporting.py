@@ -32,6 +32,7 @@ from bench.store.exchange.layout import (
     MODELS,
     RUNS,
     SAMPLES,
+    TUNINGS,
     VERSION,
     Encoding,
     Layout,
@@ -53,7 +54,9 @@ from bench.store.schema import (
     ModelRow,
     RunRow,
     SampleRow,
+    TuningRow,
 )
+from bench.store.tunings import HOLDS_FOR
 
 RUNNING_NOTE = "was running when it was exported"
 LEFT_OUT_NOTE = "its runs were left out of an export"
@@ -103,6 +106,7 @@ def export_folder(
         for row in chosen:
             export.campaign(row)
         export.shared()
+        export.tunings(whole=campaign is None and where is None)
         entries = export.close()
         manifest = Manifest(
             format=FORMAT,
@@ -290,6 +294,17 @@ class _Writing:
             rows = [row for row in self._rows(sa.select(table)) if row["id"] in used]
             for row in sorted(rows, key=lambda one: str(one["hash"])):
                 self._write(layout, row)
+
+    def tunings(self, *, whole: bool) -> None:
+        """What was found for kernels: all of it, or that of those builds whose runs were written."""
+        keys = [getattr(TuningRow, name) for name in HOLDS_FOR]
+        query = sa.select(TuningRow.__table__).order_by(*keys)
+        if not whole:
+            ran = sa.select(EnvironmentRow.browser, EnvironmentRow.browser_version)
+            ran = ran.where(EnvironmentRow.id.in_(self._used["environments"]))
+            query = query.where(sa.tuple_(TuningRow.browser, TuningRow.browser_version).in_(ran))
+        for row in self._rows(query):
+            self._write(TUNINGS, row)
 
     def close(self) -> dict[str, Any]:
         """Finish every file; what each became."""

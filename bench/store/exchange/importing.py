@@ -21,6 +21,7 @@ from bench.store.exchange.layout import (
     MODELS,
     RUNS,
     SAMPLES,
+    TUNINGS,
     Export,
     Layout,
     refused,
@@ -28,6 +29,7 @@ from bench.store.exchange.layout import (
 from bench.store.exchange.plans import Arrived, Plans
 from bench.store.older import complete
 from bench.store.schema import EnvironmentRow, ForeignRow, ModelRow, RunRow
+from bench.store.tunings import put
 from bench.store.writing import in_transaction
 
 __all__ = ["Imported", "import_folder"]
@@ -61,6 +63,8 @@ class _Import:
         self._take_samples()
         for part in chunks(self._inbox.read(FOREIGN)):
             self._foreign(part)
+        if self._inbox.export.has(TUNINGS):
+            self._tunings()
         self._plans.settle()
         if self._inbox.export.older:
             complete(self._inbox.connection)
@@ -179,3 +183,11 @@ class _Import:
                 fresh[row["hash"]] = (place, {**values, "campaign_id": campaign.id})
         self._inbox.insert(ForeignRow, list(fresh.values()))
         self._inbox.done.add("foreign_results", len(fresh), known=len(known))
+
+    def _tunings(self) -> None:
+        """What was found for kernels; of two findings the newer one counts."""
+        new = known = 0
+        for place, row in self._inbox.read(TUNINGS):
+            written = put(self._inbox.connection, check.tuning(place, row))
+            new, known = new + written, known + (not written)
+        self._inbox.done.add("tunings", new, known=known)

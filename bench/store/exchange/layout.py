@@ -21,7 +21,15 @@ from bench.errors import InputError, StoreError
 from bench.metrics import METRICS
 from bench.store import revision
 from bench.store.address import one_line
-from bench.store.schema import CampaignRow, CellRow, EnvironmentRow, ForeignRow, ModelRow, RunRow
+from bench.store.schema import (
+    CampaignRow,
+    CellRow,
+    EnvironmentRow,
+    ForeignRow,
+    ModelRow,
+    RunRow,
+    TuningRow,
+)
 from bench.store.writing import NO_LEASE
 
 FORMAT: Final = "webquant-bench export"
@@ -105,8 +113,9 @@ SAMPLES = Layout(
     ),
 )
 FOREIGN = _layout(ForeignRow, (_CAMPAIGN,), ("campaign_id",))
+TUNINGS = _layout(TuningRow, (), ())
 # Each after those that it names.
-LAYOUTS = (ENVIRONMENTS, MODELS, CAMPAIGNS, CELLS, RUNS, SAMPLES, FOREIGN)
+LAYOUTS = (ENVIRONMENTS, MODELS, CAMPAIGNS, CELLS, RUNS, SAMPLES, FOREIGN, TUNINGS)
 
 
 # What each revision added to the files: an export of an older one lacks that, and it comes in blank.
@@ -137,6 +146,7 @@ _ADDED: dict[str, dict[str, frozenset[str]]] = {
     "0008": {"cells": frozenset(("requested_webnn_plan",))},
 }
 _OLDEST = "0003"  # the first that exports were made of
+_NEW_FILES = {TUNINGS.name: "0009"}  # what came with a revision, and is in no export of before
 
 
 class _Part(BaseModel):
@@ -185,6 +195,10 @@ class Export:
         later = (more for number, more in _ADDED.items() if number > self.manifest.schema_revision)
         return frozenset().union(*(more.get(layout.name, frozenset()) for more in later))
 
+    def has(self, layout: Layout) -> bool:
+        """Whether its schema has that table."""
+        return self.manifest.schema_revision >= _NEW_FILES.get(layout.name, _OLDEST)
+
     def path(self, layout: Layout) -> Path:
         """Where the rows of one table are."""
         return self.folder / file_name(layout, self.manifest.encoding)
@@ -214,7 +228,7 @@ def open_export(folder: Path) -> Export:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     export = Export(folder, manifest)
-    for layout in LAYOUTS:
+    for layout in filter(export.has, LAYOUTS):
         path = export.path(layout)
         entry = manifest.files.get(path.name)
         if entry is None:
