@@ -128,17 +128,16 @@ def _tune(
         supervisor.start()
         with open_store(db, create=True) as store:
             for arm in arms:
-                known = [] if again else store.tuned(arm.browser_name)
+                known = [] if again else [one for one in store.tuned(arm.browser_name) if not one.untried]
                 told = measuring.model_copy(update={"tuned": tuple(known)})
                 record = _session(settled(arm, sources), sources, told, supervisor, progress, stop)
                 tuned.records.append(record)
                 found = found_in(record)
                 store.keep_tuned(found)
-                tuned.found += found
-                said = record.evidence.get("tuned") or {}
-                tuned.known += said.get("known", 0)
-                if said.get("left"):
-                    tuned.left[arm.label] = said["left"]
+                tuned.found += [one for one in found if not one.untried]
+                tuned.known += (record.evidence.get("tuned") or {}).get("known", 0)
+                if left := [one.key for one in found if one.untried]:
+                    tuned.left[f"{arm.model} {arm.label}"] = left
                 if stop.requested or stop.soon:
                     break
     return tuned

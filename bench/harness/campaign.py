@@ -324,7 +324,7 @@ class _Work:
             resume = f"bench campaign resume {shlex.quote(self.campaign.name)}"
             raise type(error)(f"{error}: {resume} ({kept})") from None
         if found := found_in(record):
-            self.store.keep_tuned(found)
+            self.store.keep_tuned(found, replace=False)
         self._keep_outputs(folder, record)
         record.samples = []  # they are in the database
         if self.keep:

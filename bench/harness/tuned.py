@@ -17,8 +17,9 @@ _OF_FOUND = ("key", "constants", "default_ms", "tuned_ms", "tried", "refused", "
 def with_constants(measure: RunSettings, store: Store, request: Request) -> RunSettings:
     """The settings of a run with what is known for its browser.
 
-    Kernels of which nothing is known are tuned within the run, before its times are taken: in a campaign that
-    is the first block, and the others find them here.
+    Kernels of which nothing is known are tuned within the run, before its times are taken. Those for which
+    there was no time are kept as such, and are not tuned again by a run: all blocks of a campaign have the
+    same kernels, in whichever order its arms come.
     """
     if request.platform != "webgpu" or request.engine != "native" or measure.tune == "off":
         return measure
@@ -27,7 +28,10 @@ def with_constants(measure: RunSettings, store: Store, request: Request) -> RunS
 
 
 def found_in(record: RunRecord) -> list[TunedKernel]:
-    """What a run has found for its kernels; nothing of a run whose answers were not right in the end."""
+    """What a run has found for its kernels, those for which there was no time among them.
+
+    Nothing of a run whose answers were not right in the end.
+    """
     said: dict[str, Any] = record.evidence.get("tuned") or {}
     version = record.environment.browser_version
     if not said or version is None or record.error is not None:
@@ -42,5 +46,5 @@ def found_in(record: RunRecord) -> list[TunedKernel]:
             tuned_at=record.finished_at,
             **{name: one[name] for name in _OF_FOUND},
         )
-        for one in said["found"]
+        for one in (*said["found"], *said["left"])
     ]

@@ -59,6 +59,11 @@ class TunedKernel(BaseModel):
         return self.adapter, self.browser, self.browser_version, self.features, self.kernels
 
     @property
+    def untried(self) -> bool:
+        """Whether there was no time for another form than the usual one."""
+        return self.tried == 1
+
+    @property
     def gain(self) -> float:
         """The usual form's time over the kept one's: above 1 the kept one is faster."""
         return self.default_ms / self.tuned_ms

@@ -19,7 +19,7 @@ def rows(found: Sequence[TunedKernel]) -> list[list[str]]:
             f"{one.default_ms * 1000:.1f}",
             f"{one.tuned_ms * 1000:.1f}",
             f"{one.gain:.2f}x" if one.constants else "-",
-            ", ".join(f"{name} {value}" for name, value in one.constants.items()) or "the usual ones",
+            _constants(one),
             _tried(one),
             one.adapter,
             f"{one.browser} {one.browser_version}",
@@ -27,6 +27,12 @@ def rows(found: Sequence[TunedKernel]) -> list[list[str]]:
         ]
         for one in sorted(found, key=lambda one: (-one.gain if one.constants else 0.0, one.key))
     ]
+
+
+def _constants(one: TunedKernel) -> str:
+    if one.untried:
+        return "the usual ones, nothing else was tried"
+    return ", ".join(f"{name} {value}" for name, value in one.constants.items()) or "the usual ones"
 
 
 def _tried(one: TunedKernel) -> str:

@@ -335,13 +335,15 @@ class Store:
         """Constants that were found for kernels, of one browser or of all, by what they hold for."""
         return tunings.find(self.engine, browser)
 
-    def keep_tuned(self, found: Sequence[TunedKernel]) -> int:
+    def keep_tuned(self, found: Sequence[TunedKernel], *, replace: bool = True) -> int:
         """Keep what was found for kernels, in one transaction; how much of it was newer than what is here.
+
+        Without `replace` what is known of a kernel stays, however old.
 
         Raises:
             StoreError: the database stayed locked, or refused the write.
         """
-        return tunings.keep(self.engine, self.url, found)
+        return tunings.keep(self.engine, self.url, found, replace=replace)
 
     def cells(self, *, campaign: int | str | None = None) -> list[Row]:
         """What was planned: campaign, cell_id, position, role, state, note, block and what was requested."""

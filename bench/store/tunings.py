@@ -24,21 +24,24 @@ def find(engine: sa.Engine, browser: str | None = None) -> list[TunedKernel]:
         return [TunedKernel(**row._mapping) for row in rows]
 
 
-def keep(engine: sa.Engine, url: str, found: Iterable[TunedKernel]) -> int:
+def keep(engine: sa.Engine, url: str, found: Iterable[TunedKernel], *, replace: bool) -> int:
     """See `Store.keep_tuned`."""
     newest = {_of(one): one for one in sorted(found, key=lambda one: one.tuned_at)}
 
     def write(connection: sa.Connection) -> int:
-        return sum(put(connection, one) for one in newest.values())
+        return sum(put(connection, one, replace=replace) for one in newest.values())
 
     return in_transaction(engine, url, write)
 
 
-def put(connection: sa.Connection, one: TunedKernel) -> bool:
-    """Write what was found for a kernel unless something newer is known; whether it was written."""
+def put(connection: sa.Connection, one: TunedKernel, *, replace: bool = True) -> bool:
+    """Write what was found for a kernel unless something newer is known; whether it was written.
+
+    Without `replace` whatever is known stays.
+    """
     same = [getattr(TuningRow, name) == getattr(one, name) for name in HOLDS_FOR]
     known = connection.scalar(sa.select(TuningRow.tuned_at).where(*same))
-    if known is not None and known >= one.tuned_at:
+    if known is not None and (not replace or known >= one.tuned_at):
         return False
     if known is not None:
         connection.execute(sa.delete(TuningRow).where(*same))

@@ -22,6 +22,7 @@ from bench.models.catalog import resolve
 from bench.plan.request import Request
 from bench.plan.tuned import Tune
 from bench.settings import load_settings
+from bench.store import open_store
 
 from .conftest import require
 
@@ -113,18 +114,18 @@ def test_what_is_found_is_kept_and_taken_up(browser, model):
 def test_the_first_block_of_a_campaign_tunes_and_the_others_do_not(place):
     require("chrome")
     (place / "two.toml").write_text(
-        'name = "two"\nblocks = 2\na_a = false\n[run]\ntune = "first"\niterations = 3\n[[arms]]\n'
-        'model = "mine"\nweights = "mine"\nbrowser = "chrome"\nplatform = "webgpu"\nbits = [8, 4]\n'
-        "sequence_length = 29\ngroup_size = 16\n"
+        'name = "two"\na_a = false\n[run]\nblocks = 2\ntune = "first"\niterations = 3\n[matrix]\n'
+        'model = ["mine"]\nbrowser = ["chrome"]\nplatform = ["webgpu"]\nbits = [8, 4]\n'
+        'sequence_length = [29]\ngroup_size = [16]\nweights = ["mine"]\n'
     )
     done = typed("campaign", "run", "two.toml")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(typed("query", "--campaign", "two", "--json", "--sort", "id").stdout)
-    shown = [json.loads(typed("show", str(row["id"]), "--json").stdout) for row in rows]
-    tuned = [run["evidence"].get("tuned") for run in shown]
+    with open_store(create=False) as store:
+        runs = [store.run(row["id"]) for row in store.rows(sort="id")]
+    tuned = [run.evidence.get("tuned") for run in runs]
     assert len(tuned) == 4 and all(one["found"] for one in tuned[:2]), tuned
-    assert not any(one["found"] for one in tuned[2:])
-    arms = {(run["requested"]["bits"], run["effective"]["kernels"]) for run in shown}
+    assert not any(one["found"] or one["left"] for one in tuned[2:])
+    arms = {(run.requested.bits, run.effective.kernels) for run in runs}
     assert len(arms) == 2, "both blocks ran the same kernels"
 
 
@@ -145,7 +146,7 @@ def test_a_wrong_form_and_one_that_does_not_compile_are_left_out(place):
             lambda words: None, injection=broken,
         ).record  # fmt: skip
     assert record.outcome is Outcome.OK, record.error
-    matmuls = [one for one in found_in(record) if one.key.startswith("matmul")]
+    matmuls = [one for one in found_in(record) if one.key.startswith("matmul 29x")]
     assert matmuls and all(one.refused == 1 and one.wrong >= 2 for one in matmuls), matmuls
     assert not any(one.constants.get("TN") == 8 or one.constants.get("BK") == 64 for one in matmuls)
 

@@ -33,6 +33,13 @@ def test_the_newest_finding_counts(store):
     assert store.keep_tuned([later, first]) == 0 and store.tuned() == [later]
 
 
+def test_what_a_run_finds_replaces_nothing(store):
+    """Two workers that find it at the same time: the blocks to come have what the first one kept."""
+    first, later = tuned_kernel(), tuned_kernel(constants={}, tuned_at=LATER)
+    assert store.keep_tuned([first], replace=False) == 1
+    assert store.keep_tuned([later], replace=False) == 0 and store.tuned() == [first]
+
+
 @pytest.mark.parametrize("name", HOLDS_FOR)
 def test_what_holds_for_another_is_another_finding(store, name):
     other = {"features": "all", "kernels": "fedcba9876543210"}.get(name, "another")

@@ -134,12 +134,22 @@ export interface Backend {
   destroy(): void;
 }
 
+export interface TunedKernel {
+  key: string;
+  constants: Record<string, number>;
+  default_ms: number;
+  tuned_ms: number;
+  tried: number;
+  refused: number;
+  wrong: number;
+}
+
 /** What tuning came to, for this adapter and feature set; `left`: kernels for which there was no time. */
 export interface Tuned {
   adapter: string;
   features: string;
-  found: { key: string; constants: Record<string, number>; default_ms: number; tuned_ms: number; tried: number; refused: number; wrong: number }[];
-  left: string[];
+  found: TunedKernel[];
+  left: TunedKernel[];
   /** Kernels of which constants were known before. */
   known: number;
 }

@@ -42,7 +42,7 @@ export class Tuner {
    * @param {Set<string>} known keys that are left out
    * @param {number} budget_ms for all of them; no form is begun later
    * @param {number} most forms of one kernel, the usual one among them
-   * @returns {Promise<{found: Found[], left: string[]}>} `left`: keys for which there was no time
+   * @returns {Promise<{found: Found[], left: Found[]}>} `left`: those for which there was no time
    */
   async run(known, budget_ms, most) {
     const end = performance.now() + budget_ms;
@@ -60,7 +60,7 @@ export class Tuner {
     const found = [];
     const left = [];
     for (const { kernel, usual, repeats } of timed) {
-      if (performance.now() >= end) left.push(kernel.key);
+      if (performance.now() >= end) left.push(untried(kernel.key, usual.times[0]));
       else found.push(await this.kernel(kernel, usual, repeats, most, end));
     }
     return { found, left };
@@ -199,6 +199,11 @@ export class Tuner {
     resolved.destroy();
     return end > begin ? Number(end - begin) / 1e6 : null;
   }
+}
+
+/** The usual form, of which nothing else was tried. @param {string} key @param {number} ms @returns {Found} */
+function untried(key, ms) {
+  return { key, constants: {}, default_ms: ms, tuned_ms: ms, tried: 1, refused: 0, wrong: 0 };
 }
 
 /** @param {GPUComputePassEncoder} pass @param {Step} one */
