@@ -85,6 +85,12 @@ function matmuls(gpu) {
   }
   add({ ...wide });
   for (const m of [1, 9]) for (const bits of [16, 4]) add({ m, bits, tuning: { UNIFORM: 1 } });
+  const window = { batch: 1, sequence: 9, kernel: 3, stride: 1, padding: 1 };
+  for (const UNIFORM of [0, 1]) {
+    for (const tuning of [{ ...(gpu.software ? SOFTWARE_TILE : TILES[1]) }, ...matrices.slice(0, 1)]) {
+      for (const wideInput of gpu.f16 ? [false, true] : [false]) add({ k: 96, window, wideInput, tuning: { ...tuning, UNIFORM } });
+    }
+  }
   add({ bits: 8, m: 1, exponents: [1, 2], n: 8, weights: ["w", "v"] });
   return all;
 }

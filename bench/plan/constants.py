@@ -55,6 +55,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "BLOCK": Constant("activations staged at a time", tuple(range(64, 65_536, 64))),
     "AHEAD": Constant("the next weights are on their way meanwhile", _FLAG),
     "NORM": Constant("the norm before a matmul within it", _FLAG),
+    "WINDOW": Constant("a convolution's windows are read within its matmul", _FLAG),
     "TQ": Constant("queries of attention's tile", _powers(4, 128)),
     "TK": Constant("keys of it", _powers(4, 128)),
     "RQ": Constant("queries of a thread", _powers(1, 8)),
