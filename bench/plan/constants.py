@@ -61,6 +61,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "RQ": Constant("queries of a thread", _powers(1, 8)),
     "RK": Constant("keys of a thread", _powers(1, 8)),
     "LOADS": Constant("loads on their way at once, for one row of attention", _powers(1, 16)),
+    "SPLITS": Constant("workgroups that share the keys of a head, for one row of attention", _powers(1, 16)),
     "EACH": Constant("a norm's values stay with their threads between its passes", _FLAG),
     "NORM_THREADS": Constant("threads of a norm", _THREADS),
 }

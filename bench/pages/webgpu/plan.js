@@ -16,7 +16,7 @@ import { OPERATORS } from "./operators.js";
  */
 
 /** Kernels that know of activations in float32. */
-const READ_WIDE = new Set(["add", "rms_norm", "last_token", "best_of_part", "next_token", "matmul_row", "matmul_tile", "matmul_matrix"]);
+const READ_WIDE = new Set(["add", "rms_norm", "last_token", "best_of_part", "next_token", "attention_parts", "matmul_row", "matmul_tile", "matmul_matrix"]);
 
 /**
  * Turn a graph into dispatches, joining what one kernel can do:
