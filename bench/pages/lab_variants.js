@@ -1,7 +1,7 @@
 import { attention } from "./webgpu/attention.js";
 import * as kernels from "./webgpu/kernels.js";
 import { matmul } from "./webgpu/matmul.js";
-import { rowAttentionForm } from "./webgpu/decoder.js";
+import { rowAttentionForm } from "./webgpu/attention_row.js";
 import { MATRIX_TILES, matrixBytes, matrixThreads } from "./webgpu/matmul_matrix.js";
 import { SOFTWARE_TILE, TILES, WIDE_TILE, normForm, tileBytes } from "./webgpu/tuning.js";
 
@@ -31,8 +31,10 @@ function writing(gpu, add) {
   }
   for (const [D, VEC, capacity] of [[64, 4, 9], [128, 4, 4096], [10, 1, 1500]]) {
     const values = { D, VEC, ...rowAttentionForm(gpu, D / VEC, capacity) };
-    const sizes = { SCALE: 1, SHARE: 1, CAPACITY: 9, K_STRIDE: D / VEC, O_STRIDE: D / VEC };
-    add("attention_row", values, { ...sizes, Q_STRIDE: D / VEC, Q_OFFSET: 0 });
+    const sizes = { SCALE: 1, SHARE: 1, CAPACITY: 9, K_STRIDE: D / VEC, Q_STRIDE: D / VEC, Q_OFFSET: 0 };
+    add("attention_row", values, { ...sizes, O_STRIDE: D / VEC });
+    add("attention_row", { ...values, SPLITS: 4 }, sizes);
+    add("attention_parts", { D, SPLITS: 4 }, { COUNT: D });
   }
   add("multiply", { ACT: 6 }, { COUNT: 7, N: 7, A_STRIDE: 7, A_OFFSET: 0, B_STRIDE: 7, B_OFFSET: 0 });
   add("next_token", { THREADS: 64 }, { PARTS: 2, COUNT: 1, POSITIONS: 3 });
@@ -85,6 +87,12 @@ function matmuls(gpu) {
   }
   add({ ...wide });
   for (const m of [1, 9]) for (const bits of [16, 4]) add({ m, bits, tuning: { UNIFORM: 1 } });
+  const window = { batch: 1, sequence: 9, kernel: 3, stride: 1, padding: 1 };
+  for (const UNIFORM of [0, 1]) {
+    for (const tuning of [{ ...(gpu.software ? SOFTWARE_TILE : TILES[1]) }, ...matrices.slice(0, 1)]) {
+      for (const wideInput of gpu.f16 ? [false, true] : [false]) add({ k: 96, window, wideInput, tuning: { ...tuning, UNIFORM } });
+    }
+  }
   add({ bits: 8, m: 1, exponents: [1, 2], n: 8, weights: ["w", "v"] });
   return all;
 }

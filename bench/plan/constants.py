@@ -55,11 +55,13 @@ CONSTANTS: Mapping[str, Constant] = {
     "BLOCK": Constant("activations staged at a time", tuple(range(64, 65_536, 64))),
     "AHEAD": Constant("the next weights are on their way meanwhile", _FLAG),
     "NORM": Constant("the norm before a matmul within it", _FLAG),
+    "WINDOW": Constant("a convolution's windows are read within its matmul", _FLAG),
     "TQ": Constant("queries of attention's tile", _powers(4, 128)),
     "TK": Constant("keys of it", _powers(4, 128)),
     "RQ": Constant("queries of a thread", _powers(1, 8)),
     "RK": Constant("keys of a thread", _powers(1, 8)),
     "LOADS": Constant("loads on their way at once, for one row of attention", _powers(1, 16)),
+    "SPLITS": Constant("workgroups that share the keys of a head, for one row of attention", _powers(1, 16)),
     "EACH": Constant("a norm's values stay with their threads between its passes", _FLAG),
     "NORM_THREADS": Constant("threads of a norm", _THREADS),
 }

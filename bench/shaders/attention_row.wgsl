@@ -2,19 +2,27 @@
 // Keys pass in tiles of THREADS, a key a thread, with a running maximum and sum (online softmax, arXiv 1805.02867).
 // Values are summed by columns of VEC neighbours, SLICES threads a column, each for its share of the keys.
 // LOADS loads are on their way at once: there are few workgroups, and a GPU waits long for memory.
+// With SPLITS so many workgroups share the keys of a head; attention_parts.wgsl joins what each leaves in f32.
 //#include common
 //#if VEC == 4
 alias part = vec4<f32>;
 @group(0) @binding(0) var<storage, read> q: array<vec4s>;
 @group(0) @binding(1) var<storage, read> keys: array<vec4s>;
 @group(0) @binding(2) var<storage, read> values: array<vec4s>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4s>;
 //#else
 alias part = f32;
 @group(0) @binding(0) var<storage, read> q: array<scalar>;
 @group(0) @binding(1) var<storage, read> keys: array<scalar>;
 @group(0) @binding(2) var<storage, read> values: array<scalar>;
+//#endif
+//#if SPLITS > 1
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+//#else
+//#if VEC == 4
+@group(0) @binding(4) var<storage, read_write> out: array<vec4s>;
+//#else
 @group(0) @binding(4) var<storage, read_write> out: array<scalar>;
+//#endif
 //#endif
 @group(0) @binding(3) var<storage, read> length: array<i32>;
 
@@ -24,7 +32,9 @@ override CAPACITY: u32;
 override K_STRIDE: u32; // parts in a row of the cache
 override Q_STRIDE: u32;
 override Q_OFFSET: u32;
+//#if SPLITS <= 1
 override O_STRIDE: u32;
+//#endif
 const COLUMNS = ${D / VEC}u;
 const THREADS = ${THREADS}u;
 const SLICES = ${THREADS / (D / VEC)}u;
@@ -38,11 +48,26 @@ var<workgroup> reduced: array<f32, THREADS>;
 var<workgroup> sums: array<part, THREADS>;
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+//#if SPLITS > 1
+  @builtin(num_workgroups) groups: vec3<u32>,
+//#endif
+  @builtin(local_invocation_index) thread: u32,
+) {
   let row = group.y;
   let head = group.x;
   let shared_head = head / SHARE * COLUMNS;
   let seen = min(u32(length[0]) + row + 1u, CAPACITY);
+//#if SPLITS > 1
+  // With fewer keys than workgroups some have none.
+  let part_keys = (seen + ${SPLITS - 1}u) / ${SPLITS}u;
+  let start = group.z * part_keys;
+  let end = min(start + part_keys, seen);
+//#else
+  let start = 0u;
+  let end = seen;
+//#endif
   for (var i = thread; i < COLUMNS; i += THREADS) {
     query[i] = part(q[row * Q_STRIDE + Q_OFFSET + head * COLUMNS + i]) * SCALE;
   }
@@ -52,10 +77,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var largest = LOWEST;
   var total = 0.0;
   var mine = part();
-  for (var first = 0u; first < seen; first += THREADS) {
+  for (var first = start; first < end; first += THREADS) {
     let key = first + thread;
     var score = LOWEST;
-    if (key < seen) {
+    if (key < end) {
       let at = key * K_STRIDE + shared_head;
       var dots = part();
 //#if LOADS > 1
@@ -93,21 +118,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let top = max(largest, reduced[0]);
 //#endif
-    weights[thread] = select(exp(score - top), 0.0, key >= seen);
+    weights[thread] = select(exp(score - top), 0.0, key >= end);
     workgroupBarrier();
     let keep = exp(largest - top);
     largest = top;
     total = total * keep + weights[thread];
     mine *= keep;
     if (slice < SLICES) {
-      let end = min(THREADS, seen - first);
-      for (var j = slice; j < end; j += SLICES * ${LOADS}u) {
+      let count = min(THREADS, end - first);
+      for (var j = slice; j < count; j += SLICES * ${LOADS}u) {
 //#for u 0 ${LOADS}
-        let j_${u} = min(j + ${u}u * SLICES, end - 1u);
+        let j_${u} = min(j + ${u}u * SLICES, count - 1u);
         let value_${u} = part(values[(first + j_${u}) * K_STRIDE + shared_head + column]);
 //#endfor
 //#for u 0 ${LOADS}
-        mine += select(0.0, weights[j_${u}], j + ${u}u * SLICES < end) * value_${u};
+        mine += select(0.0, weights[j_${u}], j + ${u}u * SLICES < count) * value_${u};
 //#endfor
       }
     }
@@ -136,10 +161,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var s = 1u; s < SLICES; s++) {
       sum += sums[s * COLUMNS + thread];
     }
+//#if SPLITS > 1
+    let at = ((row * groups.x + head) * ${SPLITS}u + group.z) * ${D + 2}u;
+//#if VEC == 4
+//#for i 0 4
+    out[at + thread * 4u + ${i}u] = sum[${i}];
+//#endfor
+//#else
+    out[at + thread] = sum;
+//#endif
+    if (thread == 0u) {
+      out[at + ${D}u] = largest;
+      out[at + ${D + 1}u] = weight;
+    }
+//#else
 //#if VEC == 4
     out[row * O_STRIDE + head * COLUMNS + thread] = vec4s(sum / weight);
 //#else
     out[row * O_STRIDE + head * COLUMNS + thread] = scalar(sum / weight);
+//#endif
 //#endif
   }
 }

@@ -44,6 +44,47 @@ override K: u32;
 fn take_shape() {}
 //#endif
 
+//#if WINDOW
+// A convolution: `a` is x[B * STEPS, K / KERNEL], and a row of the matrix is one of its windows (see unfold.wgsl),
+// which are WINDOWS a sequence.
+const KERNEL = ${KERNEL}u;
+//#if UNIFORM
+@group(0) @binding(14) var<uniform> window: vec4<u32>;
+//#else
+override STEPS: u32;
+override WINDOWS: u32;
+override STRIDE: u32;
+override PADDING: u32;
+//#endif
+
+// Four neighbouring values of a window; zeros outside the sequence and outside the matrix.
+fn load_a(row: u32, k4: u32) -> vec4<f32> {
+//#if UNIFORM
+  let STEPS = window.x;
+  let WINDOWS = window.y;
+  let STRIDE = window.z;
+  let PADDING = window.w;
+//#endif
+  var v = vec4<f32>();
+  if (row >= M) {
+    return v;
+  }
+  let channels = K / KERNEL;
+  let base = row / WINDOWS * STEPS;
+  // Counted from PADDING rows before the sequence, so that it never is negative.
+  let first = row % WINDOWS * STRIDE;
+//#for i 0 4
+  {
+    let k = k4 * 4u + ${i}u;
+    let at = first + k % KERNEL;
+    if (k < K && at >= PADDING && at < STEPS + PADDING) {
+      v[${i}] = f32(a[(base + at - PADDING) * channels + k / KERNEL]);
+    }
+  }
+//#endfor
+  return v;
+}
+//#else
 //#if !RAW
 // Four neighbouring activations; zeros outside the matrix.
 fn load_a(row: u32, k4: u32) -> vec4<f32> {
@@ -66,4 +107,5 @@ fn load_a(row: u32, k4: u32) -> vec4<f32> {
   return v;
 //#endif
 }
+//#endif
 //#endif

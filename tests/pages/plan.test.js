@@ -9,7 +9,7 @@ globalThis.GPUBufferUsage = { STORAGE: 128, UNIFORM: 64, COPY_SRC: 4, COPY_DST: 
 const device = { createBuffer: ({ label, size }) => ({ label, size }), limits: { maxStorageBufferBindingSize: 2 ** 30, maxBufferSize: 2 ** 30, maxStorageBuffersPerShaderStage: 8, maxComputeWorkgroupStorageSize: 16384 } };
 const gpu = { f16: false, subgroups: false, software: false, device };
 // Many rows, and few: of the latter a linear takes more along.
-const MANY = 6;
+const MANY = 10;
 const FEW = 2;
 
 /** A random graph of the operators that the planner knows, in an order that its nodes can run in. */
@@ -49,7 +49,7 @@ class Graphs {
   step() {
     const [x, width] = this.random.of(this.values);
     const same = this.values.filter(([, other]) => other === width);
-    switch (this.random.of(["linear", "activation", "add", "norm", "attention", "embedding", "add_norm", "linear_act", "gate", "residual", "block"])) {
+    switch (this.random.of(["linear", "activation", "add", "norm", "attention", "embedding", "add_norm", "linear_act", "gate", "residual", "block", "convolution"])) {
       case "linear": return this.linear(x, width, this.random.of([8, 16, 32]));
       case "activation": return this.node("activation", [x], width, [], { kind: this.random.of(["gelu", "relu"]) });
       case "add": return this.node("add", [x, this.random.of(same)[0]], width);
@@ -63,6 +63,7 @@ class Graphs {
       case "gate": return this.gate(x, width);
       case "residual": return this.residual(x, width);
       case "block": return this.block(x, width);
+      case "convolution": return this.convolution(x, width);
       default: return this.attention(x, width);
     }
   }
@@ -103,6 +104,15 @@ class Graphs {
     return this.random.next() < 0.5 ? this.gate(norm, width) : this.linear(norm, width, 16)[0];
   }
 
+  /** Windows and their linear, at times with another reader beside it. */
+  convolution(x, width) {
+    const attrs = { batch: 1, sequence: this.rows, kernel: 3, stride: 1, padding: 1 };
+    const windows = this.node("unfold", [x], 3 * width, [], attrs);
+    this.values.pop(); // widths would grow without end
+    const [out] = this.linear(windows, 3 * width, width);
+    return this.random.next() < 0.3 ? this.linear(windows, 3 * width, width) : out;
+  }
+
   norm(x, width) {
     return this.node("layer_norm", [x], width, [this.weight([width], false), this.weight([width], false)], { epsilon: 1e-12 });
   }
@@ -137,7 +147,7 @@ const fusions = {};
 
 for (let seed = 0; seed < 300; seed++) {
   const { program, graph } = new Graphs(seed).made();
-  const plan = makePlan(gpu, program, graph, {});
+  const plan = makePlan(gpu, program, graph, { WINDOW: 1 });
 
   for (const [kind, count] of Object.entries(plan.fused)) fusions[kind] = (fusions[kind] ?? 0) + count;
 
@@ -193,8 +203,42 @@ for (let seed = 0; seed < 300; seed++) {
 
 test("the graphs have every fusion in them", () => {
   delete fusions.turned; // with its caches: tests/browser/test_few_rows.py
-  assert.deepEqual(Object.keys(fusions).sort(), ["add_layer_norm", "add_rms_norm", "embedding_add", "gated", "joined_linears", "linear_activation", "norm_linear", "residual"]);
+  assert.deepEqual(Object.keys(fusions).sort(), ["add_layer_norm", "add_rms_norm", "embedding_add", "gated", "joined_linears", "linear_activation", "norm_linear", "residual", "window_linear"]);
   for (const [kind, count] of Object.entries(fusions)) assert.ok(count >= 20, `${kind}: ${count}`);
+});
+
+test("windows are written where their linear cannot find them itself", () => {
+  const attrs = { batch: 2, sequence: 9, kernel: 3, stride: 2, padding: 1 };
+  const node = (op, name, inputs, shape, more = {}) => ({ op, name, inputs, output: `v${name}`, shape, weights: [], attrs: {}, updates: [], ...more });
+  const made = (rows, more, forced = {}) => {
+    const nodes = [
+      node("unfold", "u", ["x"], [rows, 24], { attrs: { ...attrs, batch: rows / 5 } }),
+      node("linear", "l", ["vu"], [rows, 6], { weights: ["w"] }),
+      ...more,
+    ];
+    const program = { weights: [{ name: "w", shape: [6, 24] }], states: [], quantization: { w: { bits: 16, group_size: null, scheme: null, k: 24, kp: 24 } } };
+    const graph = { inputs: [{ name: "x", shape: [(9 * rows) / 5, 8], dtype: "float32", maximum: 0 }], nodes, outputs: [nodes.at(-1).output] };
+    return makePlan(gpu, program, graph, forced);
+  };
+  const shaders = (plan) => plan.dispatches.map((d) => d.variant.shader);
+  const WINDOW = { WINDOW: 1 };
+  const joined = made(10, [], WINDOW);
+  assert.deepEqual(shaders(joined), ["matmul_tile"]);
+  assert.equal(joined.fused.window_linear, 1);
+  const [{ variant, bindings, bytes, flops }] = joined.dispatches;
+  assert.deepEqual(variant.constants, { M: 10, N: 6, K: 24, KP: 24, STEPS: 9, WINDOWS: 5, STRIDE: 2, PADDING: 1 });
+  assert.deepEqual([variant.values.WINDOW, variant.values.KERNEL, variant.values.KVEC], [1, 3, 0]);
+  assert.ok(bindings.some(([slot, r]) => slot === 4 && r.value === "x"));
+  assert.equal(bytes, 6 * 24 * 2 + 4 * (18 * 8 + 10 * 6), "the windows are neither written nor read");
+  assert.equal(flops, 2 * 10 * 6 * 24);
+  const [told] = made(10, [], { ...WINDOW, UNIFORM: 1 }).dispatches;
+  assert.deepEqual(told.variant.constants, {});
+  assert.deepEqual(told.bindings.filter(([slot]) => slot >= 14).map(([, r]) => r.words), [[10, 6, 24, 24], [9, 5, 2, 1]]);
+  assert.deepEqual(shaders(made(5, [], WINDOW)), ["unfold", "matmul_row"], "few rows");
+  assert.deepEqual(shaders(made(10, [], { ...WINDOW, ROW_KERNEL: 1 })), ["unfold", "matmul_row"], "the same, forced");
+  assert.deepEqual(shaders(made(10, [])), ["unfold", "matmul_tile"], "nobody asked");
+  const beside = node("activation", "a", ["vu"], [10, 24], { attrs: { kind: "relu" } });
+  assert.deepEqual(shaders(made(10, [beside], WINDOW)), ["unfold", "matmul_tile", "activation"], "another reader");
 });
 
 test("a chain reuses its buffers", () => {

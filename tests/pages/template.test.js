@@ -88,14 +88,17 @@ test("every shader expands, for each width of weights, and no directive or subst
   assert.ok(names.length >= 10);
   for (const bits of [16, 8, 4, 2]) {
     const tile = { BM: 32, BN: 32, BK: 64, TM: 2, TN: 2, TURN: 8, UNIT: bits === 16 ? 4 : 32 / bits, PREFETCH: 1 };
-    const attention = { D: 32, TQ: 16, TK: 32, RQ: 2, RK: 4, VEC: 4, POWER: 64 };
+    const attention = { D: 32, TQ: 16, TK: 32, RQ: 2, RK: 4, VEC: 4, POWER: 64, SPLITS: 2 };
     const row = { MR: 2, TEAM: 32, PW: 4, BLOCK: 128, SUBGROUPS: 0, NORM: 0, FIXED: bits < 16 ? 1 : 0, AHEAD: 1, LOADS: 8, EACH: 3, SCALES: bits < 16 ? 1 : 0, GROUP_WORDS: bits };
     const matrix = { SM: 16, SN: 16, SLICES: 2, MM: 16, MN: 16, MK: 16, LANES: 32, A_LOADS: 2, W_LOADS: 2 };
     const values = { MATRICES: 1, BITS: bits, GROUP: 32, ASYMMETRIC: 1, BIAS: 1, ACT: 1, KVEC: 1, WVEC: 1, ROWS: 4, THREADS: 64, F16: 1, ...tile, ...attention, ...row, ...matrix };
     for (const name of names) {
-      const text = expand(read(name.slice(0, -5)), values, (part) => read(`${part}.inc`));
-      assert.doesNotMatch(text, /\/\/#|\$\{/, `${name} at ${bits} bits`);
-      assert.match(text, /@compute/, name);
+      for (const WINDOW of name.startsWith("matmul_") ? [0, 1] : [0]) {
+        const text = expand(read(name.slice(0, -5)), { ...values, WINDOW, KERNEL: 3 }, (part) => read(`${part}.inc`));
+        assert.doesNotMatch(text, /\/\/#|\$\{/, `${name} at ${bits} bits`);
+        assert.match(text, /@compute/, name);
+        assert.equal(text.match(/fn load_a\(/g)?.length ?? 0, name.startsWith("matmul_") ? 1 : 0, name);
+      }
     }
   }
 });

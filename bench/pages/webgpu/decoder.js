@@ -1,10 +1,10 @@
 import { attentionKey, attentionTuning, attention as tiledAttention } from "./attention.js";
+import { rowAttention } from "./attention_row.js";
 import { ACTIVATIONS, blocks, grid } from "./kernels.js";
 import { normalizedByReaders } from "./fusion.js";
-import { mostFewRows, normForm, reduction } from "./tuning.js";
+import { mostFewRows, normForm } from "./tuning.js";
 
-/** @import {Columns, Constants, Dispatch, Resource} from "./kernels.js" */
-/** @import {Gpu} from "./device.js" */
+/** @import {Constants, Resource} from "./kernels.js" */
 /** @import {Planner} from "./plan.js" */
 /** @import {GraphNode} from "../runtime/types.d.ts" */
 
@@ -168,7 +168,6 @@ export function cachedAttention(planner, node) {
   const capacity = planner.state(keyCache).shape[0];
   const narrow = planner.state(keyCache).shape[1];
   if (!planner.cached.has(node.name)) turnAndKeep(planner, node);
-  const d = width / heads;
   const from = planner.at(q, width);
   const share = heads / kvHeads;
   if (rows > mostFewRows(planner.gpu.software)) {
@@ -192,50 +191,7 @@ export function cachedAttention(planner, node) {
     planner.push(planner.tuned(attentionKey(spec), make), node.output, rows * width);
     return;
   }
-  const VEC = d % 4 === 0 && from.stride % 4 === 0 && from.offset % 4 === 0 ? 4 : 1;
-  const columns = d / VEC;
-  const constants = {
-    SCALE: Number(node.attrs.scale),
-    SHARE: share,
-    CAPACITY: capacity,
-    K_STRIDE: narrow / VEC,
-    Q_STRIDE: from.stride / VEC,
-    Q_OFFSET: from.offset / VEC,
-    O_STRIDE: width / VEC,
-  };
-  const bindings = /** @type {[number, Resource][]} */ (
-    [from.value, keyCache, valueCache, length, node.output].map((value, slot) => [slot, { value }])
-  );
-  const make = (/** @type {Constants} */ tuning) => ({
-    name: node.name,
-    variant: { shader: "attention_row", values: { D: d, VEC, ...rowAttentionForm(planner.gpu, columns, capacity, tuning) }, constants },
-    groups: /** @type {[number, number, number]} */ ([heads, rows, 1]),
-    bindings,
-    // Of a cache that is full; how much of it is filled is not known before it runs.
-    flops: 4 * rows * capacity * width,
-    bytes: planner.scalar * 2 * (capacity * narrow + rows * width),
-  });
-  const key = `attention ${rows} in a cache of ${capacity}, ${heads} heads of ${d} ${share} a head`;
-  planner.push(planner.tuned(key, make), node.output, rows * width);
-}
-
-/** Values whose loads a thread has on their way at once. */
-const LOADS = 8;
-/** Bytes of workgroup memory that a thread takes: two numbers and a part of the sum. */
-const ROW_BYTES = 24;
-
-/**
- * How many threads attend for a head of one row, and whether they reduce by subgroups: more where the cache is long.
- * @param {Gpu} gpu @param {number} columns of a head @param {number} capacity of the cache
- * @param {Record<string, number>} tuning
- */
-export function rowAttentionForm(gpu, columns, capacity, tuning = {}) {
-  const { maxComputeInvocationsPerWorkgroup: invocations, maxComputeWorkgroupStorageSize: shared } = gpu.device.limits;
-  const most = Math.min(invocations, Math.floor((shared - 16 * columns) / ROW_BYTES));
-  const wanted = [1024, 512].find((threads) => threads <= most && 2 * threads <= capacity) ?? 256;
-  const THREADS = gpu.software ? columns : Math.max(wanted, columns);
-  const POWER = 2 ** Math.ceil(Math.log2(THREADS));
-  return { THREADS, POWER, LOADS: tuning.LOADS ?? (gpu.software ? 1 : LOADS), ...reduction(gpu, THREADS) };
+  rowAttention(planner, node, { from, narrow, capacity });
 }
 
 /** An activation whose only reader multiplies it: they become one. @param {Planner} planner @param {GraphNode} node */

@@ -93,7 +93,7 @@ export function matrixMatmul(gpu, spec, { values, constants, bindings }) {
   if (whole.some((count) => !Number.isInteger(count) || count < 1) || tile.BK % 32) {
     throw new Error(`matmul_matrix: ${JSON.stringify(tile)} does not divide among its subgroups`);
   }
-  const RAW = k % 8 === 0 && !spec.wideInput ? 1 : 0;
+  const RAW = k % 8 === 0 && !spec.wideInput && !spec.window ? 1 : 0;
   const THREADS = matrixThreads(tile, LANES);
   const piece = pieceOf(quant);
   const A_LOADS = blocks((tile.BM * tile.BK) / 8, THREADS);

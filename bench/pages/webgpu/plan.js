@@ -2,7 +2,7 @@ import * as kernels from "./kernels.js";
 import { byRow, keyOf, matmul } from "./matmul.js";
 import { attention, attentionKey, attentionTuning } from "./attention.js";
 import { addRmsNorm } from "./decoder.js";
-import { gateOf, inOrder, residualOf, turnOf } from "./fusion.js";
+import { gateOf, inOrder, residualOf, turnOf, windowOf, windowedByReader } from "./fusion.js";
 import { OPERATORS } from "./operators.js";
 
 /** @import {Gpu} from "./device.js" */
@@ -16,13 +16,13 @@ import { OPERATORS } from "./operators.js";
  */
 
 /** Kernels that know of activations in float32. */
-const READ_WIDE = new Set(["add", "rms_norm", "last_token", "best_of_part", "next_token", "matmul_row", "matmul_tile", "matmul_matrix"]);
+const READ_WIDE = new Set(["add", "rms_norm", "last_token", "best_of_part", "next_token", "attention_parts", "matmul_row", "matmul_tile", "matmul_matrix"]);
 
 /**
  * Turn a graph into dispatches, joining what one kernel can do:
  * linear + activation, add + layer_norm or rms_norm, embedding + add, activation + multiply, rotations with what goes
- * to the caches, and linears that share input and packing (q, k, v; gate, up). With a few rows a linear takes more
- * along: see `fusion.js`.
+ * to the caches, linears that share input and packing (q, k, v; gate, up), and a convolution's windows with its
+ * linear. With a few rows a linear takes more along: see `fusion.js`.
  * @param {Gpu} gpu
  * @param {Program} program
  * @param {Graph} graph one of its entries
@@ -72,6 +72,7 @@ export class Planner {
       norm_linear: 0,
       residual: 0,
       turned: 0,
+      window_linear: 0,
     };
     /** @type {Map<string, GraphNode[]>} */
     this.users = new Map();
@@ -222,10 +223,13 @@ export class Planner {
 
   /** @param {GraphNode} node */
   unfold(node) {
+    if (windowedByReader(this, node)) {
+      this.deferred.set(node.output, node);
+      return;
+    }
     const [rows, width] = node.shape;
-    const { batch, sequence, kernel, stride, padding } = /** @type {Record<string, number>} */ (node.attrs);
     const where = { name: node.name, input: node.inputs[0], output: node.output };
-    const spec = { ...where, rows, hidden: width, width, batch, sequence, kernel, stride, padding };
+    const spec = { ...where, rows, hidden: width, width, ...windowOf(node) };
     this.push(kernels.unfold(this.gpu, spec), node.output, rows * width);
   }
 
@@ -318,9 +322,12 @@ export class Planner {
     if (turn) this.fused.turned++;
     if (gated) this.fused.gated++;
     if (sum) this.fused.residual++;
-    const norm = this.deferred.get(node.inputs[0]);
-    const input = norm ? norm.inputs[0] : node.inputs[0];
+    const before = this.deferred.get(node.inputs[0]);
+    const input = before ? before.inputs[0] : node.inputs[0];
+    const windows = before?.op === "unfold" ? before : null;
+    const norm = windows ? null : before;
     if (norm) this.fused.norm_linear++;
+    if (windows) this.fused.window_linear++;
     const wide = last.attrs.wide === 1;
     const spec = {
       name: nodes.map((one) => one.name).join("+"),
@@ -339,6 +346,7 @@ export class Planner {
       ...(sum ? { residual: sum.other } : {}),
       ...(gated ? { gated: true } : {}),
       ...(turn ? { turn: turn.spec } : {}),
+      ...(windows ? { window: windowOf(windows) } : {}),
     };
     const dispatch = this.tuned(keyOf(spec), (tuning) => matmul(this.gpu, { ...spec, tuning }));
     this.push(dispatch, output, fused ? m * last.shape[1] : m * n, wide);
