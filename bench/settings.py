@@ -93,6 +93,7 @@ VARIABLES: dict[str, str] = {
     "BENCH_SETTINGS": "another settings file than `bench.toml`",
     "BENCH_SEQUENCE_LENGTH": "tokens where `--sequence-length` is not given; else 128",
     "BENCH_ITERATIONS": "samples where `--iterations` is not given; else as many as needed",
+    "BENCH_TUNE": "where the constants of our kernels come from if `--tune` is not given; else auto",
     "BENCH_MAX_SECONDS": "seconds of sampling where `--max-seconds` is not given; else 5",
     "WEBNN_EXPERIMENTAL_PRECISION": "`1` is `--experimental-precision`",
 }

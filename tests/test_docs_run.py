@@ -41,6 +41,7 @@ EVERYDAY = [
     (r"--platform both", "--platform webgpu"),
     (r"(python run_real_webgpu_webnn\.py)", r"\1 --model bert-tiny"),
     (r"\bblocks = 10", "blocks = 1"),
+    (r"--seconds \d+", "--seconds 2"),
     (r"max_blocks = 20", "max_blocks = 2"),
     (r"max_seconds = \d+", "iterations = 3"),
     (r"^bench doctor$", "bench doctor --browser chrome"),

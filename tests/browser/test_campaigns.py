@@ -222,7 +222,7 @@ def test_two_campaigns_take_turns(tmp_path, monkeypatch):
                 spans.append((end - pd.Timedelta(milliseconds=took), end))
     assert len(spans) == 6
     spans.sort()
-    # A row is finished a moment after its turn is over: on a loaded machine that takes some tenths of a second.
+    # A row is finished a moment after its turn is over: tenths of a second on a loaded machine.
     moment = min(end - begin for begin, end in spans) / 4
     for (_, end), (begin, _) in itertools.pairwise(spans):
         assert begin >= end - moment
