@@ -62,6 +62,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "LOADS": Constant("loads on their way at once, for one row of attention", _powers(1, 16)),
     "EACH": Constant("a norm's values stay with their threads between its passes", _FLAG),
     "NORM_THREADS": Constant("threads of a norm", _THREADS),
+    "UNFOLD_THREADS": Constant("threads of a convolution's windows, before its product", _THREADS),
 }
 # The part of a whole, which must divide it.
 _PARTS = (

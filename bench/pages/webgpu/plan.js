@@ -211,7 +211,7 @@ export class Planner {
     const [rows, width] = node.shape;
     const { batch, sequence, kernel, stride, padding } = /** @type {Record<string, number>} */ (node.attrs);
     const where = { name: node.name, input: node.inputs[0], output: node.output };
-    const spec = { ...where, rows, hidden: width, width, batch, sequence, kernel, stride, padding };
+    const spec = { ...where, rows, hidden: width, width, batch, sequence, kernel, stride, padding, tuning: this.tuning };
     this.push(kernels.unfold(this.gpu, spec), node.output, rows * width);
   }
 
