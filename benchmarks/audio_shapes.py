@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 PREFIX = "audio"
 BROWSERS = ("chrome", "firefox")
-ROUNDS = 7
+ROUNDS = 15
 # Of Whisper-tiny and thirty seconds of audio; on a processor a tenth of the rows, and fewer channels.
 SHAPES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "gpu": {
