@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from bench.errors import RunFailure
 from bench.harness.asked import interruption, now
-from bench.harness.campaign import BEAT_SECONDS, LEASE_SECONDS, Report, release
+from bench.harness.campaign import LEASE_SECONDS, Report, release
 from bench.harness.identity import Worker
 from bench.harness.kernel_plan import asked, places
 from bench.harness.kernel_records import Place, record_of
@@ -19,6 +19,9 @@ from bench.harness.turn import turn
 from bench.record import RunRecord
 from bench.settings import Settings
 from bench.store import Campaign, CampaignState, CellState, Store
+
+# Rarer than elsewhere, for the page times meanwhile. A lease lasts longer than this and a page's silence.
+_BEAT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ class _Block:
 
     def alive(self, stage: Stage) -> None:
         """Renew the leases now and then."""
-        if time.monotonic() - self._beaten < BEAT_SECONDS:
+        if time.monotonic() - self._beaten < _BEAT_SECONDS:
             return
         self._beaten = time.monotonic()
         keeping = self.campaign.keeping
