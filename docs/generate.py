@@ -20,6 +20,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from bench.cli import application
 from bench.metrics import METRICS, Metric
 from bench.plan.campaign import CampaignFile
+from made_audio import audio_page
 from made_browsers import TITLES, browser_pages
 from made_performance import performance_page
 from made_reference import MADE, campaign_page, outcomes_page, settings_page, summary_page
@@ -175,7 +176,7 @@ def _sentence(text: str | None) -> str:
 MADE_PAGES = [
     *(FOLDER / name for name in ("metrics.md", "cli.md", "campaign.schema.json", "campaign-file.md")),
     *(FOLDER / name for name in ("outcomes.md", "settings.md", "summary.md", "troubleshooting.md")),
-    FOLDER / "performance.md",
+    *(FOLDER / name for name in ("performance.md", "audio.md")),
     *(FOLDER / "browsers" / f"{name}.md" for name in ("index", *TITLES)),
 ]
 
@@ -192,6 +193,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "summary.md": summary_page(),
         FOLDER / "troubleshooting.md": troubles_page(),
         FOLDER / "performance.md": performance_page(),
+        FOLDER / "audio.md": audio_page(),
         **{FOLDER / "browsers" / name: text for name, text in browser_pages().items()},
     }
 

@@ -20,6 +20,7 @@ from made_sets import ResultSet
 
 NOT_RUN = "not run"
 OURS = "native"
+AUDIO = "audio-"  # how names of Whisper's campaigns begin
 _WIDTH = 100
 
 
@@ -95,6 +96,11 @@ class Operators:
         return any(one.startswith(f"{OURS} {{") for one in self.variants)
 
     @property
+    def of_audio(self) -> bool:
+        """Whether `benchmarks/audio_shapes.py` asked for it: it has a page of its own."""
+        return self.campaign.name.startswith(AUDIO)
+
+    @property
     def compares(self) -> bool:
         """Whether it says how our kernels do as they are; a sweep does where it has the peer too."""
         return not self.sweeps or (
@@ -118,19 +124,7 @@ class Operators:
     def command(self) -> list[str]:
         """A block with the line that asks for it again. It is no `bash`: no test could type it."""
         asked, kernels = [cell.request for cell in self.campaign.cells], self.campaign.settings[OPERATORS]
-        parts: list[str] = []  # each flag with its value, so that no line breaks between them
-        for word in map(shlex.quote, operators_command(self.campaign.name, asked, kernels, self._blocks)):
-            if parts and not word.startswith("--"):
-                parts[-1] += f" {word}"
-            else:
-                parts.append(word)
-        lines = parts[:1]
-        for part in parts[1:]:
-            if len(lines[-1]) + len(part) < _WIDTH:
-                lines[-1] += f" {part}"
-            else:
-                lines.append(part)
-        return ["```text", " \\\n  ".join(lines), "```"]
+        return ["```text", folded(operators_command(self.campaign.name, asked, kernels, self._blocks)), "```"]
 
     def records(self) -> list[RunRecord]:
         """The last attempt at each cell that has one, in the order of the cells."""
@@ -158,6 +152,28 @@ class Operators:
             )
             for cell in self.campaign.cells
         ]
+
+
+def only_of_audio(one: ResultSet) -> bool:
+    """Whether a set holds nothing but Whisper's operators over workgroup shapes."""
+    return bool(one.campaigns) and all(campaign.name.startswith(AUDIO) for campaign in one.campaigns)
+
+
+def folded(words: Sequence[str]) -> str:
+    """A command as it is typed, over several lines where it is long."""
+    parts: list[str] = []  # each flag with its value, so that no line breaks between them
+    for word in map(shlex.quote, words):
+        if parts and not word.startswith("--"):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    lines = parts[:1]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) < _WIDTH:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(part)
+    return " \\\n  ".join(lines)
 
 
 def _group(operator: str, bits: int, cells: Sequence[tuple[int, str, RunRecord | None]]) -> Group:

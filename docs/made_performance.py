@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from bench.record import Environment, RunRecord
 from bench.report import words
 from made_kernels import compared, swept
 from made_language import language_models, texts
-from made_operators import Operators
+from made_operators import Operators, only_of_audio
 from made_reference import page
 from made_sets import ResultSet, result_sets
 
@@ -36,7 +36,8 @@ _LANGUAGE = (
 _SWEEPS = (
     "Constants forced on our kernels (`--tuning`), all of them in one page and in the same rounds, the "
     "fastest first. `to the default` is the time of the untuned kernel over this one's, the median over "
-    "rounds: above 1 this one is faster. It is of GPU times, and of the clock's where there are none."
+    "rounds: above 1 this one is faster. It is of GPU times, and of the clock's where there are none. "
+    "Whisper's operators over workgroup shapes are on [a page of their own](audio.md)."
 )
 
 
@@ -70,7 +71,7 @@ def _section(
     for one, records, parts in made:
         if parts:
             yield f"### {one.title}"
-            yield _places(records)
+            yield places(records)
             yield from parts
 
 
@@ -81,7 +82,7 @@ def _compared(one: ResultSet) -> tuple[list[RunRecord], list[Any]]:
 
 
 def _swept(one: ResultSet) -> tuple[list[RunRecord], list[Any]]:
-    campaigns = [found for found in _operators(one) if found.sweeps]
+    campaigns = [found for found in _operators(one) if found.sweeps and not found.of_audio]
     parts = [part for found in campaigns for part in swept(found)]
     return [record for found in campaigns for record in found.records()], parts
 
@@ -97,7 +98,7 @@ def _operators(one: ResultSet) -> list[Operators]:
     return [campaign for campaign in found if campaign.records()]
 
 
-def _places(records: Sequence[RunRecord]) -> list[str]:
+def places(records: Iterable[RunRecord]) -> list[str]:
     """A line for each place that runs were measured in: adapter, driver, browser, host, program, dates."""
     found: dict[str, list[str]] = {}
     for one in records:
@@ -129,7 +130,8 @@ def _dates(days: Sequence[str]) -> str:
 def _notes(sets: Sequence[ResultSet]) -> Iterator[str]:
     """What was written by hand beside a set, as it stands there."""
     yield "## Notes"
-    written = [(one, one.folder / NOTES) for one in sets if (one.folder / NOTES).is_file()]
+    mine = [one for one in sets if not only_of_audio(one)]
+    written = [(one, one.folder / NOTES) for one in mine if (one.folder / NOTES).is_file()]
     if not written:
         yield f"No published set has notes (`{NOTES}` beside its database) so far."
     for one, path in written:

@@ -112,19 +112,25 @@ def resume_command(name: Name, grid: Grid = None, db: Database = None) -> int:
             raise InputError(
                 f"the campaign {campaign.name!r} was cancelled: run its file under another --name"
             )
-        if OPERATORS in campaign.settings:
-            raise InputError(f"the campaign {campaign.name!r} is one of operators: type bench kernels again")
         if campaign.plan_hash is not None and campaign.plan.hash != campaign.plan_hash:
             raise InputError(
                 f"the plan of campaign {campaign.name!r} was changed in the database: its hash is "
                 f"{campaign.plan.hash[:16]}, it was written with {campaign.plan_hash[:16]}"
             )
+        if OPERATORS in campaign.settings:
+            from bench.harness.kernel_plan import restored  # with all that a session needs
+
+            restored(campaign)
         release(store, campaign)
         opened = open_cells(store, campaign)
         if not opened:
             store.settle(campaign.id)
             print_status(store.status(campaign.id))
             return Report(campaign, finals=store.finals(campaign.id)).exit_code
+    if OPERATORS in campaign.settings:
+        from bench.cli.kernels import resume
+
+        return resume(campaign, with_grid(load_settings(), grid), db)
     file = CampaignFile.model_validate(campaign.definition) if campaign.definition else None
     arms = list(dict.fromkeys(campaign.cells[position].request for position in sorted(opened)))
     return _measure(

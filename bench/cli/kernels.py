@@ -21,8 +21,10 @@ from bench.errors import InputError
 from bench.harness.campaign import Report
 from bench.harness.doctor import examine
 from bench.harness.feature_sets import lacking
-from bench.harness.kernel_campaign import KernelCampaign
+from bench.harness.identity import at_work
+from bench.harness.kernel_campaign import Keeping, KernelCampaign
 from bench.harness.kernel_cases import Case
+from bench.harness.kernel_plan import plan, restored
 from bench.harness.kernel_records import request_of
 from bench.harness.kernel_session import KernelWork, Variant
 from bench.harness.server import PageServer
@@ -31,9 +33,10 @@ from bench.models import operators
 from bench.models.operators import KINDS, Operator
 from bench.plan.constants import check_constants
 from bench.plan.request import BITS, GPU_FEATURES, GROUP_SIZES, SCHEMES, STOCK
+from bench.record import RunRecord
 from bench.report import kernels_table as table
 from bench.settings import Settings, check_cache, load_settings
-from bench.store import check_name, open_store
+from bench.store import Campaign, Store, check_name, open_store
 
 LEAST_ROUNDS = 5
 _MOST_ROUNDS = 1000
@@ -136,20 +139,56 @@ def kernels_command(
 def _measure(work: KernelWork, asked: _Asked, blocks: int, name: str | None, db: str | None) -> Report:
     """Look at everything else that can be wrong, then run it all."""
     settings = load_settings()
-    check_browser(work.browser, settings)
-    check_installed(
-        [
-            request_of(asked.any(), one.engine, work.browser, work.features, work.device)
-            for one in work.variants
-        ]
-    )
-    check_cache()
+    _check(work, asked.any(), settings)
     stop = Stop()
-    with stop.signals():
+    with stop.signals(), at_work() as worker:
         software, halves = _looked_at(work, settings, stop)
         work = replace(_with_cases(work, asked, software), halves=halves)
         with open_store(db, create=True) as store:
-            return KernelCampaign(store, settings, work, blocks, _tell, stop).run(name)
+            keeping = Keeping(store, plan(store, work, blocks, name), blocks, worker)
+            return KernelCampaign(keeping, settings, work, _tell, stop).run()
+
+
+def resume(campaign: Campaign, settings: Settings, db: str | None) -> int:
+    """Go on with a campaign of operators, see `bench campaign resume`; the exit code.
+
+    Raises:
+        InputError: it cannot go on here, or as it began.
+    """
+    work, blocks = restored(campaign)
+    _check(work, work.cases[0], settings)
+    stop = Stop()
+    with stop.signals(), at_work() as worker:
+        _, halves = _looked_at(work, settings, stop)
+        if halves != work.halves:
+            kinds = ("float32", "float16")
+            raise InputError(
+                f"the campaign {campaign.name!r} began with {kinds[work.halves]} activations, and "
+                f"{work.browser} has {kinds[halves]} here: resume it where it began, or type bench kernels "
+                "again, with another --name"
+            )
+        with open_store(db, create=False) as store:
+            report = KernelCampaign(
+                Keeping(store, campaign, blocks, worker), settings, work, _tell, stop
+            ).run()
+            report.records = _all_of(store, campaign)
+    _show(report)
+    return report.exit_code
+
+
+def _check(work: KernelWork, case: Case, settings: Settings) -> None:
+    """What can be wrong before a browser is looked at."""
+    check_browser(work.browser, settings)
+    check_installed(
+        [request_of(case, one.engine, work.browser, work.features, work.device) for one in work.variants]
+    )
+    check_cache()
+
+
+def _all_of(store: Store, campaign: Campaign) -> list[RunRecord]:
+    """The last run of each cell that has one, in the order of the cells."""
+    last = {row["cell_id"]: row["id"] for row in store.rows(campaign=campaign.id, sort="attempt")}
+    return [store.run(last[cell.id]) for cell in campaign.cells if cell.id in last]
 
 
 @dataclass(frozen=True)
@@ -271,6 +310,8 @@ def _show(report: Report) -> None:
     for words in table.reasons(report.records):
         say(out, words, style="yellow")
     typed = shlex.quote(report.campaign.name)
+    if report.interrupted:
+        say(out, f"go on: bench campaign resume {typed}")
     say(
         out,
         f"campaign {report.campaign.name}; more: bench query --campaign {typed}, bench compare "

@@ -13,6 +13,8 @@ import secrets
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from bench.browsers.process import ROOM, end_marked, temporary_root
+from bench.errors import InputError
 
 MARK = "WEBQUANT_BENCH_WORKER"
 _SEPARATOR = "/"
@@ -97,9 +100,19 @@ def gone(name: str) -> bool:
 
 
 def settle_in(worker: Worker) -> Path:
-    """Make a worker's temporary folder, and clear what workers of this host that are gone have left."""
-    worker.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (worker.folder / _NAME).write_text(worker.name, encoding="utf-8")
+    """Make a worker's temporary folder, and clear what workers of this host that are gone have left.
+
+    Raises:
+        InputError: there is no room for it.
+    """
+    try:
+        worker.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (worker.folder / _NAME).write_text(worker.name, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot write temporary files into {worker.folder.parent}: {error.strerror or error}; "
+            "make room there, or name another folder: export TMPDIR=DIR"
+        ) from None
     for note in worker.folder.parent.glob(f"webquant-*/{_NAME}"):
         with contextlib.suppress(OSError, UnicodeDecodeError):
             name = note.read_text(encoding="utf-8")
@@ -107,6 +120,32 @@ def settle_in(worker: Worker) -> Path:
             if left is not None and left.folder == note.parent and gone(name):
                 sweep(left)
     return worker.folder
+
+
+@contextmanager
+def at_work() -> Iterator[Worker]:
+    """Within, this very process starts browsers: they bear its name, and their files are in its folder.
+
+    Raises:
+        InputError: there is no room for the folder.
+    """
+    worker = this_worker()
+    known = {name: os.environ.get(name) for name in (MARK, "TMPDIR")}
+    place = tempfile.tempdir
+    try:
+        folder = str(settle_in(worker))
+        os.environ.update({MARK: worker.name, "TMPDIR": folder})
+        tempfile.tempdir = folder
+        yield worker
+    finally:
+        tempfile.tempdir = place
+        for name, value in known.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        sweep(worker)
+        retire(worker)
 
 
 def sweep(worker: Worker, *, spare: int | None = None) -> int:

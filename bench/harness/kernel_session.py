@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -118,23 +118,42 @@ class KernelFindings:
         return self.answers.setdefault((case, variant), Answer())
 
 
+class Keeper(Protocol):
+    """Who keeps what a session measures."""
+
+    def take(self, number: int) -> list[int]:
+        """A case's variants that are to be measured, asked for before it is; none where others have it."""
+
+    def alive(self, stage: Stage) -> None:
+        """The page was heard."""
+
+    def finished(self, number: int) -> None:
+        """A case has ended."""
+
+
 class KernelSession:
     """One start of a browser; `findings` are there whatever happens."""
 
     def __init__(
-        self, work: KernelWork, settings: Settings, say: Callable[[str], None], stop: Stop | None = None
+        self,
+        work: KernelWork,
+        settings: Settings,
+        say: Callable[[str], None],
+        keeper: Keeper,
+        stop: Stop | None = None,
     ) -> None:
         self.work = work
         self.findings = KernelFindings()
         self.watch = Watch(work.timeout, stop)
-        self.current: int | None = None  # the case in hand; None before the first
+        self.begun = 0  # cases so far
         self.build: Build | None = None
         self._settings = settings
         self._say = say
+        self._keeper = keeper
         self._files: dict[str, Path] = {}
 
-    def run(self, finished: Callable[[int], None]) -> None:
-        """Measure every case; `finished` is called with the number of each as it ends.
+    def run(self) -> None:
+        """Measure every case; the keeper is asked before each, and told of its end.
 
         Raises:
             RunFailure: the session ended early; its outcome and the browser's words.
@@ -159,16 +178,22 @@ class KernelSession:
                 space.remember()
                 for event in self.watch.events(job.events, driver, url):
                     data = event.get("data") or {}
+                    self._keeper.alive(self.watch.stage)
                     if event.get("kind") == "done":
                         break
                     if event.get("kind") == "wanted":
                         self._prepare(int(data["case"]), Path(folder))
                     elif event.get("kind") == "finished":
-                        finished(int(data["case"]))
+                        self._keeper.finished(int(data["case"]))
                     else:
                         self._take(str(event.get("kind")), data)
             finally:
                 drive.close(driver, space, patient=False)
+
+    def forget(self, number: int) -> None:
+        """Leave no time of a case that was stopped: its ratios are of one session, or there are none."""
+        for place in range(len(self.work.variants)):
+            self.findings.answer(number, place).timed = None
 
     def _job(self) -> Job:
         work, peer = self.work, ENGINES["ort-web"]
@@ -192,17 +217,24 @@ class KernelSession:
 
     def _prepare(self, number: int, folder: Path) -> None:
         """Make the files of a case; what is left of the one before goes."""
-        case, found = self.work.cases[number], self.findings
-        self.current = number
+        places = self._keeper.take(number)
+        self.begun = number + 1
         for path in self._files.values():
             path.unlink(missing_ok=True)
         self._files.clear()
+        if places:
+            self._files.update(self._made(number, places, folder))
+        else:
+            self._files.update(_task(number, {"variants": []}, folder))
+        self.watch.enter(Stage.LOAD)
+
+    def _made(self, number: int, places: Sequence[int], folder: Path) -> dict[str, Path]:
+        case, found = self.work.cases[number], self.findings
         self._say(f"{case.label} ({number + 1} of {len(self.work.cases)})")
         spread = self.work.spread
         if spread is None:
             spread = 0.0 if found.opened.get("software") else SPREAD_MIB
         copies = case.copies(spread)
-        places = self.work.variants_of(case)
         variants = [self.work.variants[place] for place in places]
         levels = sorted({one.level for one in variants if one.engine != "native"})
         prepared = prepare(case, copies, found.opened["activations"], levels, folder)
@@ -216,10 +248,7 @@ class KernelSession:
                 answer.failure = RunFailure(Outcome.UNSUPPORTED, Stage.BUILD, why, name="NotInOnnx")
             else:
                 able.append(place)
-        path = folder / f"case-{number}.json"
-        path.write_text(json.dumps({**prepared.task, "variants": able}), encoding="utf-8")
-        self._files.update({**prepared.files, path.name: path})
-        self.watch.enter(Stage.LOAD)
+        return {**prepared.files, **_task(number, {**prepared.task, "variants": able}, folder)}
 
     def _take(self, kind: str, data: dict[str, Any]) -> None:
         found = self.findings
@@ -261,6 +290,13 @@ class KernelSession:
         ok = worst <= allowed
         reason = f"{case.label}: relative L2 distance to float64 is {worst:.3g}, allowed {allowed:g}"
         return {"ok": ok, "reason": "" if ok else reason}
+
+
+def _task(number: int, said: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+    """The file that a page waits for: a case's others are there by then."""
+    path = folder / f"case-{number}.json"
+    path.write_text(json.dumps(said), encoding="utf-8")
+    return {path.name: path}
 
 
 def _failure(data: Mapping[str, Any], stage: Stage) -> RunFailure:

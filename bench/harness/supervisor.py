@@ -83,13 +83,7 @@ class Supervisor:
         """Start the runner unless it runs, and do not wait: it has a second's worth of modules to load."""
         if self._process is not None:
             return
-        try:
-            folder = identity.settle_in(self.worker)
-        except OSError as error:
-            raise InputError(
-                f"cannot write temporary files into {self.worker.folder.parent}: {error.strerror or error}; "
-                "make room there, or name another folder: export TMPDIR=DIR"
-            ) from None
+        folder = identity.settle_in(self.worker)
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         own = {identity.MARK: self.worker.name, "TMPDIR": str(folder), "PYTHONPATH": path}
         with (folder / "runner.log").open("wb") as log:

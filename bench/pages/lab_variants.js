@@ -133,6 +133,7 @@ export function variants(gpu) {
   add("peak_flops", {}, { ROUNDS: 4 });
   add("peak_read", {}, { STRIDE: 256 });
   all.push(kernels.unfold(gpu, { ...windows, input: "x", output: "y" }).variant);
+  all.push(kernels.unfold(gpu, { ...windows, input: "x", output: "y", tuning: { UNFOLD_THREADS: 32 } }).variant);
   for (const shader of /** @type {const} */ (["add", "mean_pool", "first_token", "l2_normalize", "softmax"])) {
     all.push(kernels.simple(gpu, shader, { name: "", inputs: [], output: "", rows: 2, hidden: 3 }).variant);
   }

@@ -64,6 +64,7 @@ CONSTANTS: Mapping[str, Constant] = {
     "SPLITS": Constant("workgroups that share the keys of a head, for one row of attention", _powers(1, 16)),
     "EACH": Constant("a norm's values stay with their threads between its passes", _FLAG),
     "NORM_THREADS": Constant("threads of a norm", _THREADS),
+    "UNFOLD_THREADS": Constant("threads of a convolution's windows, before its product", _THREADS),
 }
 # The part of a whole, which must divide it.
 _PARTS = (

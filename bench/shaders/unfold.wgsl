@@ -11,10 +11,11 @@ override T: u32;
 override KERNEL: u32;
 override STRIDE: u32;
 override PADDING: u32;
+const THREADS = ${THREADS}u;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  let index = id.x + id.y * groups.x * 256u;
+  let index = id.x + id.y * groups.x * THREADS;
   if (index >= COUNT) {
     return;
   }

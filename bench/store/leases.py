@@ -6,7 +6,7 @@ that another worker looks at are passed over (SELECT ... FOR UPDATE SKIP LOCKED)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -75,21 +75,38 @@ def claim(engine: sa.Engine, campaign_id: int, owner: str, seconds: float) -> Le
             return None
         now = clock(connection)
         connection.execute(
-            sa.update(CellRow)
-            .where(CellRow.id == found.id)
-            .values(
-                state=CellState.LEASED.value,
-                lease_owner=owner,
-                lease_stage=None,
-                leased_at=stamp(now),
-                heartbeat_at=stamp(now),
-                lease_expires_at=stamp(now + timedelta(seconds=seconds)),
-            )
+            sa.update(CellRow).where(CellRow.id == found.id).values(**_leased(owner, now, seconds))
         )
         cell = Cell(found.id, found.position, found.block, stored(found.arm), found.role)
         return Lease(cell, owner, None, stamp(now), stamp(now), False, _finished(connection, found.id))
 
     return in_transaction(engine, shown(engine.url), write)
+
+
+def claim_cells(engine: sa.Engine, cells: Sequence[int], owner: str, seconds: float) -> set[int]:
+    """See `Store.claim_cells`."""
+
+    def write(connection: sa.Connection) -> set[int]:
+        change = (
+            sa.update(CellRow)
+            .where(CellRow.id.in_(cells), CellRow.state == CellState.PLANNED.value)
+            .values(**_leased(owner, clock(connection), seconds))
+            .returning(CellRow.id)
+        )
+        return set(connection.scalars(change))
+
+    return in_transaction(engine, shown(engine.url), write)
+
+
+def _leased(owner: str, now: datetime, seconds: float) -> dict[str, str | None]:
+    return {
+        "state": CellState.LEASED.value,
+        "lease_owner": owner,
+        "lease_stage": None,
+        "leased_at": stamp(now),
+        "heartbeat_at": stamp(now),
+        "lease_expires_at": stamp(now + timedelta(seconds=seconds)),
+    }
 
 
 def _finished(connection: sa.Connection, cell_id: int) -> int:

@@ -100,6 +100,10 @@ class Store:
         """Lease the next planned cell of a running campaign for so long; None where there is none."""
         return leases.claim(self.engine, campaign_id, owner, seconds)
 
+    def claim_cells(self, cells: Sequence[int], owner: str, seconds: float) -> set[int]:
+        """Lease those of these cells that are planned, for so long; which they are."""
+        return leases.claim_cells(self.engine, cells, owner, seconds)
+
     def beat(self, cell_id: int, owner: str, stage: str | None, seconds: float) -> bool:
         """Renew a lease; False where it was lost to another. A database that is busy is no loss."""
         return leases.beat(self.engine, cell_id, owner, stage, seconds)

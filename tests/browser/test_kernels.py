@@ -295,11 +295,12 @@ def test_attention_over_other_keys_and_only_earlier_ones(lab, f16, queries, keys
     assert np.max(np.abs(got - want.ravel())) <= (4e-3 if f16 else 3e-6)
 
 
+@pytest.mark.parametrize("tuning", [{}, {"UNFOLD_THREADS": 64}, {"UNFOLD_THREADS": 1}])
 @pytest.mark.parametrize(
     ("rows", "channels", "kernel", "stride", "padding"),
     [(7, 5, 3, 1, 1), (8, 3, 3, 2, 1), (9, 1, 2, 3, 0), (301, 11, 5, 2, 2)],
 )
-def test_unfold(lab, f16, rows, channels, kernel, stride, padding):
+def test_unfold(lab, f16, rows, channels, kernel, stride, padding, tuning):
     batch = 2
     x = (
         np.random.default_rng(rows)
@@ -312,6 +313,7 @@ def test_unfold(lab, f16, rows, channels, kernel, stride, padding):
     spec = {
         "name": "u", "rows": batch * want.shape[1], "width": channels * kernel, "batch": batch,
         "sequence": rows, "kernel": kernel, "stride": stride, "padding": padding, "input": "x", "output": "y",
+        "tuning": tuning,
     }  # fmt: skip
     case = {
         "op": "unfold", "spec": spec, "f16": f16, "weights": {},

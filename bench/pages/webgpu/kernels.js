@@ -139,11 +139,12 @@ export function layerNorm(gpu, spec) {
  * The windows of a one-dimensional convolution side by side (see `bench/models/graph.py`).
  * @param {Gpu} gpu
  * @param {{name: string, rows: number, width: number, batch: number, sequence: number, kernel: number,
- *   stride: number, padding: number, input: string, output: string}} spec
+ *   stride: number, padding: number, input: string, output: string, tuning?: Record<string, number>}} spec
  * @returns {Dispatch}
  */
 export function unfold(gpu, spec) {
   const count = spec.rows * spec.width;
+  const THREADS = spec.tuning?.UNFOLD_THREADS ?? 256;
   const constants = {
     COUNT: count,
     C: spec.width / spec.kernel,
@@ -155,8 +156,8 @@ export function unfold(gpu, spec) {
   };
   return {
     name: spec.name,
-    variant: { shader: "unfold", values: {}, constants },
-    groups: grid(count, 256),
+    variant: { shader: "unfold", values: { THREADS }, constants },
+    groups: grid(count, THREADS),
     bindings: [[0, { value: spec.input }], [1, { value: spec.output }]],
     flops: 0,
     bytes: (gpu.f16 ? 2 : 4) * (count + (spec.batch * spec.sequence * spec.width) / spec.kernel),

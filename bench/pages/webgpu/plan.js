@@ -229,7 +229,7 @@ export class Planner {
     }
     const [rows, width] = node.shape;
     const where = { name: node.name, input: node.inputs[0], output: node.output };
-    const spec = { ...where, rows, hidden: width, width, ...windowOf(node) };
+    const spec = { ...where, rows, hidden: width, width, ...windowOf(node), tuning: this.tuning };
     this.push(kernels.unfold(this.gpu, spec), node.output, rows * width);
   }
 
