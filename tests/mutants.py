@@ -15,7 +15,7 @@ from bench.faults.serving import Shaders
 Edits = dict[str, list[tuple[str, str]]]
 
 _HALVES = "return vec4<f32>(unpack2x16float(codes[word]), unpack2x16float(codes[word + 1u]));"
-_STORE = "result(activate(c_${i}_${j} + b))"
+_STORE = "result(activate(sum + b))"
 _BIAS = "unpack2x16float(bias[n >> 1u])[n & 1u];"
 
 
@@ -96,12 +96,12 @@ MUTANTS = (
     Mutant(
         "last_column_unwritten",
         "the last output feature keeps what was there",
-        {"matmul_tile.wgsl": [("if (n < N) {", "if (n + 1u < N) {")]},
+        {"matmul_tile.wgsl": [("m >= M || n >= N", "m >= M || n + 1u >= N")]},
     ),
     Mutant(
         "half_the_rows_unwritten",
         "half of the tokens keep what was there",
-        {"matmul_tile.wgsl": [("if (m < M) {", "if (m < M / 2u) {")]},
+        {"matmul_tile.wgsl": [("m >= M || n >= N", "m >= M / 2u || n >= N")]},
     ),
     Mutant(
         "stored_one_too_far",
@@ -111,7 +111,7 @@ MUTANTS = (
     Mutant(
         "activation_forgotten",
         "GELU is left out",
-        {"matmul_tile.wgsl": [(_STORE, "scalar(c_${i}_${j} + b)")]},
+        {"matmul_tile.wgsl": [(_STORE, "scalar(sum + b)")]},
     ),
     Mutant(
         "relu_for_gelu",
@@ -125,12 +125,12 @@ MUTANTS = (
     Mutant(
         "nan",
         "every output is NaN",
-        {"matmul_tile.wgsl": [(_STORE, "result(activate(c_${i}_${j} + b) + bitcast<f32>(0x7fc00000u | n))")]},
+        {"matmul_tile.wgsl": [(_STORE, "result(activate(sum + b) + bitcast<f32>(0x7fc00000u | n))")]},
     ),
     Mutant(
         "all_zero",
         "every output is 0",
-        {"matmul_tile.wgsl": [(_STORE, "result(0.0 * activate(c_${i}_${j} + b))")]},
+        {"matmul_tile.wgsl": [(_STORE, "result(0.0 * activate(sum + b))")]},
     ),
     Mutant(
         "last_tile_dropped",

@@ -3,7 +3,7 @@ import * as kernels from "./webgpu/kernels.js";
 import { matmul } from "./webgpu/matmul.js";
 import { rowAttentionForm } from "./webgpu/attention_row.js";
 import { MATRIX_TILES, matrixBytes, matrixThreads } from "./webgpu/matmul_matrix.js";
-import { SOFTWARE_TILE, TILES, WIDE_TILE, normForm, tileBytes } from "./webgpu/tuning.js";
+import { SOFTWARE_TILES, TILES, WIDE_TILE, normForm, tileBytes } from "./webgpu/tuning.js";
 
 /** @import {Gpu} from "./webgpu/device.js" */
 /** @import {Variant} from "./webgpu/pipelines.js" */
@@ -64,7 +64,7 @@ function matmuls(gpu) {
   for (const bits of [16, 8, 4, 2]) {
     for (const scheme of bits === 16 ? ["symmetric"] : ["symmetric", "asymmetric"]) {
       for (const [k, bias] of /** @type {const} */ ([[100, null], [128, ["b"]]])) {
-        for (const PREFETCH of k === 128 ? [0, 1] : [0]) add({ bits, scheme, k, bias, tuning: { ...(gpu.software ? SOFTWARE_TILE : TILES[1]), PREFETCH } });
+        for (const PREFETCH of k === 128 ? [0, 1] : [0]) add({ bits, scheme, k, bias, tuning: { ...(gpu.software ? SOFTWARE_TILES[1] : TILES[1]), PREFETCH } });
         for (const tuning of rowForms(gpu)) add({ bits, scheme, k, bias, m: 1, tuning });
         if (matrices.length) add({ bits, scheme, k, bias, tuning: matrices[0] });
       }
@@ -89,7 +89,7 @@ function matmuls(gpu) {
   for (const m of [1, 9]) for (const bits of [16, 4]) add({ m, bits, tuning: { UNIFORM: 1 } });
   const window = { batch: 1, sequence: 9, kernel: 3, stride: 1, padding: 1 };
   for (const UNIFORM of [0, 1]) {
-    for (const tuning of [{ ...(gpu.software ? SOFTWARE_TILE : TILES[1]) }, ...matrices.slice(0, 1)]) {
+    for (const tuning of [{ ...(gpu.software ? SOFTWARE_TILES[1] : TILES[1]) }, ...matrices.slice(0, 1)]) {
       for (const wideInput of gpu.f16 ? [false, true] : [false]) add({ k: 96, window, wideInput, tuning: { ...tuning, UNIFORM } });
     }
   }

@@ -1,4 +1,4 @@
-// ACT: 0 none, 1 gelu (erf), 2 gelu (tanh), 3 relu, 4 tanh, 5 sigmoid, 6 silu.
+// ACT: 0 none, 1 gelu (erf), 2 gelu (tanh), 3 relu, 4 tanh, 5 sigmoid, 6 silu, 7 that which is told at each call.
 
 // Abramowitz and Stegun 7.1.26, absolute error below 1.5e-7.
 fn erf_(x: f32) -> f32 {
@@ -13,12 +13,39 @@ fn tanh_(x: f32) -> f32 {
   return tanh(clamp(x, -15.0, 15.0));
 }
 
-fn activate(x: f32) -> f32 {
-//#if ACT == 1
+fn gelu(x: f32) -> f32 {
   return 0.5 * x * (1.0 + erf_(x * 0.7071067811865476));
+}
+
+fn gelu_tanh(x: f32) -> f32 {
+  return 0.5 * x * (1.0 + tanh_(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+}
+
+fn sigmoid(x: f32) -> f32 {
+  return 0.5 + 0.5 * tanh_(0.5 * x);
+}
+
+//#if ACT == 7
+@group(0) @binding(13) var<uniform> kind: vec4<u32>;
+//#endif
+
+fn activate(x: f32) -> f32 {
+//#if ACT == 7
+  switch kind.x {
+    case 1u: { return gelu(x); }
+    case 2u: { return gelu_tanh(x); }
+    case 3u: { return max(x, 0.0); }
+    case 4u: { return tanh_(x); }
+    case 5u: { return sigmoid(x); }
+    case 6u: { return x * sigmoid(x); }
+    default: { return x; }
+  }
+//#endif
+//#if ACT == 1
+  return gelu(x);
 //#endif
 //#if ACT == 2
-  return 0.5 * x * (1.0 + tanh_(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+  return gelu_tanh(x);
 //#endif
 //#if ACT == 3
   return max(x, 0.0);
@@ -27,10 +54,10 @@ fn activate(x: f32) -> f32 {
   return tanh_(x);
 //#endif
 //#if ACT == 5
-  return 0.5 + 0.5 * tanh_(0.5 * x);
+  return sigmoid(x);
 //#endif
 //#if ACT == 6
-  return x * (0.5 + 0.5 * tanh_(0.5 * x));
+  return x * sigmoid(x);
 //#endif
 //#if ACT == 0
   return x;

@@ -58,6 +58,19 @@ fn keep_w(column: u32, k4: u32, w: vec4<f32>) {
 }
 //#endif
 
+/// One output, with bias and activation; nothing beyond the edges.
+fn store(m: u32, n: u32, sum: f32) {
+  if (m >= M || n >= N) {
+    return;
+  }
+//#if BIAS
+  let b = unpack2x16float(bias[n >> 1u])[n & 1u];
+//#else
+  let b = 0.0;
+//#endif
+  out[m * N + n] = result(activate(sum + b));
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   take_shape();
@@ -136,24 +149,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
   }
-//#for j 0 ${TN}
-  {
-    let n = col0 + tx + ${j}u * TX;
-    if (n < N) {
-//#if BIAS
-      let b = unpack2x16float(bias[n >> 1u])[n & 1u];
-//#else
-      let b = 0.0;
-//#endif
+//#if UNIFORM
+  // A loop: written out, a processor's compiler reads for seconds what runs once.
+  var sums: array<f32, ${TM * TN}>;
 //#for i 0 ${TM}
-      {
-        let m = row0 + ty + ${i}u * TY;
-        if (m < M) {
-          out[m * N + n] = result(activate(c_${i}_${j} + b));
-        }
-      }
+//#for j 0 ${TN}
+  sums[${i * TN + j}] = c_${i}_${j};
 //#endfor
-    }
+//#endfor
+  for (var i = 0u; i < ${TM * TN}u; i++) {
+    store(row0 + ty + i / ${TN}u * TY, col0 + tx + i % ${TN}u * TX, sums[i]);
   }
+//#else
+//#for j 0 ${TN}
+//#for i 0 ${TM}
+  store(row0 + ty + ${i}u * TY, col0 + tx + ${j}u * TX, c_${i}_${j});
 //#endfor
+//#endfor
+//#endif
 }

@@ -3,13 +3,13 @@ import test from "node:test";
 
 import { matmul } from "../../bench/pages/webgpu/matmul.js";
 import { MATRIX_TILES, chooseMatrixTile, matrixBytes, matrixThreads } from "../../bench/pages/webgpu/matmul_matrix.js";
-import { SOFTWARE_TILE, TILES, WIDE_TILE, attentionBytes, attentionTile, chooseTile, tileBytes, turnOf } from "../../bench/pages/webgpu/tuning.js";
+import { SOFTWARE_TILES, TILES, WIDE_TILE, attentionBytes, attentionTile, chooseTile, tileBytes, turnOf } from "../../bench/pages/webgpu/tuning.js";
 
 // What every WebGPU device has; `device.js` asks for no more where the adapter has no more.
 const LEAST = { invocations: 256, shared: 16384, groups: 65535 };
 
 test("each tile fits the least device and divides among its threads", () => {
-  for (const t of [...TILES, SOFTWARE_TILE, WIDE_TILE]) {
+  for (const t of [...TILES, ...SOFTWARE_TILES, WIDE_TILE]) {
     const threads = (t.BM / t.TM) * (t.BN / t.TN);
     assert.ok(Number.isInteger(threads) && threads <= LEAST.invocations, JSON.stringify(t));
     assert.ok(tileBytes(t) <= (t === WIDE_TILE ? 24576 : LEAST.shared), JSON.stringify(t));
@@ -25,7 +25,7 @@ test("a choice is a tile of the list, or what was forced", () => {
     for (const m of [1, 2, 5, 16, 17, 31, 128, 1500, 4096]) {
       for (const n of [1, 8, 384, 3072, 51865]) {
         const chosen = chooseTile(m, n, software, {});
-        const known = software ? [SOFTWARE_TILE] : TILES;
+        const known = software ? SOFTWARE_TILES : TILES;
         assert.ok(known.some((t) => JSON.stringify(t) === JSON.stringify(chosen)));
         assert.deepEqual(chooseTile(m, n, software, { BM: 8, TN: 1 }), { ...chosen, BM: 8, TN: 1 });
       }

@@ -1,5 +1,5 @@
 import { MATRIX_TILES } from "./matmul_matrix.js";
-import { ATTENTION_TILES, SOFTWARE_ATTENTION, SOFTWARE_TILE, TILES, WIDE_TILE } from "./tuning.js";
+import { ATTENTION_TILES, SOFTWARE_ATTENTION, SOFTWARE_TILES, TILES, WIDE_TILE } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Constants, Dispatch} from "./kernels.js" */
@@ -16,13 +16,12 @@ const NARROW = { BM: 16, BN: 64, BK: 32, TM: 2, TN: 4 };
 const FLAT = { BM: 32, BN: 64, BK: 32, TM: 4, TN: 2 };
 /** For a processor: an invocation is a loop's turn, and its vectors are as wide as its tile. */
 const ON_PROCESSOR = [
-  SOFTWARE_TILE,
-  { BM: 8, BN: 32, BK: 32, TM: 4, TN: 8 },
+  ...SOFTWARE_TILES,
+  { BM: 16, BN: 64, BK: 32, TM: 8, TN: 16 },
+  { BM: 16, BN: 64, BK: 32, TM: 8, TN: 8 },
+  { BM: 16, BN: 32, BK: 64, TM: 8, TN: 8 },
   { BM: 16, BN: 32, BK: 32, TM: 4, TN: 8 },
-  { BM: 32, BN: 16, BK: 32, TM: 8, TN: 4 },
-  { BM: 32, BN: 32, BK: 32, TM: 4, TN: 4 },
-  { BM: 16, BN: 16, BK: 64, TM: 4, TN: 4 },
-  { BM: 8, BN: 16, BK: 32, TM: 2, TN: 4 },
+  { BM: 16, BN: 16, BK: 32, TM: 4, TN: 4 },
 ];
 
 /**
@@ -35,9 +34,9 @@ const FORMS = {
   matmul_matrix: () => [...MATRIX_TILES],
   matmul_row: ({ software }, { FIXED }) =>
     software
-      ? product({ ROWS: [2, 4, 8], THREADS: [4, 8] })
+      ? product({ ROWS: [8, 4, 2], THREADS: [8, 16, 4] })
       : [...product({ ROWS: [1, 2, 4], THREADS: [256, 128, 64] }), ...product({ ROWS: [1, 2], AHEAD: [0] }), ...(FIXED ? product({ FIXED: [0], ROWS: [1, 2, 4] }) : [])],
-  attention: ({ software }) => [...(software ? SOFTWARE_ATTENTION : ATTENTION_TILES)],
+  attention: ({ software }) => (software ? [...SOFTWARE_ATTENTION, { TQ: 16, TK: 32, RQ: 8, RK: 8 }, { TQ: 32, TK: 32, RQ: 8, RK: 8 }] : [...ATTENTION_TILES]),
   attention_matrix: () => product({ TQ: [32, 64] }),
   attention_row: () => product({ LOADS: [1, 4, 8, 16] }),
   layer_norm: ({ software }) => product(software ? { NORM_THREADS: [1, 4, 8] } : { NORM_THREADS: [64, 128, 256, 512], EACH: [1, 0] }),

@@ -17,6 +17,8 @@ import { normForm } from "./tuning.js";
 
 /** @type {Record<string, number>} */
 export const ACTIVATIONS = { none: 0, gelu: 1, gelu_tanh: 2, relu: 3, tanh: 4, sigmoid: 5, silu: 6 };
+/** The activation that is told at each call. */
+export const TOLD = 7;
 const MAX_GROUPS = 65535;
 
 /** @param {number} a @param {number} b */

@@ -1,5 +1,5 @@
 import { blocks } from "./kernels.js";
-import { SOFTWARE_THREADS, lanesOf, mostFewRows } from "./tuning.js";
+import { SOFTWARE_ROW, SOFTWARE_THREADS, lanesOf, mostFewRows } from "./tuning.js";
 
 /** @import {Gpu} from "./device.js" */
 /** @import {Dispatch, Resource} from "./kernels.js" */
@@ -46,7 +46,7 @@ export function rowMatmul(gpu, spec, { values, constants, bindings }) {
   const NORM = spec.norm ? k : 0;
   const STAGED = FIXED || NORM || (tuning.STAGED ?? (gpu.software ? 0 : 1)) ? 1 : 0;
   const { TEAM, SUBGROUPS } = teamOf(gpu, tuning);
-  const THREADS = Math.max(TEAM, tuning.THREADS ?? (gpu.software ? SOFTWARE_THREADS : 256));
+  const THREADS = Math.max(TEAM, tuning.THREADS ?? (gpu.software ? SOFTWARE_ROW.THREADS : 256));
   const MR = Math.min(m, mostFewRows(gpu.software));
   const words = quant.bits === 16 ? blocks(k, 2) : (quant.kp * quant.bits) / 32;
   const WVEC = words % 4 === 0 && k % 4 === 0 ? 1 : 0;
@@ -54,7 +54,7 @@ export function rowMatmul(gpu, spec, { values, constants, bindings }) {
   const GROUP_WORDS = quant.bits < 16 ? (quant.group_size * quant.bits) / 32 : 0;
   const SCALES = GROUP_WORDS ? Math.max(1, Math.floor(PW / GROUP_WORDS)) : 0; // of a thread's piece
   const AHEAD = WVEC && (tuning.AHEAD ?? (gpu.software ? 0 : 1)) === 1 ? 1 : 0;
-  const ROWS = tuning.ROWS ?? (gpu.software ? 4 : paired ? 2 : MR > 1 || n < 4096 ? 1 : 2);
+  const ROWS = tuning.ROWS ?? (gpu.software ? SOFTWARE_ROW.ROWS : paired ? 2 : MR > 1 || n < 4096 ? 1 : 2);
   if (paired && ROWS % 2) throw new Error(`matmul_row: ROWS ${ROWS} is odd, and rows end in pairs here`);
   const most = Math.floor(stagedBytes(gpu.device.limits.maxComputeWorkgroupStorageSize) / MR / (FIXED ? STAGED_BYTES_OF.fixed : STAGED_BYTES_OF.float) / 64) * 64;
   const BLOCK = STAGED ? Math.min(tuning.BLOCK ?? most, blocks(quant.kp, 64) * 64) : blocks(quant.kp, 64) * 64;
