@@ -64,7 +64,7 @@ function matmuls(gpu) {
   for (const bits of [16, 8, 4, 2]) {
     for (const scheme of bits === 16 ? ["symmetric"] : ["symmetric", "asymmetric"]) {
       for (const [k, bias] of /** @type {const} */ ([[100, null], [128, ["b"]]])) {
-        for (const PREFETCH of k === 128 ? [0, 1] : [0]) add({ bits, scheme, k, bias, tuning: { ...(gpu.software ? SOFTWARE_TILES[1] : TILES[1]), PREFETCH } });
+        for (const PREFETCH of k === 128 ? [0, 1] : [0]) add({ bits, scheme, k, bias, tuning: { ...(gpu.software && !PREFETCH ? SOFTWARE_TILES[1] : TILES[1]), PREFETCH } });
         for (const tuning of rowForms(gpu)) add({ bits, scheme, k, bias, m: 1, tuning });
         if (matrices.length) add({ bits, scheme, k, bias, tuning: matrices[0] });
       }

@@ -130,7 +130,8 @@ def test_every_tile(lab, tile, bits):
 def test_reading_ahead_as_hardware_does(lab, bits):
     """Software adapters read a tile when it is its turn; what hardware runs is compared here too."""
     rng = np.random.default_rng(bits)
-    case, want = matmul_case(rng, 33, 70, 100, bits, scheme="asymmetric", tuning={"PREFETCH": 1})
+    tile = {"BM": 32, "BN": 32, "BK": 64, "TM": 2, "TN": 2}
+    case, want = matmul_case(rng, 33, 70, 100, bits, scheme="asymmetric", tuning={"PREFETCH": 1, **tile})
     close(lab.run(case), want, False)
 
 
