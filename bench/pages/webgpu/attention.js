@@ -117,7 +117,7 @@ function formOf(gpu, spec, scalar) {
     return { shader: "attention_matrix", form: { ...units, MATRICES, SUBGROUPS: MATRICES } };
   }
   const shared = gpu.device.limits.maxComputeWorkgroupStorageSize;
-  const device = { software: gpu.software, scalar, shared, cache: spec.cache !== undefined };
+  const device = { software: gpu.software, scalar, shared, causal: spec.causal };
   const chosen = attentionTile(spec.hidden / spec.heads, spec.heads * spec.batch, spec.sequence, device);
   const { TQ, TK, RQ, RK } = { ...chosen, ...spec.tuning };
   return { shader: "attention", form: { TQ, TK, RQ, RK, VEC: aligned(spec, 4) ? 1 : 0 } };

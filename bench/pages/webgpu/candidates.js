@@ -36,7 +36,7 @@ const FORMS = {
     software
       ? product({ ROWS: [8, 4, 2], THREADS: [8, 16, 4] })
       : [...product({ ROWS: [1, 2, 4], THREADS: [256, 128, 64] }), ...product({ ROWS: [1, 2], AHEAD: [0] }), ...(FIXED ? product({ FIXED: [0], ROWS: [1, 2, 4] }) : [])],
-  attention: ({ software }, { CACHE }) => (software ? (CACHE ? SOFTWARE_ATTENTION.slice(1) : [...SOFTWARE_ATTENTION, { TQ: 16, TK: 32, RQ: 8, RK: 8 }]) : [...ATTENTION_TILES]),
+  attention: ({ software }, { CAUSAL }) => (software ? (CAUSAL ? SOFTWARE_ATTENTION.slice(1) : [...SOFTWARE_ATTENTION, { TQ: 16, TK: 32, RQ: 8, RK: 8 }]) : [...ATTENTION_TILES]),
   attention_matrix: () => product({ TQ: [32, 64] }),
   attention_row: () => product({ LOADS: [1, 4, 8, 16] }),
   layer_norm: ({ software }) => product(software ? { NORM_THREADS: [1, 4, 8] } : { NORM_THREADS: [64, 128, 256, 512], EACH: [1, 0] }),

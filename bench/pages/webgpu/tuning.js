@@ -139,7 +139,7 @@ export const ATTENTION_TILES = /** @type {AttentionTile[]} */ ([
 ]);
 /**
  * Of those tried, 16 queries by 16 keys win in both renderers: 0.61 to 0.77 of the time of 8 by 16 (64x12x32, 128x6x64).
- * With a cache SwiftShader's compiler does not come to an end with it.
+ * Where later keys are left out, SwiftShader's compiler does not come to an end with it.
  */
 export const SOFTWARE_ATTENTION = /** @type {AttentionTile[]} */ ([
   { TQ: 16, TK: 16, RQ: 8, RK: 4 },
@@ -157,11 +157,11 @@ export function attentionBytes({ TQ, TK, RK }, d, scalar) {
  * @param {number} d head size
  * @param {number} blocks heads times sequences
  * @param {number} rows queries
- * @param {{software: boolean, scalar: number, shared: number, cache?: boolean}} device and whether keys are in a cache
+ * @param {{software: boolean, scalar: number, shared: number, causal?: boolean}} device and whether later keys are left out
  * @returns {AttentionTile}
  */
-export function attentionTile(d, blocks, rows, { software, scalar, shared, cache }) {
-  const tiles = !software ? ATTENTION_TILES : cache ? SOFTWARE_ATTENTION.slice(1) : SOFTWARE_ATTENTION;
+export function attentionTile(d, blocks, rows, { software, scalar, shared, causal }) {
+  const tiles = !software ? ATTENTION_TILES : causal ? SOFTWARE_ATTENTION.slice(1) : SOFTWARE_ATTENTION;
   const fits = tiles.filter((tile) => attentionBytes(tile, d, scalar) <= shared);
   if (!fits.length) throw new Error(`attention: a head size of ${d} does not fit in workgroup memory`);
   const enough = (/** @type {AttentionTile} */ tile) => (software ? tile.TQ < 2 * rows : tile.TQ < 32 || Math.ceil(rows / tile.TQ) * blocks >= 4 * ENOUGH);
