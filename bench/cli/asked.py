@@ -62,6 +62,8 @@ class Asked:
         for field in MEASURING:
             value = self.measuring.get(field.name)
             value = unless_given(field) if value is None else value
+            if field.allowed:
+                value = choose(field.option, value, field.allowed)
             if field.most is not None:
                 positive(field.option, field.kind(value) if value is not None else None, field.most)
             found[field.name] = value

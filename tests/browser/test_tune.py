@@ -67,8 +67,15 @@ MINE = options("mine", sequence_length=29)
 WRITER = options("writer", sequence_length=9, generate=8)
 
 
-@pytest.mark.parametrize("browser", ["chrome", "firefox"])
-@pytest.mark.parametrize("model", [MINE, WRITER], ids=["encoder", "decoder"])
+@pytest.mark.parametrize(
+    ("model", "browser"),
+    [
+        pytest.param(MINE, "chrome", id="encoder-chrome"),
+        pytest.param(MINE, "firefox", id="encoder-firefox", marks=pytest.mark.long),
+        pytest.param(WRITER, "chrome", id="decoder-chrome", marks=pytest.mark.long),
+        pytest.param(WRITER, "firefox", id="decoder-firefox"),
+    ],
+)
 def test_what_is_found_is_kept_and_taken_up(browser, model):
     require(browser)
     where = [*model, "--browser", browser]

@@ -60,10 +60,10 @@ def test_there_and_again(place, said, encoding):
     )
     there = ("--db", "sqlite:///there.sqlite")
     assert said("db", "import", "out", *there) == (
-        "imported: 3 environments, 1 model, 3 campaigns, 31 cells, 25 runs, 48 samples\n"
+        "imported: 3 environments, 1 model, 3 campaigns, 31 cells, 25 runs, 48 samples, 2 tunings\n"
     )
     assert said("db", "import", "out/manifest.json", *there) == (
-        "nothing new: 3 campaigns, 25 runs are here already\n"
+        "nothing new: 3 campaigns, 25 runs, 2 tunings are here already\n"
     )
     with open_store("sqlite:///there.sqlite") as store, open_store() as here:
         assert rows(store) == rows(here)
@@ -81,7 +81,7 @@ def test_what_went_on_is_said(place, said):
     said("db", "export", "2", "--campaign", "later")
     assert said("db", "import", "2", *there).splitlines() == [
         "imported: 1 run, 4 samples, 1 cell went on",
-        "known already: 1 campaign",
+        "known already: 1 campaign, 2 tunings",
     ]
     with open_store("sqlite:///there.sqlite") as store:
         store.set_state(store.campaign("nightly").id, CampaignState.RUNNING)

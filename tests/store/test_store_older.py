@@ -126,6 +126,7 @@ def test_rows_of_before_there_were_webnn_plans_were_asked_for_none(tmp_path):
 
 def test_a_row_of_today_says_which_plan(tmp_path):
     shutil.copy(DATA / "webnn-plans.sqlite", tmp_path / "bench.sqlite")
+    upgrade(f"sqlite:///{tmp_path}/bench.sqlite")
     with open_store(f"sqlite:///{tmp_path}/bench.sqlite", create=False) as store:
         rows = {row["requested_webnn_plan"]: row for row in store.rows()}
         assert set(rows) == {"auto", "packed", "per-channel", "qdq-int8"}
