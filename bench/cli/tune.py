@@ -37,7 +37,6 @@ _FLAGS = (
     *("browser", "model", "bits", "batch_size", "sequence_length", "generate", "device", "gpu_features"),
     *("group_size", "scheme", "mixed_precision", "weights", "timeout"),
 )
-_File = Annotated[Path | None, typer.Option(metavar="FILE", show_default=False)]
 
 
 @dataclass
@@ -64,7 +63,7 @@ class _Tuned:
         return 1 if self.failed else 0
 
 
-@with_flags(only=_FLAGS, typed={"platform": "webgpu"})
+@with_flags(only=_FLAGS)
 def tune_command(
     asked: Asked,
     seconds: Annotated[float, typer.Option(help="For all kernels of a model.")] = SECONDS,

@@ -1,4 +1,5 @@
 import { ceilings } from "./ceilings.js";
+import { PassClock } from "./clock.js";
 import { summary } from "../runtime/identity.js";
 import { adapterName, finished, guarded, limitsOf, openDevice, shown } from "./device.js";
 import { Entry, halves } from "./entry.js";
@@ -199,9 +200,7 @@ export class WebGpuBackend {
     if (!this.gpu.timestamps) return null;
     const { device } = this.gpu;
     const called = this.entry(entry);
-    const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
-    const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
-    const resolved = this.memory.buffer(16, usage, "timestamps");
+    const clock = new PassClock(this.gpu, "verify");
     const times = [];
     const begin = performance.now();
     const ahead = !this.gpu.software; // a call before the timed one: a GPU that waited has clocked down
@@ -211,14 +210,11 @@ export class WebGpuBackend {
       if (ahead) called.encode(before);
       const encoder = device.createCommandEncoder();
       this.setBack(encoder);
-      called.encode(encoder, { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 });
-      encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-      device.queue.submit([...(ahead ? [before.finish()] : []), encoder.finish()]);
-      const [start, end] = new BigUint64Array(await this.readBuffer(resolved, 16));
-      // The GPU clock may be reset; the specification says a negative difference can be thrown away.
-      if (end > start) times.push(Number(end - start) / 1e6);
+      called.encode(encoder, clock.writes);
+      const elapsed = await clock.time(encoder, ahead ? [before.finish()] : []);
+      if (elapsed !== null) times.push(elapsed);
     }
-    querySet.destroy();
+    clock.destroy();
     times.sort((a, b) => a - b);
     return times.length > 0 ? times[times.length >> 1] : null;
   }

@@ -86,16 +86,7 @@ export class Entry {
   /** One call's compute pass. @param {GPUCommandEncoder} encoder @param {GPUComputePassTimestampWrites} [timestampWrites] */
   encode(encoder, timestampWrites) {
     const pass = encoder.beginComputePass(timestampWrites ? { timestampWrites } : {});
-    /** @type {GPUComputePipeline | null} */
-    let current = null;
-    for (const step of this.steps) {
-      if (step.pipeline !== current) {
-        pass.setPipeline(step.pipeline);
-        current = step.pipeline;
-      }
-      pass.setBindGroup(0, step.group);
-      pass.dispatchWorkgroups(...step.groups);
-    }
+    dispatch(pass, this.steps);
     pass.end();
   }
 
@@ -106,5 +97,19 @@ export class Entry {
       /** @type {GPUBuffer} */ (this.values.get(name)),
       /** @type {number} */ (this.plan.values.get(name)),
     ]);
+  }
+}
+
+/** @param {GPUComputePassEncoder} pass @param {Step[]} steps in order */
+export function dispatch(pass, steps) {
+  /** @type {GPUComputePipeline | null} */
+  let current = null;
+  for (const step of steps) {
+    if (step.pipeline !== current) {
+      pass.setPipeline(step.pipeline);
+      current = step.pipeline;
+    }
+    pass.setBindGroup(0, step.group);
+    pass.dispatchWorkgroups(...step.groups);
   }
 }

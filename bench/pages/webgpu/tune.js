@@ -1,7 +1,9 @@
 import { quantile } from "../runtime/steady.js";
 import { candidates } from "./candidates.js";
+import { PassClock } from "./clock.js";
 import { finished, guarded } from "./device.js";
-import { readBack, readFloats } from "./waiting.js";
+import { dispatch } from "./entry.js";
+import { readFloats } from "./waiting.js";
 
 /** @import {WebGpuBackend} from "./backend.js" */
 /** @import {Entry, Step} from "./entry.js" */
@@ -36,6 +38,7 @@ export class Tuner {
     this.backend = backend;
     this.gpu = backend.gpu;
     this.progress = progress;
+    this.clock = this.gpu.timestamps ? new PassClock(this.gpu, "measure") : null;
   }
 
   /**
@@ -63,6 +66,7 @@ export class Tuner {
       if (performance.now() >= end) left.push(untried(kernel.key, usual.times[0]));
       else found.push(await this.kernel(kernel, usual, repeats, most, end));
     }
+    this.clock?.destroy();
     return { found, left };
   }
 
@@ -151,7 +155,7 @@ export class Tuner {
     device.queue.writeBuffer(buffer, 0, new Uint8Array(((half ? 2 : 4) * elements) & ~3).fill(255));
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    step(pass, form.steps[0]);
+    dispatch(pass, form.steps.slice(0, 1));
     pass.end();
     device.queue.submit([encoder.finish()]);
     return guarded(this.gpu, "measure", () => readFloats(this.gpu, buffer, elements, half));
@@ -171,44 +175,29 @@ export class Tuner {
 
   /** Milliseconds of one dispatch, by the GPU's clock where there is one. @param {Form} form @param {number} repeats @returns {Promise<number>} */
   async time(form, repeats) {
-    const { device, timestamps } = this.gpu;
-    const querySet = timestamps ? device.createQuerySet({ type: "timestamp", count: 2 }) : null;
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass(
-      querySet ? { timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } } : {},
-    );
-    for (let i = 0; i < repeats; i++) for (const one of form.steps) step(pass, one);
-    pass.end();
-    const start = performance.now();
-    const elapsed = querySet ? await this.clocked(encoder, querySet) : null;
-    if (!querySet) {
-      device.queue.submit([encoder.finish()]);
-      await finished(this.gpu, "measure");
+    const { device } = this.gpu;
+    // A clock that was set back, or that ticks too rarely for this sample, is asked again, of twice as much.
+    for (let count = repeats; count <= repeats * MOST_REPEATS; count *= 2) {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass(this.clock ? { timestampWrites: this.clock.writes } : {});
+      for (let i = 0; i < count; i++) dispatch(pass, form.steps);
+      pass.end();
+      const elapsed = this.clock ? await this.clock.time(encoder) : await this.wall(encoder);
+      if (elapsed !== null) return elapsed / count / form.steps.length;
     }
-    return (elapsed ?? performance.now() - start) / repeats / form.steps.length;
+    throw new Error("webgpu: the clock of the GPU stands still");
   }
 
-  /** @param {GPUCommandEncoder} encoder @param {GPUQuerySet} querySet @returns {Promise<number | null>} null where the clock was set back */
-  async clocked(encoder, querySet) {
-    const { device } = this.gpu;
-    const resolved = device.createBuffer({ size: 16, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
-    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-    device.queue.submit([encoder.finish()]);
-    const [begin, end] = new BigUint64Array(await guarded(this.gpu, "measure", () => readBack(this.gpu, resolved, 16)));
-    querySet.destroy();
-    resolved.destroy();
-    return end > begin ? Number(end - begin) / 1e6 : null;
+  /** @param {GPUCommandEncoder} encoder */
+  async wall(encoder) {
+    const start = performance.now();
+    this.gpu.device.queue.submit([encoder.finish()]);
+    await finished(this.gpu, "measure");
+    return performance.now() - start;
   }
 }
 
 /** The usual form, of which nothing else was tried. @param {string} key @param {number} ms @returns {Found} */
 function untried(key, ms) {
   return { key, constants: {}, default_ms: ms, tuned_ms: ms, tried: 1, refused: 0, wrong: 0 };
-}
-
-/** @param {GPUComputePassEncoder} pass @param {Step} one */
-function step(pass, one) {
-  pass.setPipeline(one.pipeline);
-  pass.setBindGroup(0, one.group);
-  pass.dispatchWorkgroups(...one.groups);
 }
