@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from left import OURS, left_behind
 
 from bench.browsers import BROWSERS
 from bench.harness.lab import Lab
 from bench.settings import load_settings
+
+
+def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of `bench` in a process of its own, to its end."""
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def require(name: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from bench.harness import kernel_cases
 from bench.models.operators import KINDS
 from bench.store import open_store
 
-from .conftest import require
+from .conftest import require, typed
 
 pytestmark = pytest.mark.browser
 SMALL = [
@@ -33,12 +31,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.delenv("BENCH_DB", raising=False)
     return tmp_path
-
-
-def typed(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], capture_output=True, text=True, check=False
-    )
 
 
 @pytest.mark.parametrize("browser", ["chrome", "firefox"])

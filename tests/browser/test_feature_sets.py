@@ -16,7 +16,7 @@ from bench.plan.reading import read_campaign
 from bench.settings import load_settings
 from bench.store import open_store
 
-from .conftest import require
+from .conftest import require, typed
 
 pytestmark = pytest.mark.browser
 TINY = ["--model", "bert-tiny", "--sequence-length", "8", "--iterations", "3", "--bits", "4"]
@@ -40,12 +40,6 @@ def known(request):
     builds = [one["gpu_features"] for one in found["browsers"]]
     assert all(set(one) == {"stock", "f16", "all"} and one["stock"] is None for one in builds)
     return request.param, builds[0]
-
-
-def typed(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], capture_output=True, text=True, check=False
-    )
 
 
 def test_a_set_is_what_the_device_had_or_is_refused_in_one_line(known, place):

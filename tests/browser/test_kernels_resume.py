@@ -17,7 +17,7 @@ import pytest
 from bench.harness import kernel_plan
 from bench.store import open_store
 
-from .conftest import require
+from .conftest import require, typed
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,12 +43,6 @@ def place(tmp_path, monkeypatch, own_processes):
 def start(*arguments):
     command = [sys.executable, "-m", "bench", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def typed(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], capture_output=True, text=True, check=False
-    )
 
 
 def cells():

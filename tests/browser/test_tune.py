@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +22,7 @@ from bench.plan.tuned import Tune
 from bench.settings import load_settings
 from bench.store import open_store
 
-from .conftest import require
+from .conftest import require, typed
 
 pytestmark = pytest.mark.browser
 
@@ -38,12 +36,6 @@ def place(tmp_path, monkeypatch):
     tiny_model.write(tmp_path / "mine")
     tiny_llama.write(tmp_path / "writer")
     return tmp_path
-
-
-def typed(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], capture_output=True, text=True, check=False
-    )
 
 
 def told(*arguments):
